@@ -1,0 +1,153 @@
+//! What a client can ask.
+
+use craftec_core::Cid;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// A half-open range of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Range {
+    /// First byte.
+    pub start: u64,
+    /// One past the last byte; `None` is the end of the content.
+    pub end: Option<u64>,
+}
+
+/// A request to a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// First on every session: versions that the client speaks, newest first. Answered by
+    /// [`Reply::Hello`](crate::Reply::Hello), or by the error `version`.
+    Hello {
+        /// Versions of the language.
+        versions: Vec<u32>,
+    },
+    /// Who and how the node is: [`Reply::Status`](crate::Reply::Status).
+    Status,
+    /// Events from now on, on this session: `Done`.
+    Subscribe,
+    /// Connects to a multiaddr: `Done`.
+    Connect {
+        /// For instance `/ip4/127.0.0.1/tcp/4081/ws/p2p/12D3KooW…`.
+        addr: String,
+    },
+    /// Starts an object: `Handle`, then `put_chunk`…, `put_close`.
+    PutOpen {
+        /// Copies wanted on other nodes; the default is 3.
+        replicas: Option<u16>,
+        /// A name to list it under; no effect on the CID.
+        name: Option<String>,
+    },
+    /// The next bytes of an object or of a folder's file (at most 1 MiB): `Done`.
+    PutChunk {
+        /// From `put_open` or `folder_file`.
+        handle: u64,
+        /// The bytes.
+        bytes: ByteBuf,
+    },
+    /// Ends the object: `Stored`, once it is durable on this node. For a folder's file too.
+    PutClose {
+        /// From `put_open` or `folder_file`.
+        handle: u64,
+    },
+    /// Starts a folder: `Handle`.
+    FolderOpen,
+    /// Starts a file of a folder: `Handle`, then as `put_open`.
+    FolderFile {
+        /// From `folder_open`.
+        folder: u64,
+        /// Relative path, `/` between names, no `.`, `..` or empty names.
+        path: String,
+    },
+    /// A whole small file of a folder in one frame (below 1 MiB): `Done`.
+    FolderAdd {
+        /// From `folder_open`.
+        folder: u64,
+        /// As in `folder_file`.
+        path: String,
+        /// The file.
+        bytes: ByteBuf,
+    },
+    /// Ends the folder: `Published`, once it is durable on this node.
+    FolderClose {
+        /// From `folder_open`.
+        folder: u64,
+        /// Copies wanted on other nodes; the default is 3.
+        replicas: Option<u16>,
+        /// Publish it as a site: listed under `sites`.
+        site: bool,
+        /// With `site`: a name of this identity whose head then points here.
+        name: Option<String>,
+    },
+    /// Opens content for reading: `Opened`. A folder opens as its `index.html` where it has one,
+    /// else with the kind `folder` and no bytes.
+    GetOpen {
+        /// The root.
+        cid: Cid,
+        /// Path below the root, `/` between names; empty for the root itself.
+        path: String,
+        /// Part of a file; `None` is all of it.
+        range: Option<Range>,
+    },
+    /// A handle that streams the whole graph below a root as a CAR (version 1): `Opened`.
+    CarOpen {
+        /// The root.
+        cid: Cid,
+        /// Path below the root.
+        path: String,
+    },
+    /// One block as it is: `Bytes`.
+    Block {
+        /// The block.
+        cid: Cid,
+    },
+    /// The next bytes of an opened handle (at most 256 KiB): `Bytes`; empty at the end.
+    GetRead {
+        /// From `get_open` or `car_open`.
+        handle: u64,
+    },
+    /// Ends any handle early; what it started is dropped: `Done`.
+    Close {
+        /// Any handle.
+        handle: u64,
+    },
+    /// What a folder holds: `Entries`.
+    List {
+        /// The root.
+        cid: Cid,
+        /// Path below the root.
+        path: String,
+    },
+    /// Size, kind, holders: `Stat`.
+    Stat {
+        /// The root.
+        cid: Cid,
+    },
+    /// Keeps the whole graph below a root here (fetching what is missing): `Done`.
+    Pin {
+        /// The root.
+        cid: Cid,
+    },
+    /// Lets go of a pin; the space is freed when nothing else reaches it: `Done`.
+    Unpin {
+        /// The root.
+        cid: Cid,
+    },
+    /// What was put or pinned here: `Objects`.
+    Objects,
+    /// The sites published here: `Sites`.
+    Sites,
+    /// The current root of a name: `Resolved`.
+    Resolve {
+        /// A site label (`n` and the head's key in base32), or `did:craftec:…/name`.
+        name: String,
+    },
+    /// The 24 words behind this node's identity: `Words`. Only over a local session.
+    BackupWords,
+    /// Bytes this node may keep for others; `None` leaves it to the node: `Done`.
+    LendSpace {
+        /// The limit.
+        bytes: Option<u64>,
+    },
+}

@@ -1,0 +1,275 @@
+//! What a node answers.
+
+use craftec_core::{Cid, PeerId};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::event::{HolderState, ObjectHealth};
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The version agreed on and the node's software.
+    Hello {
+        /// Version of the language for this session.
+        version: u32,
+        /// For instance `craftec/0.1.0`.
+        agent: String,
+    },
+    /// Done; nothing to say.
+    Done,
+    /// A handle for what was started.
+    Handle {
+        /// The handle.
+        handle: u64,
+    },
+    /// An object is durable on this node.
+    Stored {
+        /// Its address.
+        cid: Cid,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A folder is durable on this node.
+    Published {
+        /// Its address.
+        cid: Cid,
+        /// Files in it.
+        files: u64,
+        /// Their bytes together.
+        bytes: u64,
+        /// The label of its name, where one was given.
+        label: Option<String>,
+    },
+    /// Content is open for reading.
+    Opened(Opened),
+    /// Bytes.
+    Bytes {
+        /// The bytes; empty at the end of a handle.
+        bytes: ByteBuf,
+    },
+    /// What a folder holds, sorted by name.
+    Entries {
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// About one root.
+    Stat(Stat),
+    /// Objects, newest first.
+    Objects {
+        /// The rows.
+        objects: Vec<ObjectRow>,
+    },
+    /// Sites, newest first.
+    Sites {
+        /// The rows.
+        sites: Vec<SiteRow>,
+    },
+    /// What a name points to.
+    Resolved {
+        /// The root.
+        cid: Cid,
+        /// The head's sequence number.
+        seq: u64,
+        /// When the head was written (ms since 1970).
+        time_ms: u64,
+        /// When the head stops being fresh (ms since 1970).
+        expires_ms: u64,
+        /// Two different heads with one number were seen: the owner, or a thief, wrote twice.
+        equivocation: bool,
+    },
+    /// The backup phrase.
+    Words {
+        /// 24 words.
+        words: Vec<String>,
+    },
+    /// The node.
+    Status(Status),
+}
+
+/// Content open for reading.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// For `get_read`.
+    pub handle: u64,
+    /// The CID of what was found at the path.
+    pub cid: Cid,
+    /// Length of the whole content in bytes (not of the range).
+    pub size: u64,
+    /// File or folder.
+    pub kind: EntryKind,
+    /// The path that was opened, `index.html` included where one was added.
+    pub path: String,
+    /// Media type by the name's ending.
+    pub mime: String,
+}
+
+/// File or folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Bytes.
+    File,
+    /// Named entries.
+    Folder,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub cid: Cid,
+    /// Bytes of a file, or of all files below a folder (as its links claim).
+    pub size: u64,
+    /// File or folder, where the CID's codec or the node itself says so.
+    pub kind: EntryKind,
+}
+
+/// About one root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stat {
+    /// The root.
+    pub cid: Cid,
+    /// Bytes of content.
+    pub size: u64,
+    /// File or folder.
+    pub kind: EntryKind,
+    /// Files below it (1 for a file).
+    pub files: u64,
+    /// Distinct blocks below it.
+    pub blocks: u64,
+    /// How many of these are on this node.
+    pub local_blocks: u64,
+    /// Kept here by a pin.
+    pub pinned: bool,
+    /// Copies on other nodes.
+    pub health: ObjectHealth,
+    /// Each holder.
+    pub holders: Vec<HolderState>,
+}
+
+/// An object put or pinned here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRow {
+    /// Its address.
+    pub cid: Cid,
+    /// The name it was put under.
+    pub name: Option<String>,
+    /// Bytes of content.
+    pub size: u64,
+    /// File or folder.
+    pub kind: EntryKind,
+    /// When (ms since 1970).
+    pub time_ms: u64,
+    /// Copies on other nodes.
+    pub health: ObjectHealth,
+}
+
+/// A site published here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteRow {
+    /// Its address.
+    pub cid: Cid,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+    /// The name's host label.
+    pub label: Option<String>,
+    /// Files in it.
+    pub files: u64,
+    /// Their bytes together.
+    pub bytes: u64,
+    /// When (ms since 1970).
+    pub time_ms: u64,
+    /// Copies on other nodes.
+    pub health: ObjectHealth,
+}
+
+/// How a peer is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// A WebRTC data channel, tab to tab.
+    Webrtc,
+    /// QUIC.
+    Quic,
+    /// TCP.
+    Tcp,
+    /// A WebSocket.
+    Websocket,
+    /// Through a relay.
+    Relayed,
+}
+
+/// What a peer says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A node in a browser.
+    Tab,
+    /// A native node.
+    Relay,
+    /// Another program.
+    Foreign,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Who.
+    pub peer_id: PeerId,
+    /// How it is reached.
+    pub link: Link,
+    /// What it says it is.
+    pub role: Role,
+    /// Round trip in milliseconds.
+    pub rtt_ms: Option<u32>,
+    /// The address in use.
+    pub addr: String,
+    /// The relay that carries a relayed link.
+    pub via: Option<PeerId>,
+    /// Bytes received from it by the object store, since it connected.
+    pub received: u64,
+    /// Bytes sent to it.
+    pub sent: u64,
+}
+
+/// The node's disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// Bytes of blocks kept, all together.
+    pub used: u64,
+    /// Of these, kept because others asked.
+    pub for_others: u64,
+    /// The most that may be kept for others.
+    pub lend_limit: u64,
+    /// Bytes that the disk or the browser's quota still allows, where known.
+    pub free: Option<u64>,
+}
+
+/// The node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `did:craftec:…`
+    pub did: String,
+    /// The transport identity.
+    pub peer_id: PeerId,
+    /// What this node is itself.
+    pub role: Role,
+    /// For instance `craftec/0.1.0`.
+    pub agent: String,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Addresses that others can dial.
+    pub addresses: Vec<String>,
+    /// Connected peers.
+    pub peers: Vec<Peer>,
+    /// Disk.
+    pub storage: Storage,
+    /// Objects put or pinned here.
+    pub objects: u64,
+    /// Of these, with fewer copies than wanted.
+    pub objects_short: u64,
+}

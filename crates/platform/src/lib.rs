@@ -1,0 +1,14 @@
+//! The ports between what Craftec decides and the machine it runs on: [`File`] and [`Folder`],
+//! [`Clock`], [`Entropy`].
+//!
+//! Each has three implementations: the operating system (`native`), a browser's dedicated worker
+//! (`tab`) and a seeded simulation (`sim`). A node is single-threaded: its futures need not be
+//! `Send`, which is what lets one source run in a tab, on a server and in the simulator.
+
+mod clock;
+mod entropy;
+mod file;
+
+pub use clock::{Clock, Elapsed, UnixMs, timeout};
+pub use entropy::Entropy;
+pub use file::{File, Folder};

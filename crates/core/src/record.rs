@@ -30,7 +30,7 @@ pub enum RecordError {
 #[serde(rename_all = "snake_case")]
 pub enum Record {
     /// Which root a name has.
-    Head(HeadRecord),
+    Head(Box<HeadRecord>),
     /// Who keeps an object.
     Placement(PlacementRecord),
 }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn only_the_right_key_and_canonical_bytes_pass() {
-        let record = Record::Head(crate::head::tests::record(0, b"one", None));
+        let record = Record::Head(Box::new(crate::head::tests::record(0, b"one", None)));
         let (key, bytes) = (record.key(), record.encode().unwrap());
         assert_eq!(Record::verify(&key, &bytes, 1_000), Ok(record));
         assert_eq!(Record::verify(&[0; 32], &bytes, 1_000), Err(HeadError::Key.into()));

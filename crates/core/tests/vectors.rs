@@ -138,7 +138,7 @@ fn vectors() -> Value {
         "head": {
             "name": "blog",
             "label": label(&did, "blog"),
-            "record": record(Record::Head(head)),
+            "record": record(Record::Head(Box::new(head))),
         },
         "placement": { "record": record(Record::Placement(placement)) },
         "certificate": hex(&cbor::encode(&certificate).unwrap()),

@@ -32,7 +32,7 @@ pub enum Record {
     /// Which root a name has.
     Head(Box<HeadRecord>),
     /// Who keeps an object.
-    Placement(PlacementRecord),
+    Placement(Box<PlacementRecord>),
 }
 
 impl Record {
@@ -105,7 +105,7 @@ mod tests {
 
         #[test]
         fn a_flipped_byte_never_passes(place in any::<prop::sample::Index>(), flip in 1u8..) {
-            let record = Record::Placement(crate::placement::tests::record(1, &[10, 11]));
+            let record = Record::Placement(Box::new(crate::placement::tests::record(1, &[10, 11])));
             let (key, mut bytes) = (record.key(), record.encode().unwrap());
             let place = place.index(bytes.len());
             bytes[place] ^= flip;

@@ -140,7 +140,7 @@ fn vectors() -> Value {
             "label": label(&did, "blog"),
             "record": record(Record::Head(Box::new(head))),
         },
-        "placement": { "record": record(Record::Placement(placement)) },
+        "placement": { "record": record(Record::Placement(Box::new(placement))) },
         "certificate": hex(&cbor::encode(&certificate).unwrap()),
     })
 }

@@ -1,0 +1,163 @@
+//! The index: redb over a [`File`] of ours, its tables, and how it is opened again after a failure.
+//!
+//! After a failed write redb refuses everything until it is opened anew, reads included. That
+//! happens here, so that a full disk never takes what is already stored with it.
+
+use std::{
+    cell::{Cell, Ref, RefCell},
+    io,
+    sync::Arc,
+};
+
+use craftec_core::cid::CID_BYTES;
+use craftec_platform::File;
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, WriteTransaction,
+};
+
+use super::{StoreError, pin::PIN_KEY_BYTES};
+
+/// CID → where its bytes are (see [`super::entry`]).
+pub(super) const BLOCKS: TableDefinition<'_, &[u8; CID_BYTES], &[u8]> =
+    TableDefinition::new("blocks");
+/// Offset → length of the pack's free extents, in bytes.
+pub(super) const FREE: TableDefinition<'_, u64, u64> = TableDefinition::new("free");
+/// The four numbers below.
+pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
+/// CID and reason → [`super::Pin`].
+pub(super) const PINS: TableDefinition<'_, &[u8; PIN_KEY_BYTES], &[u8]> =
+    TableDefinition::new("pins");
+/// Namespace byte and key → value.
+pub(super) const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
+
+/// The format of both files.
+pub(super) const FORMAT: &str = "format";
+/// How many blocks are stored.
+pub(super) const COUNT: &str = "blocks";
+/// The sum of their lengths in bytes.
+pub(super) const BYTES: &str = "bytes";
+/// Where the pack ends.
+pub(super) const PACK_END: &str = "pack_end";
+
+/// The format written by this version.
+pub(super) const THIS_FORMAT: u64 = 1;
+
+/// Indexes up to this size are checked page by page on every open (some 10 ms); larger ones only
+/// after an unclean end, as redb does by itself.
+const CHECKED_INDEX_BYTES: u64 = 16 << 20;
+
+/// The index, open or to be opened again.
+pub(super) struct Index {
+    file: Arc<dyn File>,
+    cache_bytes: usize,
+    database: RefCell<Option<Database>>,
+    failed: Cell<bool>,
+}
+
+impl Index {
+    pub(super) fn open(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, StoreError> {
+        let mut database = database(&file, cache_bytes)?;
+        let bytes = file.len().map_err(|e| StoreError::io("opening the index", e))?;
+        if bytes <= CHECKED_INDEX_BYTES {
+            database.check_integrity().map_err(|e| StoreError::index("checking the index", e))?;
+        }
+        let database = RefCell::new(Some(database));
+        let index = Self { file, cache_bytes, database, failed: Cell::new(false) };
+        index.check_format()?;
+        Ok(index)
+    }
+
+    pub(super) fn read(&self) -> Result<ReadTransaction, StoreError> {
+        let database = self.ready()?;
+        database.begin_read().map_err(|e| self.failure("reading the index", e))
+    }
+
+    pub(super) fn write(&self) -> Result<WriteTransaction, StoreError> {
+        let database = self.ready()?;
+        let doing = "writing the index";
+        let mut transaction = database.begin_write().map_err(|e| self.failure(doing, e))?;
+        transaction
+            .set_durability(Durability::Immediate)
+            .map_err(|e| StoreError::damaged(e.to_string()))?;
+        Ok(transaction)
+    }
+
+    /// Notes a failure, so that the next use opens the index again.
+    pub(super) fn failure(&self, doing: &'static str, error: impl Into<redb::Error>) -> StoreError {
+        self.failed.set(true);
+        StoreError::index(doing, error)
+    }
+
+    fn ready(&self) -> Result<Ref<'_, Database>, StoreError> {
+        if self.failed.get() {
+            // redb must let go of the file before it is opened anew.
+            self.database.replace(None);
+            let opened = database(&self.file, self.cache_bytes)?;
+            self.database.replace(Some(opened));
+            self.failed.set(false);
+        }
+        Ref::filter_map(self.database.borrow(), Option::as_ref).map_err(|_| StoreError::Busy)
+    }
+
+    fn check_format(&self) -> Result<(), StoreError> {
+        let doing = "reading the store's format";
+        let transaction = self.write()?;
+        {
+            let mut numbers =
+                transaction.open_table(NUMBERS).map_err(|e| self.failure(doing, e))?;
+            let found = numbers.get(FORMAT).map_err(|e| self.failure(doing, e))?.map(|n| n.value());
+            match found {
+                Some(THIS_FORMAT) => return Ok(()),
+                Some(found) if found > THIS_FORMAT => {
+                    return Err(StoreError::Newer { found, known: THIS_FORMAT });
+                }
+                Some(found) => {
+                    return Err(StoreError::damaged(format!("format {found} never existed")));
+                }
+                None => {
+                    let insert = numbers.insert(FORMAT, THIS_FORMAT);
+                    insert.map_err(|e| self.failure(doing, e))?;
+                }
+            }
+            transaction.open_table(BLOCKS).map_err(|e| self.failure(doing, e))?;
+            transaction.open_table(FREE).map_err(|e| self.failure(doing, e))?;
+            transaction.open_table(PINS).map_err(|e| self.failure(doing, e))?;
+            transaction.open_table(META).map_err(|e| self.failure(doing, e))?;
+        }
+        transaction.commit().map_err(|e| self.failure("creating the store", e))
+    }
+}
+
+fn database(file: &Arc<dyn File>, cache_bytes: usize) -> Result<Database, StoreError> {
+    Database::builder()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(Backend(file.clone()))
+        .map_err(|e| StoreError::index("opening the index", e))
+}
+
+/// A [`File`] as redb wants it.
+#[derive(Debug)]
+struct Backend(Arc<dyn File>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}

@@ -1,0 +1,1 @@
+//! The store on a real disk and on a simulated one that tears, loses, rots and fills up.

@@ -1,1 +1,73 @@
-fn main() {}
+//! Every developer task of the project. `make TARGET` is a one-line front of each.
+//!
+//! Tasks are idempotent: what is already there and unchanged is left alone, so that a second run is
+//! short. They ask nothing, say what they do, and when something can't be had they say what and how
+//! to get it.
+
+mod bench;
+mod build;
+mod paths;
+mod setup;
+mod shell;
+mod sim;
+mod stamp;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "xtask", about = "Developer tasks of Craftec")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Bring the tools that a build needs.
+    Setup,
+    /// Build everything in release: node for the tab, SDK, web app, binary.
+    Build,
+    /// Build, then run a node with its web app until Ctrl-C.
+    Run {
+        /// Passed on to `craftec up`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Run every test, Chromium's included.
+    Test {
+        /// Only the steps whose name contains this.
+        #[arg(long)]
+        only: Option<String>,
+    },
+    /// Measure beside the peers that a user would pick instead.
+    Bench {
+        /// Only this bench.
+        name: Option<String>,
+    },
+    /// Run a scenario of the simulator.
+    Sim {
+        /// The scenario's name.
+        scenario: String,
+        /// Seeds, `a..b` (b excluded).
+        seeds: String,
+    },
+    /// Campaigns that take longer than `test` allows.
+    Soak,
+    /// Check the repository's own rules.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().task {
+        Task::Setup => setup::all(),
+        Task::Build => build::all().map(drop),
+        Task::Run { args } => build::up(&args),
+        Task::Test { only } => test::all(only.as_deref()),
+        Task::Bench { name } => bench::all(name.as_deref()),
+        Task::Sim { scenario, seeds } => sim::scenario(&scenario, &seeds),
+        Task::Soak => sim::soak(),
+        Task::Tidy => tidy::all(),
+    }
+}

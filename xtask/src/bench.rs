@@ -1,0 +1,73 @@
+//! Measuring beside the peers that a user would pick instead.
+//!
+//! Every bench prints a table, and for machines a line `ratio <name> <value>` per comparison: ours
+//! over the peer's, higher is better, the median of paired runs. Peers live in a workspace of their
+//! own (`benches/`), outside the main lock file.
+
+use anyhow::bail;
+
+use crate::{
+    build, paths, setup,
+    shell::{cargo, command, run},
+};
+
+const BENCHES: [(&str, fn() -> anyhow::Result<()>); 3] =
+    [("size", size), ("native-get", native_get), ("tab-get", tab_get)];
+
+/// Runs all benches, or one.
+pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {
+    let chosen: Vec<_> = BENCHES.iter().filter(|(n, _)| name.is_none_or(|w| w == *n)).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = BENCHES.iter().map(|(n, _)| *n).collect();
+        bail!("no bench of that name; there are: {}", names.join(", "));
+    }
+    build::all()?;
+    chosen.into_iter().try_for_each(|(_, bench)| bench())
+}
+
+/// What a browser downloads, gzipped.
+fn size() -> anyhow::Result<()> {
+    let dist = paths::root().join("dist");
+    let of = |folder: &str, filter: &dyn Fn(&str) -> bool| -> anyhow::Result<u64> {
+        let mut sum = 0;
+        for file in std::fs::read_dir(dist.join(folder))? {
+            let path = file?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_file() && filter(&name) {
+                sum += build::gzipped_bytes(&path)?;
+            }
+        }
+        Ok(sum)
+    };
+    let code = |name: &str| [".js", ".wasm", ".css", ".html"].iter().any(|e| name.ends_with(e));
+    let shell = |name: &str| code(name) && name != "app-sw.js" && !name.starts_with("bridge");
+    let app = of("", &shell)? + of("sdk", &|name| name == "index.js")?;
+    let node = of("sdk", &|name| name.ends_with(".wasm") || name == "worker.js")?;
+    println!("\nbench size (gzip -9, what a browser downloads)");
+    println!("{:<28} {:>12} {:>12}", "", "bytes", "goal");
+    println!("{:<28} {:>12} {:>12}", "app, before the node loads", app, 150_000);
+    println!("{:<28} {:>12} {:>12}", "node", node, 2_000_000);
+    println!("ratio app-size {:.2}", 150_000.0 / app as f64);
+    println!("ratio node-size {:.2}", 2_000_000.0 / node as f64);
+    Ok(())
+}
+
+/// 256 MiB over loopback, beside `iroh-blobs`.
+fn native_get() -> anyhow::Result<()> {
+    let benches = paths::root().join("benches");
+    let mut bench = cargo();
+    bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
+    bench.args(["run", "--quiet", "--release", "--bin", "native-get"]).current_dir(benches);
+    run(&mut bench)
+}
+
+/// 16 MiB from tab to tab, beside Helia over WebRTC.
+fn tab_get() -> anyhow::Result<()> {
+    let folder = paths::root().join("benches/tab");
+    setup::npm(&folder)?;
+    let chrome = setup::chromium()?;
+    let binary = paths::target().join("release/craftec");
+    let mut bench = command("node");
+    bench.arg("tab-get.mjs").env("CHROME", chrome).env("CRAFTEC", binary);
+    run(bench.current_dir(folder))
+}

@@ -1,0 +1,89 @@
+//! Building the product, in the order in which the parts contain each other: the node for the tab,
+//! the SDK around it, the web app with both, and the binary that embeds all of it.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::Context;
+
+use crate::{
+    paths, setup,
+    shell::{cargo, command, read, run, say},
+    stamp,
+};
+
+/// Cargo's profile for what a browser downloads.
+const WEB_PROFILE: &str = "web";
+
+/// Builds everything and returns the path of the `craftec` binary.
+pub(crate) fn all() -> anyhow::Result<PathBuf> {
+    setup::all()?;
+    node_for_the_tab()?;
+    sdk()?;
+    web_app()?;
+    run(cargo().args(["build", "--release", "--quiet", "--package", "craftec-relay"]))?;
+    Ok(paths::target().join("release/craftec"))
+}
+
+/// Builds, then runs `craftec up` until it ends.
+pub(crate) fn up(args: &[String]) -> anyhow::Result<()> {
+    let binary = all()?;
+    say("starting the node; Ctrl-C stops it");
+    let status = command(&binary).arg("up").args(args).status();
+    let status = status.with_context(|| format!("cannot start {}", binary.display()))?;
+    std::process::exit(status.code().unwrap_or(1))
+}
+
+/// `node-wasm` → `sdk-js/pkg`.
+fn node_for_the_tab() -> anyhow::Result<()> {
+    let toolchain = setup::wasm_toolchain()?;
+    let mut build = toolchain.cargo();
+    build.args(["build", "--quiet", "--package", "craftec-node-wasm"]);
+    run(build.args(["--target", "wasm32-unknown-unknown", "--profile", WEB_PROFILE]))?;
+    let wasm = toolchain.artifacts(WEB_PROFILE).join("craftec_node_wasm.wasm");
+    let out = paths::root().join("sdk-js/pkg");
+    let done = out.join("node_bg.wasm");
+    stamp::when_changed(
+        "node-pkg",
+        std::slice::from_ref(&wasm),
+        std::slice::from_ref(&done),
+        || {
+            fs::create_dir_all(&out)?;
+            let mut bindgen = command(paths::tool("wasm-bindgen"));
+            bindgen.args(["--target", "web", "--out-name", "node", "--out-dir"]);
+            run(bindgen.arg(&out).arg(&wasm))?;
+            // npm's binaryen: Debian's old one corrupts what wasm-bindgen writes.
+            let mut opt = command(paths::npm_tool("wasm-opt"));
+            opt.args(["-Os", "--all-features", "--disable-gc", "--disable-custom-descriptors"]);
+            run(opt.arg(&done).arg("-o").arg(&done))
+        },
+    )
+}
+
+/// `sdk-js` → `sdk-js/dist`.
+fn sdk() -> anyhow::Result<()> {
+    let sdk = paths::root().join("sdk-js");
+    let inputs = ["src", "pkg", "build.mjs", "package.json", "tsconfig.json"].map(|i| sdk.join(i));
+    stamp::when_changed("sdk", &inputs, &[sdk.join("dist/index.js")], || {
+        run(command("node").arg("build.mjs").current_dir(&sdk))
+    })
+}
+
+/// `web` and the SDK → `dist`.
+fn web_app() -> anyhow::Result<()> {
+    let root = paths::root();
+    let names = ["index.html", "Trunk.toml", "web", "sdk-js/dist", "Cargo.lock"];
+    let inputs = names.map(|name| root.join(name));
+    stamp::when_changed("web-app", &inputs, &[root.join("dist/index.html")], || {
+        let mut trunk = command(paths::tool("trunk"));
+        trunk.env("CARGO_TARGET_DIR", paths::target());
+        // Trunk takes this variable for a flag of its own and refuses what terminals set it to.
+        trunk.env_remove("NO_COLOR");
+        run(trunk.args(["build", "--release", "--offline"]))
+    })
+}
+
+/// Bytes of `file` after gzip -9, as a browser would receive it.
+pub(crate) fn gzipped_bytes(file: &PathBuf) -> anyhow::Result<u64> {
+    let count = read(command("sh").args(["-c", "gzip -9 -c \"$0\" | wc -c"]).arg(file))?;
+    count.trim().parse().with_context(|| format!("cannot gzip {}", file.display()))
+}

@@ -1,0 +1,110 @@
+//! Bringing the tools that a build needs to a bare machine: the WASM target, clang, the
+//! wasm-bindgen CLI of the version in Cargo.lock, trunk, npm packages, Chromium.
+
+mod apt;
+mod chromium;
+mod wasm_target;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail};
+
+pub(crate) use chromium::chromium;
+pub(crate) use wasm_target::{WasmToolchain, wasm_toolchain};
+
+use crate::{
+    paths,
+    shell::{cargo, command, read, run, say, works},
+    stamp,
+};
+
+/// The last trunk that the stable toolchain of this project builds.
+const TRUNK: &str = "0.21.14";
+/// What Vite, Playwright and the SDK's build need.
+const NODE_MAJOR: u32 = 20;
+
+/// Everything that `build` needs.
+pub(crate) fn all() -> anyhow::Result<()> {
+    wasm_toolchain()?;
+    clang()?;
+    wasm_bindgen()?;
+    trunk()?;
+    npm(&paths::root())
+}
+
+fn clang() -> anyhow::Result<()> {
+    if works(command("clang").arg("--version")) {
+        return Ok(());
+    }
+    apt::install(&["clang"]).context("clang compiles C for WebAssembly; install it and try again")
+}
+
+/// The CLI must have exactly the version of the library that the lock file names.
+fn wasm_bindgen() -> anyhow::Result<()> {
+    let version = locked("wasm-bindgen")?;
+    let tool = paths::tool("wasm-bindgen");
+    let have = read(command(&tool).arg("--version")).unwrap_or_default();
+    if have.trim() == format!("wasm-bindgen {version}") {
+        return Ok(());
+    }
+    say(&format!("installing wasm-bindgen {version} (about two minutes, once)"));
+    // `--locked` is left out: the published lock file of this version does not build.
+    cargo_install(&["wasm-bindgen-cli", "--version", &version, "--force"])
+}
+
+fn trunk() -> anyhow::Result<()> {
+    let have = read(command(paths::tool("trunk")).arg("--version")).unwrap_or_default();
+    if have.trim() == format!("trunk {TRUNK}") {
+        return Ok(());
+    }
+    say(&format!("installing trunk {TRUNK} (about five minutes, once)"));
+    let features = ["--no-default-features", "--features", "rustls"];
+    let args = ["trunk", "--version", TRUNK, "--locked", "--force"];
+    cargo_install(&[&args[..], &features[..]].concat())
+}
+
+fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
+    let mut install = cargo();
+    install.env("CARGO_TARGET_DIR", paths::cache().join("tools-target"));
+    run(install.arg("install").args(args).arg("--root").arg(paths::cache().join("tools")))
+}
+
+/// The version of a package in Cargo.lock.
+pub(crate) fn locked(package: &str) -> anyhow::Result<String> {
+    let lock = fs::read_to_string(paths::root().join("Cargo.lock"))?;
+    let lock: toml::Table = lock.parse().context("Cargo.lock is not TOML")?;
+    let packages = lock.get("package").and_then(toml::Value::as_array);
+    packages
+        .into_iter()
+        .flatten()
+        .find(|p| p.get("name").and_then(toml::Value::as_str) == Some(package))
+        .and_then(|p| p.get("version").and_then(toml::Value::as_str))
+        .map(str::to_owned)
+        .with_context(|| format!("{package} is not in Cargo.lock"))
+}
+
+/// Installs the packages of `folder` when its manifest or lock file changed.
+pub(crate) fn npm(folder: &Path) -> anyhow::Result<()> {
+    node()?;
+    let inputs = [folder.join("package.json"), folder.join("package-lock.json")];
+    let name = folder.strip_prefix(paths::root()).unwrap_or(folder).to_string_lossy();
+    let name = format!("npm-{}", name.replace('/', "-"));
+    stamp::when_changed(&name, &inputs, &[folder.join("node_modules")], || {
+        let locked = folder.join("package-lock.json").exists();
+        let mut npm = command("npm");
+        // Test tools would fetch browsers of their own; Debian's Chromium is used instead.
+        npm.args([if locked { "ci" } else { "install" }, "--ignore-scripts"]);
+        run(npm.args(["--no-audit", "--no-fund"]).current_dir(folder))
+    })
+}
+
+fn node() -> anyhow::Result<()> {
+    let version = read(command("node").arg("--version"))
+        .context("Node.js is needed; install version 20 or newer")?;
+    let major =
+        version.trim_start_matches('v').split('.').next().and_then(|v| v.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= NODE_MAJOR => Ok(()),
+        _ => bail!("Node.js {NODE_MAJOR} or newer is needed, found {}", version.trim()),
+    }
+}

@@ -1,0 +1,69 @@
+//! The repository's own rules, checked: who may depend on whom, where platform differences may
+//! stand, how long files and functions may be, and that nothing is forgotten.
+
+mod graph;
+mod lengths;
+mod reach;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+
+use crate::{paths, stamp::files_below};
+
+/// A source file and what it says.
+struct Source {
+    /// Relative to the root, with `/`.
+    path: String,
+    text: String,
+}
+
+/// Runs every check and lists all that is wrong.
+pub(crate) fn all() -> anyhow::Result<()> {
+    let sources = sources()?;
+    let mut wrong = graph::check()?;
+    wrong.extend(lengths::check(&sources));
+    wrong.extend(reach::check(&sources)?);
+    wrong.extend(sources.iter().filter_map(platform_cfg));
+    wrong.extend(sources.iter().filter_map(module_doc));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    wrong.iter().for_each(|line| eprintln!("  {line}"));
+    bail!("tidy: {} to mend", wrong.len())
+}
+
+fn sources() -> anyhow::Result<Vec<Source>> {
+    let root = paths::root();
+    let mut files: Vec<PathBuf> = Vec::new();
+    for folder in
+        ["crates", "node-wasm", "relay", "web", "xtask", "sdk-js/src", "tests", "benches", "fuzz"]
+    {
+        files.extend(files_below(&root.join(folder))?);
+    }
+    let is_source = |path: &Path| path.extension().is_some_and(|e| e == "rs" || e == "ts");
+    files
+        .into_iter()
+        .filter(|path| is_source(path))
+        .map(|path| {
+            let relative = path.strip_prefix(&root).unwrap_or(&path);
+            let relative = relative.to_string_lossy().replace('\\', "/");
+            Ok(Source { path: relative, text: std::fs::read_to_string(&path)? })
+        })
+        .collect()
+}
+
+/// `target_arch = "wasm32"` stands only where the ports meet the platform.
+fn platform_cfg(source: &Source) -> Option<String> {
+    let allowed = ["crates/platform/src/", "crates/p2p/src/", "xtask/"];
+    let stands = source.text.contains("target_arch = \"wasm32\"");
+    (stands && !allowed.iter().any(|folder| source.path.starts_with(folder))).then(|| {
+        format!("{}: `cfg(wasm32)` belongs to crates/platform and crates/p2p", source.path)
+    })
+}
+
+/// Every Rust file says first what it does.
+fn module_doc(source: &Source) -> Option<String> {
+    (source.path.ends_with(".rs") && !source.text.starts_with("//!"))
+        .then(|| format!("{}: begins without a `//!` line", source.path))
+}

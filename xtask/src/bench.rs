@@ -11,8 +11,9 @@ use crate::{
     shell::{cargo, command, run},
 };
 
-const BENCHES: [(&str, fn() -> anyhow::Result<()>); 3] =
-    [("size", size), ("native-get", native_get), ("tab-get", tab_get)];
+type Bench = (&'static str, fn() -> anyhow::Result<()>);
+
+const BENCHES: [Bench; 3] = [("size", size), ("native-get", native_get), ("tab-get", tab_get)];
 
 /// Runs all benches, or one.
 pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {

@@ -5,6 +5,8 @@ use super::Source;
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
 const LINE_CHARS: usize = 100;
+/// Prose is not reflowed by rustfmt.
+const COMMENT_CHARS: usize = 110;
 
 pub(super) fn check(sources: &[Source]) -> Vec<String> {
     sources.iter().flat_map(check_file).collect()
@@ -20,7 +22,9 @@ fn check_file(source: &Source) -> Vec<String> {
     }
     for (number, line) in lines.iter().enumerate() {
         let chars = line.chars().count();
-        if chars > LINE_CHARS && !line.contains("http") && !line.contains('"') {
+        let comment = line.trim_start().starts_with("//");
+        let limit = if comment { COMMENT_CHARS } else { LINE_CHARS };
+        if chars > limit && !line.contains("http") && !line.contains('"') {
             wrong.push(format!("{}:{}: {chars} characters", source.path, number + 1));
         }
     }
@@ -36,6 +40,10 @@ fn long_functions(path: &str, lines: &[&str]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (start, line) in lines.iter().enumerate() {
         if !is_function(line.trim_start()) {
+            continue;
+        }
+        let opens = lines[start..].iter().find(|l| l.ends_with('{') || l.ends_with(';'));
+        if !opens.is_some_and(|l| l.ends_with('{')) {
             continue;
         }
         let depth = indent(line);

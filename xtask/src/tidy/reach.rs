@@ -44,5 +44,7 @@ fn orphan(source: &Source, sources: &[Source]) -> Option<String> {
             l.ends_with(&format!("mod {name};")) || l.contains(&format!("mod {name} {{"))
         })
     });
+    let by_path = format!("#[path = \"{name}.rs\"]");
+    let declared = declared || sources.iter().any(|s| s.text.contains(&by_path));
     (!declared).then(|| format!("{}: no `mod {name};` reaches it", source.path))
 }

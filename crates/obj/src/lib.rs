@@ -1,7 +1,13 @@
 //! The object store: blocks, UnixFS objects, placement and exchange.
 
 pub mod block;
+pub mod car;
+mod error;
+pub mod read;
 pub mod store;
+pub mod unixfs;
 
 pub use block::{Block, BlockError};
+pub use error::ObjError;
+pub use read::BlockSource;
 pub use store::{Store, StoreError};

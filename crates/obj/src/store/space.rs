@@ -151,9 +151,10 @@ mod tests {
             for (take, bytes, pick) in steps {
                 if take || used.is_empty() {
                     let offset = space.take(bytes);
-                    prop_assert!(used.iter().all(|(at, len)| {
+                    let apart = used.iter().all(|(at, len)| {
                         offset + rounded(bytes) <= *at || at + rounded(*len) <= offset
-                    }));
+                    });
+                    prop_assert!(apart);
                     used.push((offset, bytes));
                 } else {
                     let (offset, bytes) = used.swap_remove(pick.index(used.len()));
@@ -165,7 +166,8 @@ mod tests {
                         None => table.remove(&offset),
                     };
                 }
-                prop_assert_eq!(Space::recorded(table.clone(), space.end()).as_ref(), Ok(&space));
+                let recorded = Space::recorded(table.clone(), space.end());
+                prop_assert_eq!(recorded.as_ref(), Ok(&space));
                 let in_use: u64 = used.iter().map(|(_, len)| rounded(*len)).sum();
                 let free: u64 = table.values().sum();
                 prop_assert_eq!(in_use + free, space.end());

@@ -1,0 +1,95 @@
+//! Fetched blocks on their way to the disk: gathered for a moment and committed together, so that
+//! a reader never waits for a flush. They are readable and served meanwhile. A crash loses at most
+//! what a session can fetch again; who needs them durable calls [`Shared::flush`].
+
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
+
+use craftec_core::Cid;
+
+use super::Shared;
+use crate::{StoreError, block::Block};
+
+/// Bytes gathered before they are committed: large commits are what a disk does best, and a tab
+/// has the memory.
+const GATHERED_BYTES: usize = 8 << 20;
+/// How long a block waits for company.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// Blocks not yet committed.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    blocks: BTreeMap<Cid, Block>,
+    bytes: usize,
+    timer: bool,
+    /// Blocks that could not be written were dropped since the last [`Shared::flush`].
+    failed: Option<StoreError>,
+}
+
+impl Fresh {
+    pub(super) fn get(&self, cid: &Cid) -> Option<&Block> {
+        self.blocks.get(cid)
+    }
+}
+
+impl Shared {
+    pub(super) fn local(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let fresh = self.fresh.borrow().blocks.get(cid).cloned();
+        match fresh {
+            Some(block) => Ok(Some(block)),
+            None => self.store.get(cid),
+        }
+    }
+
+    pub(super) fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        let fresh = self.fresh.borrow().blocks.contains_key(cid);
+        Ok(fresh || self.store.has(cid)?)
+    }
+
+    /// Keeps a fetched block.
+    pub(super) fn keep(self: &Rc<Self>, block: Block) {
+        let full = {
+            let mut fresh = self.fresh.borrow_mut();
+            let bytes = block.len();
+            if fresh.blocks.insert(*block.cid(), block).is_none() {
+                fresh.bytes += bytes;
+            }
+            fresh.bytes >= GATHERED_BYTES
+        };
+        if full {
+            self.write_fresh();
+        } else if !std::mem::replace(&mut self.fresh.borrow_mut().timer, true) {
+            let (weak, clock) = (Rc::downgrade(self), self.clock.clone());
+            self.clock.spawn(Box::pin(async move {
+                clock.sleep(GATHER).await;
+                let Some(shared) = weak.upgrade() else { return };
+                shared.fresh.borrow_mut().timer = false;
+                shared.write_fresh();
+            }));
+        }
+    }
+
+    fn write_fresh(&self) {
+        let blocks = {
+            let mut fresh = self.fresh.borrow_mut();
+            fresh.bytes = 0;
+            std::mem::take(&mut fresh.blocks)
+        };
+        if blocks.is_empty() {
+            return;
+        }
+        let blocks: Vec<Block> = blocks.into_values().collect();
+        if let Err(error) = self.store.put(&blocks) {
+            tracing::warn!(%error, blocks = blocks.len(), "fetched blocks could not be kept");
+            self.fresh.borrow_mut().failed = Some(error);
+        }
+    }
+
+    /// Commits what is gathered; fails if anything fetched since the last call could not be kept.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        self.write_fresh();
+        match self.fresh.borrow_mut().failed.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}

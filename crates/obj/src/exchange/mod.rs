@@ -1,0 +1,220 @@
+//! Exchange of blocks with other nodes (`/craftec/obj/1`).
+//!
+//! A [`Session`] fetches what lies below one root from whoever has it; [`Exchange`] serves what is
+//! here, keeps what sessions fetched, and remembers who sent wrong bytes. Every block is verified
+//! by its CID before anybody sees it. It never decides what is kept for long: what it stores is
+//! cache until something pins it.
+
+mod keep;
+mod plan;
+mod serve;
+mod session;
+mod standing;
+pub mod wire;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, VecDeque},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use craftec_core::{Cid, PeerId};
+use craftec_p2p::{Key, NetEvent, PeerInfo, Role, Rpc, SharedNetwork};
+use craftec_platform::Clock;
+use futures::StreamExt;
+
+use crate::{Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
+pub use session::Session;
+use standing::Standing;
+
+/// Sessions kept for a while after their last use, so that the many files of one site are read
+/// through one, which knows already who has them.
+const RECENT_SESSIONS: usize = 16;
+/// How long an unused session is kept.
+const RECENT_FOR: Duration = Duration::from_secs(30);
+
+/// Peers whose traffic is counted; more are connected only under attack.
+const TRAFFIC_PEERS: usize = 4096;
+
+/// Bytes exchanged with one peer since it connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Block bytes received from it.
+    pub received: u64,
+    /// Block bytes sent to it.
+    pub sent: u64,
+}
+
+/// The exchange of one node. Cloning shares it.
+#[derive(Clone)]
+pub struct Exchange(Rc<Shared>);
+
+struct Shared {
+    rpc: Rpc,
+    clock: Rc<dyn Clock>,
+    store: Store,
+    feed: Feed<ObjEvent>,
+    standing: RefCell<Standing>,
+    traffic: RefCell<BTreeMap<PeerId, Traffic>>,
+    sessions: RefCell<BTreeMap<Cid, Weak<session::Inner>>>,
+    recent: RefCell<VecDeque<(Duration, Rc<session::Inner>)>>,
+    fresh: RefCell<keep::Fresh>,
+    stopped: Cell<bool>,
+}
+
+/// The DHT key under which holders of `root` announce themselves.
+pub fn provider_key(root: &Cid) -> Key {
+    Key(*root.hash())
+}
+
+impl Exchange {
+    /// The exchange over `rpc`, serving and filling `store`. Serves from now on.
+    pub fn start(rpc: Rpc, clock: Rc<dyn Clock>, store: Store, feed: Feed<ObjEvent>) -> Self {
+        let shared = Rc::new(Shared {
+            rpc,
+            clock,
+            store,
+            feed,
+            standing: RefCell::default(),
+            traffic: RefCell::default(),
+            sessions: RefCell::default(),
+            recent: RefCell::default(),
+            fresh: RefCell::default(),
+            stopped: Cell::new(false),
+        });
+        serve::start(&shared);
+        shared.follow_peers();
+        Self(shared)
+    }
+
+    /// A session for what lies below `root`: the running one, if there is one.
+    pub fn session(&self, root: Cid) -> Session {
+        self.0.session(root)
+    }
+
+    /// Bytes exchanged with a connected peer.
+    pub fn traffic(&self, peer: &PeerId) -> Traffic {
+        self.0.traffic.borrow().get(peer).copied().unwrap_or_default()
+    }
+
+    /// A block that is here, on disk or on its way to it.
+    pub fn local(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.0.local(cid)
+    }
+
+    /// Whether a block is here.
+    pub fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
+        self.0.has(cid)
+    }
+
+    /// Makes everything durable that sessions have fetched so far.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.0.flush()
+    }
+
+    /// Ends all sessions: what waits is told that nothing more will come.
+    pub fn stop(&self) {
+        self.0.stopped.set(true);
+        self.0.recent.borrow_mut().clear();
+        let live: Vec<_> = self.0.sessions.borrow().values().filter_map(Weak::upgrade).collect();
+        live.iter().for_each(|session| session.stop());
+        if let Err(error) = self.0.flush() {
+            tracing::warn!(%error, "fetched blocks could not be kept");
+        }
+    }
+}
+
+impl Shared {
+    fn network(&self) -> &SharedNetwork {
+        self.rpc.network()
+    }
+
+    fn session(self: &Rc<Self>, root: Cid) -> Session {
+        let now = self.clock.monotonic();
+        let live = self.sessions.borrow().get(&root).and_then(Weak::upgrade);
+        let inner = live.unwrap_or_else(|| {
+            let inner = session::Inner::new(self, root);
+            let mut sessions = self.sessions.borrow_mut();
+            sessions.retain(|_, session| session.strong_count() > 0);
+            sessions.insert(root, Rc::downgrade(&inner));
+            inner
+        });
+        // What is dropped here may end a session; that must not happen while we hold the list.
+        let mut ended = Vec::new();
+        {
+            let mut recent = self.recent.borrow_mut();
+            recent.retain(|(_, session)| session.root() != root);
+            recent.push_back((now, inner.clone()));
+            while recent.len() > RECENT_SESSIONS {
+                ended.extend(recent.pop_front());
+            }
+        }
+        self.forget_old(now);
+        Session { shared: self.clone(), inner }
+    }
+
+    fn forget_old(&self, now: Duration) {
+        let mut ended = Vec::new();
+        let mut recent = self.recent.borrow_mut();
+        while let Some((used, _)) = recent.front() {
+            if now.saturating_sub(*used) < RECENT_FOR {
+                break;
+            }
+            ended.extend(recent.pop_front());
+        }
+        drop(recent);
+        drop(ended);
+    }
+
+    /// Tells sessions who comes and forgets the counters of who goes.
+    fn follow_peers(self: &Rc<Self>) {
+        let weak = Rc::downgrade(self);
+        let mut events = self.network().events();
+        self.clock.spawn(Box::pin(async move {
+            while let Some(event) = events.next().await {
+                let Some(shared) = weak.upgrade() else { return };
+                match event {
+                    NetEvent::Connected(info) | NetEvent::Changed(info) => shared.joined(&info),
+                    NetEvent::Disconnected(peer) => {
+                        shared.traffic.borrow_mut().remove(&peer);
+                        shared.standing.borrow_mut().left(&peer);
+                    }
+                    NetEvent::Addresses(_) => {}
+                }
+                shared.forget_old(shared.clock.monotonic());
+            }
+        }));
+    }
+
+    fn joined(&self, info: &PeerInfo) {
+        if info.role == Role::Foreign {
+            return;
+        }
+        let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
+        live.iter().for_each(|session| session.joined(info.peer));
+    }
+
+    fn count(&self, peer: PeerId, received: usize, sent: usize) {
+        let mut traffic = self.traffic.borrow_mut();
+        if !traffic.contains_key(&peer) && traffic.len() >= TRAFFIC_PEERS {
+            traffic.pop_first();
+        }
+        let counted = traffic.entry(peer).or_default();
+        counted.received += received as u64;
+        counted.sent += sent as u64;
+    }
+
+    /// A peer sent wrong bytes: nobody asks it again for a while.
+    fn lied(&self, root: Cid, peer: PeerId, cid: Cid) {
+        tracing::warn!(%peer, %cid, "wrong bytes; the peer is not asked again for a while");
+        self.standing.borrow_mut().ban(peer, self.clock.monotonic());
+        let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
+        live.iter().for_each(|session| session.drop_peer(&peer));
+        self.feed.tell(ObjEvent::Lied { root, peer, cid });
+    }
+
+    fn is_banned(&self, peer: &PeerId) -> bool {
+        self.standing.borrow().is_banned(peer, self.clock.monotonic())
+    }
+}

@@ -1,0 +1,101 @@
+//! The serving side: answers wants from what is here, within the asker's budget and our limits.
+//! It never fetches anything on behalf of an asker.
+
+use std::{rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use craftec_core::{Cid, PeerId, cbor, limits};
+
+use super::{
+    Shared,
+    wire::{self, ANSWER_BYTES, Answer, Blocks, Item, PROTOCOL, REQUEST_BYTES, Request, Want},
+};
+
+/// Answers requests from now on.
+pub(super) fn start(shared: &Rc<Shared>) {
+    let weak = Rc::downgrade(shared);
+    let handler = move |peer: PeerId, _version: u16, body: Bytes| {
+        let answer = match weak.upgrade() {
+            Some(shared) => shared.answer(peer, &body),
+            None => Answer::Refused("this node is stopping".to_owned()),
+        };
+        let bytes = cbor::encode(&answer).unwrap_or_default();
+        let future: futures::future::LocalBoxFuture<'static, Bytes> =
+            Box::pin(std::future::ready(Bytes::from(bytes)));
+        future
+    };
+    shared.rpc.serve(PROTOCOL, Rc::new(handler));
+}
+
+impl Shared {
+    fn answer(&self, peer: PeerId, body: &[u8]) -> Answer {
+        if self.stopped.get() {
+            return Answer::Refused("this node is stopping".to_owned());
+        }
+        let asked = self.standing.borrow_mut().asked(peer, self.clock.monotonic());
+        if let Err(wait) = asked {
+            return busy(wait);
+        }
+        let request: Request = match cbor::decode(body, REQUEST_BYTES) {
+            Ok(request) => request,
+            Err(error) => return Answer::Refused(error.to_string()),
+        };
+        if let Err(error) = request.check() {
+            return Answer::Refused(error.to_string());
+        }
+        match request {
+            Request::Want(want) => {
+                let blocks = self.collect(&want);
+                let sent = blocks.blocks.iter().map(|item| item.bytes.len()).sum();
+                self.count(peer, 0, sent);
+                Answer::Blocks(blocks)
+            }
+            Request::Have(have) => {
+                let held = have.cids.iter().map(|cid| self.has(cid).unwrap_or(false));
+                Answer::Held(wire::bits(held))
+            }
+        }
+    }
+
+    fn collect(&self, want: &Want) -> Blocks {
+        let budget = want.budget.min(ANSWER_BYTES as u64);
+        let mut blocks = Blocks::default();
+        let mut spent = 0;
+        for (at, cid) in want.cids.iter().enumerate() {
+            let at = at as u16;
+            let Some(bytes) = self.length(cid) else {
+                blocks.missing.push(at);
+                continue;
+            };
+            if !blocks.blocks.is_empty() && spent + bytes > budget {
+                break;
+            }
+            match self.local(cid) {
+                Ok(Some(block)) => {
+                    spent += bytes;
+                    blocks.blocks.push(Item { at, bytes: block.into_bytes() });
+                }
+                Ok(None) => blocks.missing.push(at),
+                Err(error) => {
+                    tracing::warn!(%error, %cid, "a block could not be read for a peer");
+                    blocks.missing.push(at);
+                }
+            }
+        }
+        blocks
+    }
+
+    fn length(&self, cid: &Cid) -> Option<u64> {
+        if let Some(block) = self.fresh.borrow().get(cid) {
+            return Some(block.len() as u64);
+        }
+        self.store.len_of(cid).ok().flatten()
+    }
+}
+
+fn busy(wait: Duration) -> Answer {
+    Answer::Busy(wait.as_millis().try_into().unwrap_or(u32::MAX))
+}
+
+/// One block of the largest size always fits an answer.
+const _: () = assert!(limits::BLOCK_BYTES <= ANSWER_BYTES);

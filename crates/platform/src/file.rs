@@ -38,3 +38,13 @@ pub trait Folder {
     /// Bytes that may still be written before the disk or quota is full, where the platform says.
     fn free_bytes(&self) -> LocalBoxFuture<'_, io::Result<Option<u64>>>;
 }
+
+/// Refuses what is not a plain file name, so that no name leaves the folder on any platform.
+pub(crate) fn check_name(name: &str) -> io::Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
+        let reason = format!("`{name}` is not a plain file name (letters, digits, `.`, `-`, `_`)");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(())
+}

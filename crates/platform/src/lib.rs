@@ -8,6 +8,11 @@
 mod clock;
 mod entropy;
 mod file;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+pub mod sim;
+#[cfg(target_arch = "wasm32")]
+pub mod tab;
 
 pub use clock::{Clock, Elapsed, UnixMs, timeout};
 pub use entropy::Entropy;

@@ -1,0 +1,9 @@
+//! A browser's dedicated worker behind the ports: OPFS, the page's clock, WebCrypto.
+
+mod clock;
+mod entropy;
+mod file;
+
+pub use clock::TabClock;
+pub use entropy::WebEntropy;
+pub use file::OpfsFolder;

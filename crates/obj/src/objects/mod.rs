@@ -1,0 +1,236 @@
+//! Objects of this node: put, read, pin, unpin, announce, and free what nothing needs any more.
+//!
+//! `put` is done when the object is durable **here**; copies elsewhere are the business of
+//! [`crate::replicate`]. Only what a pin reaches is kept for good; everything else is cache and
+//! goes when there is too much of it. Only roots that a person put, pinned or holds for somebody
+//! are announced in the DHT, never their parts.
+
+mod announce;
+mod put;
+mod record;
+mod sweep;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use craftec_core::Cid;
+use craftec_platform::Clock;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::{
+    Exchange, ObjError, Session, Store, StoreError,
+    exchange::provider_key,
+    read::{self, BlockSource, Kind, WalkLimits, walk},
+    store::{Batch, Meta, Pin, PinReason},
+};
+pub use announce::Announcer;
+pub use put::{FilePut, FolderPut, Label, Put, Stored};
+pub use record::ObjectRecord;
+
+/// The objects of one node. Cloning shares them.
+#[derive(Clone)]
+pub struct Objects(Rc<Inner>);
+
+struct Inner {
+    exchange: Exchange,
+    store: Store,
+    clock: Rc<dyn Clock>,
+    announcer: Announcer,
+    /// Blocks of puts in progress: nothing reaches them yet, and they must stay.
+    fresh: RefCell<BTreeMap<u64, BTreeSet<Cid>>>,
+    next_fresh: Cell<u64>,
+    /// Pulls in progress; a sweep waits for them.
+    pulls: Cell<usize>,
+    sweeping: Cell<bool>,
+    /// Bytes reached by pins when that was last counted.
+    kept_bytes: Cell<u64>,
+    cache_bytes: u64,
+}
+
+/// What a pull fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Distinct blocks of the graph.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Ends a pull, however it ends.
+struct PullGuard(Rc<Inner>);
+
+impl Drop for PullGuard {
+    fn drop(&mut self) {
+        self.0.pulls.set(self.0.pulls.get() - 1);
+    }
+}
+
+impl Objects {
+    /// The objects in `store`, keeping at most `cache_bytes` of what no pin reaches. Announces
+    /// every root that is pinned.
+    pub fn start(
+        exchange: Exchange,
+        store: Store,
+        clock: Rc<dyn Clock>,
+        announcer: Announcer,
+        cache_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let inner = Rc::new(Inner {
+            exchange,
+            store,
+            clock,
+            announcer,
+            fresh: RefCell::default(),
+            next_fresh: Cell::new(0),
+            pulls: Cell::new(0),
+            sweeping: Cell::new(false),
+            kept_bytes: Cell::new(0),
+            cache_bytes,
+        });
+        let objects = Self(inner);
+        for (root, _) in objects.0.store.pins()? {
+            objects.0.announcer.provide(provider_key(&root));
+        }
+        let rows = objects.records()?;
+        objects.0.kept_bytes.set(rows.iter().map(|(_, row)| row.block_bytes).sum());
+        objects.watch_cache();
+        Ok(objects)
+    }
+
+    /// Where blocks are stored.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The exchange that fetches for these objects.
+    pub fn exchange(&self) -> &Exchange {
+        &self.0.exchange
+    }
+
+    /// Announces roots and records.
+    pub fn announcer(&self) -> &Announcer {
+        &self.0.announcer
+    }
+
+    /// Starts an object.
+    pub fn put(&self) -> Put {
+        Put::new(self.clone())
+    }
+
+    /// Starts a folder.
+    pub fn put_folder(&self) -> FolderPut {
+        FolderPut::new(self.clone())
+    }
+
+    /// Reads what lies below `root`, from here or from whoever has it.
+    pub fn reader(&self, root: Cid) -> Session {
+        self.0.exchange.session(root)
+    }
+
+    /// What was put or pinned here, by root.
+    pub fn records(&self) -> Result<Vec<(Cid, ObjectRecord)>, StoreError> {
+        let rows = self.0.store.meta_scan(Meta::Object)?;
+        rows.iter().map(|(key, value)| ObjectRecord::read(key, value)).collect()
+    }
+
+    /// What is known about a root that was put or pinned here.
+    pub fn record(&self, root: &Cid) -> Result<Option<ObjectRecord>, StoreError> {
+        let value = self.0.store.meta_get(Meta::Object, root.to_bytes())?;
+        value.map(|value| Ok(ObjectRecord::read(&root.to_bytes(), &value)?.1)).transpose()
+    }
+
+    /// Fetches everything below `root`, within `limits`, and makes it durable. `progress` hears the
+    /// bytes so far. What was here already counts too.
+    pub async fn pull(
+        &self,
+        root: Cid,
+        limits: WalkLimits,
+        mut progress: impl FnMut(Pulled),
+    ) -> Result<Pulled, ObjError> {
+        while self.0.sweeping.get() {
+            self.0.clock.sleep(sweep::PAUSE).await;
+        }
+        self.0.pulls.set(self.0.pulls.get() + 1);
+        let _guard = PullGuard(self.0.clone());
+        let session = self.reader(root);
+        let source: Rc<dyn BlockSource> = Rc::new(session);
+        let mut pulled = Pulled::default();
+        let mut blocks = walk(source, root, limits);
+        while let Some(block) = blocks.next().await {
+            pulled.blocks += 1;
+            pulled.bytes += block?.len() as u64;
+            progress(pulled);
+        }
+        self.0.exchange.flush()?;
+        Ok(pulled)
+    }
+
+    /// Keeps the whole graph below `root` here, fetching what is missing.
+    pub async fn pin(&self, root: Cid, time_ms: u64) -> Result<ObjectRecord, ObjError> {
+        if let Some(record) = self.record(&root)? {
+            return Ok(record);
+        }
+        let pulled = self.pull(root, WalkLimits::default(), |_| ()).await?;
+        let source: Rc<dyn BlockSource> = Rc::new(self.reader(root));
+        let stat = read::stat(source, root, WalkLimits::default()).await?;
+        let record = ObjectRecord {
+            v: 1,
+            name: None,
+            size: stat.size,
+            folder: stat.kind == Kind::Folder,
+            files: stat.files,
+            blocks: pulled.blocks,
+            block_bytes: pulled.bytes,
+            time_ms,
+            wanted: 0,
+        };
+        let mut batch = Batch::new();
+        batch.pin(root, Pin::new(PinReason::Own, time_ms, "", stat.size));
+        batch.meta_put(Meta::Object, root.to_bytes(), record.encode()?);
+        self.0.store.commit(batch)?;
+        self.kept(root, record.block_bytes);
+        Ok(record)
+    }
+
+    /// Lets go of a root; its blocks are deleted unless another pin reaches them. `false` if it was
+    /// not kept.
+    pub async fn unpin(&self, root: Cid) -> Result<bool, StoreError> {
+        let known = self.record(&root)?.is_some();
+        let mut batch = Batch::new();
+        batch.unpin(root, Some(PinReason::Own)).unpin(root, Some(PinReason::Site));
+        batch.meta_delete(Meta::Object, root.to_bytes());
+        self.0.store.commit(batch)?;
+        self.let_go(root).await?;
+        Ok(known)
+    }
+
+    /// After a pin of `root` was taken away: stops announcing it and deletes what nothing reaches,
+    /// unless another pin is left.
+    pub async fn let_go(&self, root: Cid) -> Result<(), StoreError> {
+        if self.0.store.pins_of(&root)?.is_empty() {
+            self.0.announcer.stop_providing(provider_key(&root));
+            self.free_below(root).await?;
+        }
+        Ok(())
+    }
+
+    /// How many of the distinct blocks below `root` are here. Fetches inner nodes where needed.
+    pub async fn local_blocks(&self, root: Cid) -> Result<u64, ObjError> {
+        let source: Rc<dyn BlockSource> = Rc::new(self.reader(root));
+        let mut visits = read::inventory(source, root, WalkLimits::default());
+        let mut here = 0;
+        while let Some(visit) = visits.try_next().await? {
+            here += u64::from(self.0.exchange.has(visit.cid())?);
+        }
+        Ok(here)
+    }
+
+    /// A root is kept from now on.
+    pub(crate) fn kept(&self, root: Cid, block_bytes: u64) {
+        self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_add(block_bytes));
+        self.0.announcer.provide(provider_key(&root));
+    }
+}

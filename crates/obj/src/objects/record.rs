@@ -1,0 +1,49 @@
+//! What is remembered about an object that was put or pinned here.
+//!
+//! On disk: namespace `Object`, key CID (36 bytes), value canonical DAG-CBOR of [`ObjectRecord`], at
+//! most [`RECORD_BYTES`].
+
+use bytes::Bytes;
+use craftec_core::{Cid, cbor};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+
+/// Largest encoded record: a name of 255 bytes and the fixed fields.
+const RECORD_BYTES: usize = 1024;
+
+/// About one object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectRecord {
+    /// Version of this structure: 1.
+    pub v: u8,
+    /// The name it was put under.
+    pub name: Option<String>,
+    /// Bytes of content.
+    pub size: u64,
+    /// A folder rather than a file.
+    pub folder: bool,
+    /// Files below it; 1 for a file.
+    pub files: u64,
+    /// Blocks below it.
+    pub blocks: u64,
+    /// Bytes of these blocks.
+    pub block_bytes: u64,
+    /// When it was put or pinned (ms since 1970).
+    pub time_ms: u64,
+    /// Copies wanted on other nodes; 0 for what was only pinned.
+    pub wanted: u16,
+}
+
+impl ObjectRecord {
+    /// The encoded record.
+    pub fn encode(&self) -> Result<Bytes, StoreError> {
+        Ok(cbor::encode(self)?.into())
+    }
+
+    pub(super) fn read(key: &[u8], value: &[u8]) -> Result<(Cid, Self), StoreError> {
+        let damaged = |reason: String| StoreError::Corrupt { reason };
+        let root = Cid::from_bytes(key).map_err(|e| damaged(format!("an object's key: {e}")))?;
+        Ok((root, cbor::decode(value, RECORD_BYTES)?))
+    }
+}

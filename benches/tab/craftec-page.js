@@ -1,0 +1,39 @@
+// Our side of the bench, in the app's page: the SDK's node.
+window.bench = {
+  async start () {
+    const url = '/sdk/index.js'
+    const { createNode } = await import(url)
+    this.node = await createNode()
+    return (await this.node.status()).peerId
+  },
+
+  async waitForDirect (peerId) {
+    for (let i = 0; i < 300; i++) {
+      const { peers } = await this.node.status()
+      if (peers.some((p) => p.peerId === peerId && p.link === 'webrtc')) return
+      await new Promise((resolve) => setTimeout(resolve, 100))
+    }
+    throw new Error('no direct connection within 30 s')
+  },
+
+  async put (bytes) {
+    const data = new Uint8Array(bytes)
+    for (let i = 0; i < bytes; i += 65536) crypto.getRandomValues(data.subarray(i, i + 65536))
+    return (await this.node.obj.put(data, { replicas: 0 })).cid
+  },
+
+  async get (cid, bytes) {
+    const started = performance.now()
+    let first
+    let read = 0
+    const reader = (await this.node.obj.stream(cid)).getReader()
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) break
+      first ??= performance.now() - started
+      read += value.length
+    }
+    if (read !== bytes) throw new Error(`read ${read} of ${bytes} bytes`)
+    return { ms: performance.now() - started, first }
+  }
+}

@@ -10,13 +10,21 @@ mod double;
 mod error;
 pub mod frame;
 mod gate;
+#[cfg(feature = "libp2p")]
+mod libp2p;
+#[cfg(all(feature = "libp2p", not(target_arch = "wasm32")))]
+pub mod native;
 mod pool;
 mod port;
 mod rpc;
 mod subscription;
+#[cfg(all(feature = "libp2p", any(test, target_arch = "wasm32")))]
+mod tab;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "libp2p")]
+pub use crate::libp2p::Handle;
 pub use error::NetError;
 pub use port::{
     ByteStream, Key, Link, NetEvent, Network, PeerInfo, Protocol, Record, RecordCheck,

@@ -72,7 +72,12 @@ impl StoreError {
 
     pub(super) fn index(doing: &'static str, error: impl Into<redb::Error>) -> Self {
         match error.into() {
-            redb::Error::Io(source) => Self::io(doing, source),
+            redb::Error::Io(source) => match source.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                    Self::Corrupt { reason: source.to_string() }
+                }
+                _ => Self::io(doing, source),
+            },
             redb::Error::DatabaseAlreadyOpen => Self::Busy,
             error @ (redb::Error::PreviousIo
             | redb::Error::DatabaseClosed

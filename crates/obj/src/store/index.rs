@@ -1,22 +1,21 @@
-//! The index: redb over a [`File`] of ours, its tables, and how it is opened again after a failure.
+//! The index: redb's tables, and how they are opened again after a failure.
 //!
 //! After a failed write redb refuses everything until it is opened anew, reads included. That
 //! happens here, so that a full disk never takes what is already stored with it.
 
 use std::{
     cell::{Cell, Ref, RefCell},
-    io,
     sync::Arc,
 };
 
 use craftec_core::cid::CID_BYTES;
 use craftec_platform::File;
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
-    TableDefinition, WriteTransaction,
+    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
 };
 
-use super::{StoreError, pin::PIN_KEY_BYTES};
+use super::{StoreError, backend, pin::PIN_KEY_BYTES};
 
 /// CID → where its bytes are (see [`super::entry`]).
 pub(super) const BLOCKS: TableDefinition<'_, &[u8; CID_BYTES], &[u8]> =
@@ -43,10 +42,6 @@ pub(super) const PACK_END: &str = "pack_end";
 /// The format written by this version.
 pub(super) const THIS_FORMAT: u64 = 1;
 
-/// Indexes up to this size are checked page by page on every open (some 10 ms); larger ones only
-/// after an unclean end, as redb does by itself.
-const CHECKED_INDEX_BYTES: u64 = 16 << 20;
-
 /// The index, open or to be opened again.
 pub(super) struct Index {
     file: Arc<dyn File>,
@@ -57,12 +52,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn open(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let mut database = database(&file, cache_bytes)?;
-        let bytes = file.len().map_err(|e| StoreError::io("opening the index", e))?;
-        if bytes <= CHECKED_INDEX_BYTES {
-            database.check_integrity().map_err(|e| StoreError::index("checking the index", e))?;
-        }
-        let database = RefCell::new(Some(database));
+        let database = RefCell::new(Some(backend::open(&file, cache_bytes)?));
         let index = Self { file, cache_bytes, database, failed: Cell::new(false) };
         index.check_format()?;
         Ok(index)
@@ -93,7 +83,7 @@ impl Index {
         if self.failed.get() {
             // redb must let go of the file before it is opened anew.
             self.database.replace(None);
-            let opened = database(&self.file, self.cache_bytes)?;
+            let opened = backend::open(&self.file, self.cache_bytes)?;
             self.database.replace(Some(opened));
             self.failed.set(false);
         }
@@ -126,38 +116,5 @@ impl Index {
             transaction.open_table(META).map_err(|e| self.failure(doing, e))?;
         }
         transaction.commit().map_err(|e| self.failure("creating the store", e))
-    }
-}
-
-fn database(file: &Arc<dyn File>, cache_bytes: usize) -> Result<Database, StoreError> {
-    Database::builder()
-        .set_cache_size(cache_bytes)
-        .create_with_backend(Backend(file.clone()))
-        .map_err(|e| StoreError::index("opening the index", e))
-}
-
-/// A [`File`] as redb wants it.
-#[derive(Debug)]
-struct Backend(Arc<dyn File>);
-
-impl StorageBackend for Backend {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(offset, data)
     }
 }

@@ -19,6 +19,7 @@
 //! for reuse only once the index that no longer names it is durable. Blocks bypass the database
 //! because it would round a 256 KiB value up to 512 KiB and copy it several times.
 
+mod backend;
 mod batch;
 mod commit;
 mod entry;

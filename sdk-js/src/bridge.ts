@@ -1,0 +1,89 @@
+/**
+ * A hidden frame on the app's origin, embedded by a site's boot page. Gives the site a port to the
+ * node of this browser that reads this one site and nothing else: the root comes from the host of
+ * the page that asks, as the browser states it, and the node enforces it.
+ */
+
+import { Connection } from './client/connection.js';
+import { portTransport } from './client/transport.js';
+import { isNameLabel, siteHost, type FromBridge, type ToBridge } from './site/names.js';
+import { BROKER, freshLock, holdLock, LEADER_LOCK } from './tab/names.js';
+import type { FromBroker, ToBroker } from './tab/names.js';
+import { isCid } from './wire/text.js';
+
+const ended = new AbortController();
+
+/** Whether some tab of this browser runs a node. */
+async function nodeRuns(): Promise<boolean> {
+  if (!('locks' in navigator) || typeof SharedWorker === 'undefined') return false;
+  const { held } = await navigator.locks.query();
+  return held?.some(({ name }) => name === LEADER_LOCK) ?? false;
+}
+
+class Broker {
+  private readonly port: MessagePort;
+  private next = 0;
+
+  constructor() {
+    this.port = new SharedWorker(new URL('./broker.js', import.meta.url), {
+      type: 'module',
+      name: BROKER,
+    }).port;
+  }
+
+  want(whom: { client: string } | { site: string }): Promise<FromBroker> {
+    const id = ++this.next;
+    return new Promise((resolve) => {
+      const onmessage = ({ data }: MessageEvent<FromBroker>) => {
+        if (data.id !== id) return;
+        this.port.removeEventListener('message', onmessage);
+        resolve(data);
+      };
+      this.port.addEventListener('message', onmessage);
+      this.port.start();
+      this.port.postMessage({ t: 'want', id, ...whom } satisfies ToBroker);
+    });
+  }
+}
+
+/** The root behind a name, as the node of this browser knows it. */
+async function resolveName(broker: Broker, name: string): Promise<string> {
+  const client = freshLock('client');
+  await holdLock(client, ended.signal);
+  const { port, life } = await broker.want({ client });
+  const connection = await Connection.open(portTransport(port, life));
+  try {
+    return (await connection.ask({ resolve: { name } }, 'resolved')).cid;
+  } finally {
+    connection.close();
+  }
+}
+
+/** The port for the site on `origin`; `undefined` when there is none to give. */
+async function portFor(origin: string): Promise<Extract<FromBridge, { t: 'node' }> | undefined> {
+  const host = siteHost(origin);
+  if (!host || host.app !== location.origin) return undefined;
+  const named = isNameLabel(host.label);
+  if (!named && !isCid(host.label)) return undefined;
+  if (!(await nodeRuns())) return undefined;
+  const broker = new Broker();
+  const root = named ? await resolveName(broker, host.label) : host.label;
+  const { port } = await broker.want({ site: root });
+  return { t: 'node', root, port };
+}
+
+addEventListener('message', ({ origin, source, data }: MessageEvent<ToBridge>) => {
+  if (source === null || source !== window.parent || window.parent === window) return;
+  if (data?.t !== 'want') return;
+  const answer = (message: FromBridge, transfer: Transferable[] = []) => {
+    source.postMessage(message, { targetOrigin: origin, transfer });
+  };
+  portFor(origin).then(
+    (found) => (found ? answer(found, [found.port]) : answer({ t: 'none' })),
+    (error: unknown) => {
+      console.warn('craftec: no port for', origin, error);
+      answer({ t: 'none' });
+    },
+  );
+});
+addEventListener('pagehide', () => ended.abort());

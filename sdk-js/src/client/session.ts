@@ -1,0 +1,115 @@
+/**
+ * A lasting relation to a node: connects, subscribes, and connects again when the node moved to
+ * another tab or its server restarted. Work that can be repeated is repeated once.
+ */
+
+import { aborted, ConnectionLost, CraftecError } from '../errors.js';
+import type { Command, Event, Replies } from '../wire/types.js';
+import { Connection } from './connection.js';
+import type { Transport } from './transport.js';
+
+export type SessionState = 'running' | 'reconnecting' | 'stopped' | 'failed';
+
+/** Makes a transport, however long that takes; rejects only when there is no hope. */
+export type Connect = (signal: AbortSignal) => Promise<Transport>;
+
+/** How often one piece of work may start over because the node moved. */
+const REPEATS = 2;
+/** Connections that may break before they were of any use, and the pause after the first. */
+const DIALS = 6;
+const PAUSE_MS = 50;
+
+export class Session {
+  onevent: (event: Event) => void = () => {};
+  onstate: (state: SessionState, error?: CraftecError) => void = () => {};
+  private readonly stopped = new AbortController();
+  private current: Promise<Connection> | undefined;
+
+  constructor(private readonly connect: Connect) {}
+
+  /** The live connection; waits for one where needed. */
+  connection(signal?: AbortSignal): Promise<Connection> {
+    if (this.stopped.signal.aborted) return Promise.reject(gone());
+    this.current ??= this.dial();
+    return within(this.current, signal);
+  }
+
+  /** Runs `work` on a connection, again on the next one when that is lost below it. */
+  async run<T>(work: (connection: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (let repeats = 0; ; repeats++) {
+      const connection = await this.connection(signal);
+      try {
+        return await work(connection);
+      } catch (error) {
+        const again = error instanceof ConnectionLost && repeats < REPEATS;
+        if (!again || this.stopped.signal.aborted) throw error;
+      }
+    }
+  }
+
+  /** A request that does the same when it is asked twice. */
+  ask<K extends keyof Replies>(
+    command: Command,
+    want: K,
+    signal?: AbortSignal,
+  ): Promise<Replies[K]> {
+    return this.run((connection) => connection.ask(command, want, signal), signal);
+  }
+
+  stop(): void {
+    if (this.stopped.signal.aborted) return;
+    this.stopped.abort(gone());
+    this.current?.then((connection) => connection.close()).catch(() => {});
+    this.onstate('stopped');
+  }
+
+  private async dial(failures = 0): Promise<Connection> {
+    try {
+      if (failures > 0) await pause(PAUSE_MS * 2 ** failures);
+      const { signal } = this.stopped;
+      const transport = await this.connect(signal);
+      const connection = await Connection.open(transport, signal);
+      connection.onevent = (event) => this.onevent(event);
+      await connection.ask('subscribe', 'done', signal);
+      void connection.lost.then(() => this.redial());
+      this.onstate('running');
+      return connection;
+    } catch (error) {
+      const again = error instanceof ConnectionLost && failures + 1 < DIALS;
+      if (again && !this.stopped.signal.aborted) return this.dial(failures + 1);
+      this.current = undefined;
+      const known = CraftecError.from(error, 'unavailable');
+      if (!this.stopped.signal.aborted) this.onstate('failed', known);
+      throw known;
+    }
+  }
+
+  private redial(): void {
+    if (this.stopped.signal.aborted) return;
+    this.onstate('reconnecting');
+    this.current = this.dial();
+    // Whoever asks next gets the error; nobody may be asking now.
+    this.current.catch(() => {});
+  }
+}
+
+function gone(): CraftecError {
+  return new CraftecError('aborted', 'This node was stopped.', {
+    hint: 'Call createNode() for a new one.',
+  });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** `promise`, unless `signal` fires first. */
+export function within<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  if (!signal) return promise;
+  if (signal.aborted) return Promise.reject(aborted(signal));
+  return new Promise((resolve, reject) => {
+    const cancel = () => reject(aborted(signal));
+    signal.addEventListener('abort', cancel, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel));
+  });
+}

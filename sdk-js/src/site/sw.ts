@@ -1,0 +1,152 @@
+/**
+ * The service worker of one site's origin: answers every request from the node of this browser over
+ * a MessagePort, or from the gateway when there is none. It trusts neither the site nor the
+ * gateway with the port, and never serves another root than the one it was given.
+ */
+
+import { Connection } from '../client/connection.js';
+import { pingedTransport } from '../client/transport.js';
+import { ConnectionLost } from '../errors.js';
+import bootScript from './boot.js?text';
+import bootPage from './boot.html?text';
+import { DIRECT_HEADER, OURS, siteHost, type FromSite, type ToSite } from './names.js';
+import { gonePage, SECURITY_HEADERS } from './pages.js';
+import { serve, type Site } from './serve.js';
+
+declare const self: ServiceWorkerGlobalScope;
+
+/** How long "no node" holds before a navigation asks again. */
+const DIRECT_MS = 60_000;
+/** How long a page may take to bring a port, for a request that is not a navigation. */
+const PORT_MS = 500;
+
+interface Linked extends Site {
+  check(): void;
+}
+
+let linked: Linked | undefined;
+let directUntil = 0;
+let arrivals: (() => void)[] = [];
+
+self.addEventListener('install', (event) => event.waitUntil(self.skipWaiting()));
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+
+self.addEventListener('message', (event) => {
+  const message = event.data as ToSite;
+  // Pages of this origin are the site's own: they may not make us say anything about another.
+  if (message?.t === 'direct') {
+    linked?.connection.close();
+    linked = undefined;
+    directUntil = Date.now() + DIRECT_MS;
+    event.ports[0]?.postMessage(true);
+  } else if (message?.t === 'node') {
+    event.waitUntil(
+      link(message.port, message.root).then((ok) => {
+        if (!ok) directUntil = Date.now() + DIRECT_MS;
+        event.ports.find((port) => port !== message.port)?.postMessage(ok);
+      }),
+    );
+  }
+});
+
+async function link(port: MessagePort, root: string): Promise<boolean> {
+  const transport = pingedTransport(port);
+  transport.check();
+  try {
+    const connection = await Connection.open(transport);
+    linked?.connection.close();
+    const next: Linked = { root, connection, check: () => transport.check() };
+    linked = next;
+    directUntil = 0;
+    void connection.lost.then(() => {
+      if (linked === next) linked = undefined;
+    });
+    arrivals.splice(0).forEach((arrived) => arrived());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (url.origin !== self.location.origin) return;
+  if (request.method !== 'GET' && request.method !== 'HEAD') return;
+  if (url.pathname === `${OURS}boot.js`) event.respondWith(script(bootScript));
+  else if (!url.pathname.startsWith(OURS)) event.respondWith(answer(request, url));
+});
+
+async function answer(request: Request, url: URL): Promise<Response> {
+  const navigates = request.mode === 'navigate';
+  if (!linked && !navigates && Date.now() > directUntil) await askPages();
+  if (linked) {
+    const lost = linked.connection;
+    try {
+      return await fromNode(linked, request, url);
+    } catch (error) {
+      if (!(error instanceof ConnectionLost)) throw error;
+      if (linked?.connection === lost) linked = undefined;
+      // Another tab may be taking over: a navigation finds out.
+      if (navigates) return boot();
+    }
+  }
+  if (navigates && Date.now() > directUntil) return boot();
+  return direct(request, url, navigates);
+}
+
+function fromNode(site: Linked, request: Request, url: URL): Promise<Response> {
+  site.check();
+  const method = request.method === 'HEAD' ? 'HEAD' : 'GET';
+  const asking = setInterval(() => site.check(), 1_000);
+  const asked = { url, method, range: request.headers.get('range') } as const;
+  return serve(site, asked, request.signal).finally(() => clearInterval(asking));
+}
+
+/** The gateway's answer; it is not verified here. */
+async function direct(request: Request, url: URL, navigates: boolean): Promise<Response> {
+  const headers = new Headers({ [DIRECT_HEADER]: '1' });
+  for (const name of ['accept', 'accept-language', 'range']) {
+    const value = request.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  try {
+    return await fetch(url, {
+      method: request.method,
+      headers,
+      credentials: 'omit',
+      // The browser follows a navigation's redirects itself.
+      redirect: navigates ? 'manual' : 'follow',
+      signal: request.signal,
+    });
+  } catch (error) {
+    if (request.signal.aborted) throw error;
+    return gonePage();
+  }
+}
+
+/** Asks open pages of this origin for a port; a killed worker has forgotten it. */
+async function askPages(): Promise<void> {
+  const pages = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
+  if (pages.length === 0 || linked) return;
+  const arrived = new Promise<void>((resolve) => arrivals.push(resolve));
+  for (const page of pages) page.postMessage({ t: 'need-port' } satisfies FromSite);
+  await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, PORT_MS))]);
+}
+
+function boot(): Response {
+  const app = siteHost(self.location.origin)?.app ?? "'none'";
+  const policy = `default-src 'none'; script-src 'self'; connect-src 'self'; frame-src ${app}`;
+  const headers = {
+    ...SECURITY_HEADERS,
+    'content-type': 'text/html; charset=utf-8',
+    'cache-control': 'no-store',
+    'content-security-policy': policy,
+  };
+  return new Response(bootPage, { headers });
+}
+
+function script(text: string): Response {
+  const headers = { ...SECURITY_HEADERS, 'content-type': 'text/javascript; charset=utf-8' };
+  return new Response(text, { headers });
+}

@@ -1,0 +1,94 @@
+/** What the tabs of one origin agree on. Changing any of these splits them into two groups. */
+
+/** Held by the tab whose worker runs the node. */
+export const LEADER_LOCK = 'craftec-node';
+/** Where a leader says that it is there, and clients ask. */
+export const CHANNEL = 'craftec-node';
+/** Name of the SharedWorker. */
+export const BROKER = 'craftec-broker';
+
+/** On {@link CHANNEL}. */
+export type ChannelMessage =
+  /** Is anyone leading? */
+  | { t: 'who' }
+  /** Yes; `life` is a lock that its worker holds as long as it runs. */
+  | { t: 'leader'; life: string }
+  /** A session over the BroadcastChannel `channel`; `client` is a lock that the asker holds. */
+  | { t: 'call'; life: string; channel: string; client: string }
+  /** It is open. */
+  | { t: 'called'; channel: string };
+
+/** Tab or bridge → broker. */
+export type ToBroker =
+  | { t: 'lead'; life: string; port: MessagePort }
+  | { t: 'want'; id: number; client?: string; site?: string };
+
+/** Broker → tab or bridge. */
+export interface FromBroker {
+  t: 'port';
+  id: number;
+  life: string;
+  port: MessagePort;
+}
+
+/** Broker or page → worker: a session for `port`; with `site`, for that one root only. */
+export interface Attach {
+  t: 'attach';
+  port: MessagePort;
+  /**
+   * A lock that the client holds; the session ends when it is let go. A site has none, since no
+   * lock reaches over origins: its session ends when it was idle for long.
+   */
+  client?: string;
+  site?: string;
+}
+
+export interface WorkerConfig {
+  relays: string[];
+  folder?: string;
+  lendBytes?: number;
+  agent?: string;
+}
+
+/** Page → worker. */
+export type ToWorker =
+  | {
+      t: 'start';
+      config: WorkerConfig;
+      wasmUrl?: string;
+      /** For the page's half of WebRTC. */
+      rtc: MessagePort;
+      /** From the broker; absent where there is none. */
+      hub?: MessagePort;
+      /** The lock to hold as long as the node runs. */
+      life: string;
+    }
+  | Attach
+  | { t: 'stop' };
+
+/** Worker → page. */
+export type FromWorker =
+  | { t: 'ready' }
+  | { t: 'failed'; error: import('../errors.js').ApiError }
+  | { t: 'panic'; message: string }
+  | { t: 'stopped' };
+
+/** A lock name that nobody else holds. */
+export function freshLock(kind: 'life' | 'client'): string {
+  return `craftec-${kind}-${crypto.randomUUID()}`;
+}
+
+/** Takes `name` and keeps it until `signal` fires; resolves once it is held. */
+export function holdLock(name: string, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    navigator.locks
+      .request(name, () => {
+        resolve();
+        return new Promise<void>((release) => {
+          if (signal.aborted) release();
+          else signal.addEventListener('abort', () => release(), { once: true });
+        });
+      })
+      .catch(reject);
+  });
+}

@@ -1,0 +1,219 @@
+/** What callers see: the wire's structures in camel case. */
+
+export type { ErrorCode } from './errors.js';
+
+export type Kind = 'file' | 'folder';
+export type PeerRole = 'tab' | 'relay' | 'foreign';
+export type Link = 'webrtc' | 'quic' | 'tcp' | 'websocket' | 'relayed';
+
+/** A connected peer. */
+export interface Peer {
+  peerId: string;
+  /** How it is reached. */
+  link: Link;
+  /** What it says it is. */
+  role: PeerRole;
+  rttMs: number | null;
+  addr: string;
+  /** The relay that carries a relayed link. */
+  via: string | null;
+  received: number;
+  sent: number;
+}
+
+/** The node's disk, in bytes. */
+export interface Storage {
+  used: number;
+  forOthers: number;
+  lendLimit: number;
+  /** What the disk or the browser's quota still allows, where known. */
+  free: number | null;
+}
+
+export interface Status {
+  did: string;
+  peerId: string;
+  role: PeerRole;
+  agent: string;
+  uptimeMs: number;
+  addresses: string[];
+  peers: Peer[];
+  storage: Storage;
+  objects: number;
+  /** Objects with fewer copies than wanted. */
+  objectsShort: number;
+}
+
+/** Copies of a root on other nodes. */
+export interface ObjectHealth {
+  wanted: number;
+  signed: number;
+  reachable: number;
+}
+
+export interface Holder {
+  peer: string;
+  signed: boolean;
+  connected: boolean;
+  bytes: number;
+  error: string | null;
+}
+
+export interface Stat {
+  cid: string;
+  size: number;
+  kind: Kind;
+  files: number;
+  blocks: number;
+  localBlocks: number;
+  pinned: boolean;
+  health: ObjectHealth;
+  holders: Holder[];
+}
+
+export interface Entry {
+  name: string;
+  cid: string;
+  size: number;
+  kind: Kind;
+}
+
+export interface ObjectRow {
+  cid: string;
+  name: string | null;
+  size: number;
+  kind: Kind;
+  timeMs: number;
+  health: ObjectHealth;
+}
+
+export interface SiteRow {
+  cid: string;
+  name: string | null;
+  label: string | null;
+  files: number;
+  bytes: number;
+  timeMs: number;
+  health: ObjectHealth;
+  /** Where it opens. */
+  url: string;
+}
+
+export interface Resolved {
+  cid: string;
+  seq: number;
+  timeMs: number;
+  expiresMs: number;
+  /** The owner, or a thief, wrote two different heads with one number. */
+  equivocation: boolean;
+}
+
+/** Progress of one transfer with one peer. */
+export interface Transfer {
+  cid: string;
+  kind: 'receive' | 'replicate';
+  peer: string;
+  bytes: number;
+  total: number | null;
+  done: boolean;
+}
+
+/** A root's copies changed. */
+export interface Health {
+  cid: string;
+  health: ObjectHealth;
+  holders: Holder[];
+}
+
+/** How this client stands with its node. */
+export interface ClientStatus {
+  state: 'running' | 'reconnecting' | 'stopped' | 'failed';
+  role: ClientRole;
+  error?: Error;
+}
+
+/** Whether this tab runs the node, another tab of this origin does, or a native node. */
+export type ClientRole = 'leader' | 'follower' | 'remote';
+
+export interface Events {
+  peers: Peer[];
+  transfer: Transfer;
+  health: Health;
+  status: ClientStatus;
+}
+
+/** A half-open range of bytes. */
+export interface Range {
+  start: number;
+  end?: number;
+}
+
+export interface Progress {
+  bytes: number;
+  total?: number;
+}
+
+export type Data = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array> | string;
+
+export interface PutOptions {
+  /** Copies wanted on other nodes; the default is 3. */
+  replicas?: number;
+  /** A name to list it under; no effect on the CID. */
+  name?: string;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+  /** `durable` (default): stored here. `replicated`: signed for by as many nodes as wanted. */
+  ack?: 'durable' | 'replicated';
+}
+
+export interface GetOptions {
+  range?: Range;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+/** Content open for reading. */
+export interface Opened {
+  /** Of what was found at the path. */
+  cid: string;
+  /** Of the whole content, not of the range. */
+  size: number;
+  kind: Kind;
+  /** `index.html` included, where a folder was opened by it. */
+  path: string;
+  mime: string;
+  body: ReadableStream<Uint8Array>;
+}
+
+export interface PublishProgress {
+  /** Finding files; handing their bytes to the node, which hashes them; making them durable. */
+  phase: 'reading' | 'hashing' | 'storing';
+  files: number;
+  /** Known once all were found. */
+  totalFiles?: number;
+  bytes: number;
+  totalBytes?: number;
+}
+
+export interface PublishOptions {
+  /** A name of this identity that then points to the site. */
+  name?: string;
+  replicas?: number;
+  onProgress?: (progress: PublishProgress) => void;
+  signal?: AbortSignal;
+}
+
+export interface LeftOut {
+  path: string;
+  reason: string;
+}
+
+export interface Published {
+  cid: string;
+  url: string;
+  /** The host label of its name, where one was given. */
+  label: string | null;
+  files: number;
+  bytes: number;
+  leftOut: LeftOut[];
+}

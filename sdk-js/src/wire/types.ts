@@ -1,0 +1,172 @@
+/** The node's language as it is on the wire (snake case), mirroring the Rust crate `craftec-api`. */
+
+export interface WireRange {
+  start: number;
+  end: number | null;
+}
+
+/** A variant without fields is its bare name; others are an object with one key. */
+export type Command =
+  | { hello: { versions: number[] } }
+  | 'status'
+  | 'subscribe'
+  | { connect: { addr: string } }
+  | { put_open: { replicas: number | null; name: string | null } }
+  | { put_chunk: { handle: number; bytes: Uint8Array } }
+  | { put_close: { handle: number } }
+  | 'folder_open'
+  | { folder_file: { folder: number; path: string } }
+  | { folder_add: { folder: number; path: string; bytes: Uint8Array } }
+  | {
+      folder_close: {
+        folder: number;
+        replicas: number | null;
+        site: boolean;
+        name: string | null;
+      };
+    }
+  | { get_open: { cid: string; path: string; range: WireRange | null } }
+  | { car_open: { cid: string; path: string } }
+  | { block: { cid: string } }
+  | { get_read: { handle: number } }
+  | { close: { handle: number } }
+  | { list: { cid: string; path: string } }
+  | { stat: { cid: string } }
+  | { pin: { cid: string } }
+  | { unpin: { cid: string } }
+  | 'objects'
+  | 'sites'
+  | { resolve: { name: string } }
+  | 'backup_words'
+  | { lend_space: { bytes: number | null } };
+
+export type WireKind = 'file' | 'folder';
+
+export interface WireHealth {
+  wanted: number;
+  signed: number;
+  reachable: number;
+}
+
+export interface WireHolder {
+  peer: string;
+  signed: boolean;
+  connected: boolean;
+  bytes: number;
+  error: string | null;
+}
+
+export interface WirePeer {
+  peer_id: string;
+  link: 'webrtc' | 'quic' | 'tcp' | 'websocket' | 'relayed';
+  role: 'tab' | 'relay' | 'foreign';
+  rtt_ms: number | null;
+  addr: string;
+  via: string | null;
+  received: number;
+  sent: number;
+}
+
+export interface WireOpened {
+  handle: number;
+  cid: string;
+  size: number;
+  kind: WireKind;
+  path: string;
+  mime: string;
+}
+
+export interface WireEntry {
+  name: string;
+  cid: string;
+  size: number;
+  kind: WireKind;
+}
+
+export interface WireStat {
+  cid: string;
+  size: number;
+  kind: WireKind;
+  files: number;
+  blocks: number;
+  local_blocks: number;
+  pinned: boolean;
+  health: WireHealth;
+  holders: WireHolder[];
+}
+
+export interface WireObject {
+  cid: string;
+  name: string | null;
+  size: number;
+  kind: WireKind;
+  time_ms: number;
+  health: WireHealth;
+}
+
+export interface WireSite {
+  cid: string;
+  name: string | null;
+  label: string | null;
+  files: number;
+  bytes: number;
+  time_ms: number;
+  health: WireHealth;
+}
+
+export interface WireStatus {
+  did: string;
+  peer_id: string;
+  role: 'tab' | 'relay' | 'foreign';
+  agent: string;
+  uptime_ms: number;
+  addresses: string[];
+  peers: WirePeer[];
+  storage: { used: number; for_others: number; lend_limit: number; free: number | null };
+  objects: number;
+  objects_short: number;
+}
+
+export interface WireResolved {
+  cid: string;
+  seq: number;
+  time_ms: number;
+  expires_ms: number;
+  equivocation: boolean;
+}
+
+/** Answers by their name; `done` is the bare string. */
+export interface Replies {
+  hello: { version: number; agent: string };
+  done: true;
+  handle: { handle: number };
+  stored: { cid: string; size: number };
+  published: { cid: string; files: number; bytes: number; label: string | null };
+  opened: WireOpened;
+  bytes: { bytes: Uint8Array<ArrayBuffer> };
+  entries: { entries: WireEntry[] };
+  stat: WireStat;
+  objects: { objects: WireObject[] };
+  sites: { sites: WireSite[] };
+  resolved: WireResolved;
+  words: { words: string[] };
+  status: WireStatus;
+}
+
+export type Reply = 'done' | { [K in Exclude<keyof Replies, 'done'>]?: Replies[K] };
+
+export interface WireTransfer {
+  cid: string;
+  kind: 'receive' | 'replicate';
+  peer: string;
+  bytes: number;
+  total: number | null;
+  done: boolean;
+}
+
+export interface Event {
+  peers?: { peers: WirePeer[] };
+  transfer?: WireTransfer;
+  health?: { cid: string; health: WireHealth; holders: WireHolder[] };
+  lagged?: { lost: number };
+}

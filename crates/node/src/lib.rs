@@ -1,1 +1,22 @@
-//! Placeholder.
+//! A whole node: store, exchange, objects, copies, names, and the language of `craftec-api` over
+//! them. The same in a tab, on a server and in the simulator; what differs is behind the ports.
+//!
+//! It never touches a disk, a socket or a clock itself, and never runs on more than one thread.
+
+mod check;
+mod config;
+mod error;
+mod events;
+mod fault;
+mod keys;
+mod mime;
+mod names;
+mod node;
+mod session;
+
+pub use check::record_check;
+pub use config::{Config, Ports, REPLICAS};
+pub use error::NodeError;
+pub use keys::Keys;
+pub use node::Node;
+pub use session::{Access, Session};

@@ -1,0 +1,62 @@
+//! What a shell gives a node: the ports to its machine and how it should behave.
+
+use std::rc::Rc;
+
+use craftec_api::Role;
+use craftec_p2p::SharedNetwork;
+use craftec_platform::{Clock, Entropy, Folder};
+
+/// Copies of an object on other nodes, unless the client says otherwise.
+pub const REPLICAS: u16 = 3;
+
+/// The machine below a node.
+#[derive(Clone)]
+pub struct Ports {
+    /// The network, running under the node's transport key.
+    pub network: SharedNetwork,
+    /// Time and tasks.
+    pub clock: Rc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Rc<dyn Entropy>,
+}
+
+/// How a node behaves.
+#[derive(Clone)]
+pub struct Config {
+    /// What it is: a tab or a native node.
+    pub role: Role,
+    /// Software and version, for instance `craftec/0.1.0`.
+    pub agent: String,
+    /// Bytes it may keep for others. `None` is the default of its role: 10 GiB natively, in a tab
+    /// 512 MiB or a tenth of what the browser allows, whichever is less. A limit that a person set
+    /// at run time comes before this one.
+    pub lend_limit: Option<u64>,
+    /// Bytes of what no pin reaches that it keeps as cache. `None` is the default of its role.
+    pub cache_limit: Option<u64>,
+    /// The folder of the store, asked for its free space; `None` where that is not known.
+    pub folder: Option<Rc<dyn Folder>>,
+}
+
+impl Config {
+    /// The defaults of a role.
+    pub fn new(role: Role) -> Self {
+        let agent = format!("craftec/{}", env!("CARGO_PKG_VERSION"));
+        Self { role, agent, lend_limit: None, cache_limit: None, folder: None }
+    }
+
+    /// Bytes of cache.
+    pub(crate) fn cache_bytes(&self) -> u64 {
+        self.cache_limit.unwrap_or(match self.role {
+            Role::Tab => 1 << 30,
+            Role::Relay | Role::Foreign => 10 << 30,
+        })
+    }
+
+    /// Bytes for others where neither a person nor the configuration says.
+    pub(crate) fn default_lend_bytes(&self, free_bytes: Option<u64>) -> u64 {
+        match self.role {
+            Role::Tab => free_bytes.map_or(512 << 20, |free| (free / 10).min(512 << 20)),
+            Role::Relay | Role::Foreign => 10 << 30,
+        }
+    }
+}

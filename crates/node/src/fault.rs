@@ -1,0 +1,136 @@
+//! From what went wrong inside to what a person reads: what happened with its figure, what it means,
+//! what can be done.
+
+use craftec_api::{ApiError, ErrorCode};
+use craftec_core::{cid::CidError, head::HeadError, record::RecordError};
+use craftec_obj::{ObjError, StoreError};
+use craftec_p2p::NetError;
+
+/// The API's word for a failure of the object store.
+pub(crate) fn object(error: ObjError) -> ApiError {
+    let message = sentence(&error.to_string());
+    match error {
+        ObjError::Store(error) => store(error),
+        ObjError::Net(error) => net(error),
+        ObjError::Cid(_) | ObjError::Input { .. } | ObjError::Limit { .. } => {
+            ApiError::new(ErrorCode::BadInput, message)
+        }
+        ObjError::Path(_) => ApiError::new(ErrorCode::BadInput, message)
+            .hint("Use a relative path: names with `/` between them, without `.` and `..`."),
+        ObjError::Folder(_) => ApiError::new(ErrorCode::BadInput, message)
+            .hint("Nothing was published. Rename or remove that file and try again."),
+        ObjError::NotFound { .. } => ApiError::new(ErrorCode::NotFound, message)
+            .hint("The folder itself was read and verified. Check the path, or list the folder."),
+        ObjError::NotAFile { .. } | ObjError::NotAFolder { .. } | ObjError::NotUnixFs { .. } => {
+            ApiError::new(ErrorCode::BadInput, message)
+        }
+        ObjError::Missing { .. } => unavailable(message, 1),
+        ObjError::Unavailable { cid, asked } => {
+            unavailable(format!("Nobody gave the block {cid}: {} asked.", peers(asked)), asked)
+        }
+        ObjError::Corrupt { .. } => ApiError::new(ErrorCode::BadInput, message)
+            .hint("Every copy is the same: ask its author for a new one."),
+        ObjError::Block(_) => unavailable(message, 1),
+        ObjError::Full { .. } => ApiError::new(ErrorCode::Full, message),
+        ObjError::Refused { .. } => ApiError::new(ErrorCode::Refused, message),
+    }
+}
+
+fn peers(asked: usize) -> String {
+    match asked {
+        0 => "no peer could be".to_owned(),
+        1 => "1 peer was".to_owned(),
+        n => format!("{n} peers were"),
+    }
+}
+
+fn unavailable(message: String, asked: usize) -> ApiError {
+    let hint = match asked {
+        0 => "Connect to a relay or to a node that has it, then try again.",
+        _ => "It may be on a node that is away. Try again when its author or a holder is online.",
+    };
+    ApiError::new(ErrorCode::Unavailable, message).hint(hint)
+}
+
+/// The API's word for a failure of the disk.
+pub(crate) fn store(error: StoreError) -> ApiError {
+    let retryable = error.is_retryable();
+    let mut fault = match &error {
+        StoreError::Full { .. } => {
+            ApiError::new(ErrorCode::Full, "The disk or the browser's quota is full.")
+                .hint("Nothing is lost, but new files wait. Free some space or unpin an object.")
+        }
+        StoreError::Busy => ApiError::new(ErrorCode::Storage, sentence(&error.to_string())),
+        StoreError::Rotten { cid } => {
+            let message = format!("The disk returned wrong bytes for the block {cid}.");
+            ApiError::new(ErrorCode::Storage, message)
+                .hint("The block was dropped. Reading again fetches it from another holder.")
+        }
+        StoreError::TooLong { .. } => {
+            ApiError::new(ErrorCode::BadInput, sentence(&error.to_string()))
+        }
+        StoreError::Corrupt { .. } | StoreError::Newer { .. } | StoreError::Io { .. } => {
+            ApiError::new(ErrorCode::Storage, sentence(&error.to_string()))
+        }
+    };
+    fault.retryable = retryable || matches!(error, StoreError::Rotten { .. });
+    fault
+}
+
+/// The API's word for a failure of the network.
+pub(crate) fn net(error: NetError) -> ApiError {
+    let message = sentence(&error.to_string());
+    match error {
+        NetError::Address { .. } => ApiError::new(ErrorCode::BadInput, message)
+            .hint("An address looks like /ip4/127.0.0.1/tcp/4081/ws/p2p/12D3KooW…"),
+        NetError::Protocol { .. } | NetError::Unsupported { .. } => {
+            ApiError::new(ErrorCode::Refused, message)
+        }
+        NetError::Closed => ApiError::new(ErrorCode::Aborted, message),
+        NetError::Unreachable { .. }
+        | NetError::Lost { .. }
+        | NetError::Timeout { .. }
+        | NetError::Limit(_)
+        | NetError::Dht(_) => ApiError::new(ErrorCode::Unavailable, message),
+    }
+}
+
+/// The API's word for a name that cannot be written or read.
+pub(crate) fn head(error: HeadError) -> ApiError {
+    let message = sentence(&error.to_string());
+    match error {
+        HeadError::Name(_) => ApiError::new(ErrorCode::BadInput, message),
+        _ => ApiError::new(ErrorCode::Refused, message),
+    }
+}
+
+/// The API's word for a record that cannot be made.
+pub(crate) fn record(error: RecordError) -> ApiError {
+    match error {
+        RecordError::Head(error) => head(error),
+        error => ApiError::new(ErrorCode::Refused, sentence(&error.to_string())),
+    }
+}
+
+/// The API's word for something that is not a CID.
+pub(crate) fn cid(error: CidError) -> ApiError {
+    ApiError::new(ErrorCode::BadInput, sentence(&error.to_string()))
+}
+
+/// An argument that is wrong.
+pub(crate) fn input(message: impl Into<String>) -> ApiError {
+    ApiError::new(ErrorCode::BadInput, message)
+}
+
+/// A sentence: a capital at the start, a full stop at the end.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let mut out: String = match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => return "Something failed without saying what.".to_owned(),
+    };
+    if !out.ends_with(['.', '!', '?', '…']) {
+        out.push('.');
+    }
+    out
+}

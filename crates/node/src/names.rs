@@ -1,0 +1,243 @@
+//! Names of this identity, and names of others: writing heads and reading them.
+//!
+//! A head is durable here before anybody else sees it, so that this node never signs two with one
+//! number. What was read of others is remembered, so that an older head offered later is noticed.
+//! Two heads with one number are reported, never chosen between in silence.
+
+use std::{rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use craftec_api::{ApiError, ErrorCode, Reply};
+use craftec_core::{
+    Cid, Did,
+    head::{Head, HeadRecord, SignedHead, check_name, head_key, key_of_label, label},
+    record::Record as Signed,
+};
+use craftec_obj::{
+    Announcer, Store, StoreError,
+    store::{Batch, Meta},
+};
+use craftec_p2p::{Key, Record, SharedNetwork};
+use craftec_platform::{Clock, timeout};
+
+use crate::{Keys, fault};
+
+/// How long a head counts as fresh. The author's node writes a new one after half of it.
+const FRESH_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// How long a search in the DHT may take when a name is read.
+const READ: Duration = Duration::from_secs(10);
+/// The same before a name is written, where it only guards against a second device.
+const BEFORE_WRITE: Duration = Duration::from_secs(2);
+/// Heads of others that are remembered.
+const REMEMBERED: usize = 4096;
+
+/// The names that a node writes and reads.
+pub(crate) struct Names {
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Rc<dyn Clock>,
+    pub(crate) network: SharedNetwork,
+    pub(crate) announcer: Announcer,
+}
+
+impl Names {
+    /// Announces the heads of this identity again, renewing those that grow old.
+    pub(crate) fn announce_own(&self) -> Result<(), StoreError> {
+        let now_ms = self.clock.now().0;
+        for (_, bytes) in self.store.meta_scan(Meta::Head)? {
+            let Ok(record) = decode(&bytes) else { continue };
+            let head = &record.head.head;
+            if head.did != self.keys.did() {
+                continue;
+            }
+            let old = head.time_ms.saturating_add(FRESH_MS / 2) < now_ms;
+            if !old || self.write(&head.name, head.root, Some(&record)).is_err() {
+                self.announce(&record, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Points `name` to `root`; the name's label.
+    pub(crate) async fn publish(&self, name: &str, root: Cid) -> Result<String, ApiError> {
+        check_name(name).map_err(fault::head)?;
+        let did = self.keys.did();
+        let key = head_key(&did, name);
+        // Another device with the same words may have written: go on from what it wrote.
+        let found = match self.network.peers().is_empty() {
+            true => Vec::new(),
+            false => self.found(key, BEFORE_WRITE).await,
+        };
+        let held = self.held(&key).map_err(fault::store)?;
+        let newest = newest(held.into_iter().chain(found));
+        self.write(name, root, newest.as_ref())?;
+        Ok(label(&did, name))
+    }
+
+    fn write(&self, name: &str, root: Cid, before: Option<&HeadRecord>) -> Result<(), ApiError> {
+        let key = self.keys.writer();
+        let time_ms = self.clock.now().0;
+        let (seq, prev) = match before {
+            Some(before) => {
+                (before.head.head.seq + 1, Some(before.head.hash().map_err(fault::head)?))
+            }
+            None => (0, None),
+        };
+        let head = Head {
+            v: 1,
+            did: self.keys.did(),
+            name: name.to_owned(),
+            seq,
+            root,
+            prev,
+            writer: key.public(),
+            epoch: 0,
+            time_ms,
+            expires_ms: time_ms.saturating_add(FRESH_MS),
+        };
+        let head = SignedHead::sign(head, &key).map_err(fault::head)?;
+        let record = HeadRecord { head, rival: None, log: self.keys.log().clone() };
+        let bytes = encode(&record)?;
+        self.store
+            .meta_put(Meta::Head, record_key(&record), bytes.clone())
+            .map_err(fault::store)?;
+        self.announce(&record, bytes);
+        Ok(())
+    }
+
+    fn announce(&self, record: &HeadRecord, bytes: Bytes) {
+        let key = Key(record_key(record));
+        self.announcer.put_record(Record { key, value: bytes.to_vec() });
+    }
+
+    /// The current root of a label or of `did/name`.
+    pub(crate) async fn resolve(&self, text: &str) -> Result<Reply, ApiError> {
+        let key = key_of(text)?;
+        let held = self.held(&key).map_err(fault::store)?;
+        let own = held.as_ref().is_some_and(|record| record.head.head.did == self.keys.did());
+        let found = if own { Vec::new() } else { self.found(key, READ).await };
+        let Some(newest) = newest(held.into_iter().chain(found)) else {
+            let message = format!(
+                "No head of this name was found: {} peers were connected.",
+                self.network.peers().len()
+            );
+            return Err(ApiError::new(ErrorCode::Unavailable, message)
+                .hint("Its author or a holder must be online. Check the name, then try again."));
+        };
+        if !own {
+            self.remember(&key, &newest).map_err(fault::store)?;
+        }
+        let head = &newest.head.head;
+        Ok(Reply::Resolved {
+            cid: head.root,
+            seq: head.seq,
+            time_ms: head.time_ms,
+            expires_ms: head.expires_ms,
+            equivocation: newest.rival.is_some(),
+        })
+    }
+
+    /// What is held here: a head of ours, or the newest that was seen of another.
+    fn held(&self, key: &[u8; 32]) -> Result<Option<HeadRecord>, StoreError> {
+        for namespace in [Meta::Head, Meta::Record] {
+            if let Some(bytes) = self.store.meta_get(namespace, key)? {
+                return decode(&bytes).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Valid heads that the DHT has; none if it does not answer in time.
+    async fn found(&self, key: [u8; 32], limit: Duration) -> Vec<HeadRecord> {
+        let search = self.network.records(Key(key));
+        let records = match timeout(&*self.clock, limit, search).await {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "no heads from the DHT");
+                return Vec::new();
+            }
+            Err(_) => return Vec::new(),
+        };
+        let now_ms = self.clock.now().0;
+        let checked = records.into_iter().filter_map(|record| {
+            match Signed::verify(&key, &record.value, now_ms) {
+                Ok(Signed::Head(head)) => Some(*head),
+                Ok(Signed::Placement(_)) => None,
+                Err(error) => {
+                    tracing::debug!(%error, "a bad head from the DHT");
+                    None
+                }
+            }
+        });
+        checked.collect()
+    }
+
+    fn remember(&self, key: &[u8; 32], record: &HeadRecord) -> Result<(), StoreError> {
+        let bytes =
+            encode(record).map_err(|error| StoreError::Corrupt { reason: error.message })?;
+        let mut batch = Batch::new();
+        if record.rival.is_some() {
+            let seq = record.head.head.seq.to_be_bytes();
+            batch.meta_put(Meta::Equivocation, [key.as_slice(), &seq].concat(), bytes.clone());
+        }
+        let known = self.store.meta_get(Meta::Record, key)?;
+        if known.as_ref() == Some(&bytes) {
+            return Ok(());
+        }
+        if known.is_some() || self.store.meta_scan(Meta::Record)?.len() < REMEMBERED {
+            batch.meta_put(Meta::Record, key, bytes);
+        }
+        self.store.commit(batch)
+    }
+}
+
+/// The newest of several valid heads; two that contradict each other become their proof.
+fn newest(records: impl Iterator<Item = HeadRecord>) -> Option<HeadRecord> {
+    let mut best: Option<HeadRecord> = None;
+    for record in records {
+        best = Some(match best {
+            None => record,
+            Some(best) => match best.equivocation(&record) {
+                Ok(Some(proof)) => proof,
+                _ if record.rival.is_some() && best.rival.is_none() => record,
+                _ if best.rival.is_some() => best,
+                _ if record.head.head.seq > best.head.head.seq => record,
+                _ => best,
+            },
+        });
+    }
+    best
+}
+
+fn key_of(text: &str) -> Result<[u8; 32], ApiError> {
+    if let Some(key) = key_of_label(text) {
+        return Ok(key);
+    }
+    let wrong = || {
+        let shown: String = text.chars().take(80).collect();
+        fault::input(format!("`{shown}` is not a name."))
+            .hint("A name is a label of 53 characters that begins with n, or did:craftec:…/name.")
+    };
+    let (did, name) = text.split_once('/').ok_or_else(wrong)?;
+    let did: Did = did.parse().map_err(|_| wrong())?;
+    check_name(name).map_err(fault::head)?;
+    Ok(head_key(&did, name))
+}
+
+fn record_key(record: &HeadRecord) -> [u8; 32] {
+    head_key(&record.head.head.did, &record.head.head.name)
+}
+
+fn encode(record: &HeadRecord) -> Result<Bytes, ApiError> {
+    let record = Signed::Head(Box::new(record.clone()));
+    Ok(record.encode().map_err(fault::record)?.into())
+}
+
+fn decode(bytes: &[u8]) -> Result<HeadRecord, StoreError> {
+    match craftec_core::cbor::decode(bytes, craftec_core::limits::RECORD_BYTES)? {
+        Signed::Head(record) => Ok(*record),
+        Signed::Placement(_) => {
+            Err(StoreError::Corrupt { reason: "a placement in the place of a head".to_owned() })
+        }
+    }
+}

@@ -18,7 +18,9 @@ mod pool;
 mod port;
 mod rpc;
 mod subscription;
-#[cfg(all(feature = "libp2p", any(test, target_arch = "wasm32")))]
+#[cfg(all(feature = "libp2p", target_arch = "wasm32"))]
+pub mod tab;
+#[cfg(all(feature = "libp2p", test, not(target_arch = "wasm32")))]
 mod tab;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,202 @@
+//! Open: paste a link, see where it comes from, read it here or in a tab of its own.
+
+use leptos::prelude::*;
+use leptos_router::hooks::{use_navigate, use_query_map};
+use wasm_bindgen_futures::spawn_local;
+
+use crate::{
+    address,
+    app::titled,
+    copies,
+    node::{
+        NodeState,
+        types::{Failure, Kind, Link, Stat, Way},
+    },
+    parts::{
+        lookup::LookUp,
+        marks::{cid, icon, kind_words, link_words, peer_id, verdict_mark, wire},
+        words::failed,
+    },
+    say,
+};
+
+/// The screen. What is open is in the address, so that reload and back work.
+#[component]
+pub(crate) fn Open() -> impl IntoView {
+    titled("Open");
+    let query = use_query_map();
+    let root = Memo::new(move |_| {
+        query.with(|query| query.get("root")).filter(|root| address::is_cid(root))
+    });
+    let arrived = |root: String| {
+        use_navigate()(&format!("/open?root={root}"), Default::default());
+    };
+    view! {
+        <div class="head"><div>
+            <h1>"Open a site or a file"</h1>
+            <p>"Your browser fetches it from its holders and checks every block against the link."</p>
+        </div></div>
+        <LookUp verb="Open" arrived/>
+        {move || root.get().map(|root| view! { <Target root/> })}
+    }
+}
+
+#[component]
+fn Target(root: String) -> impl IntoView {
+    let state = expect_context::<NodeState>();
+    let stat = RwSignal::new(None::<Result<Stat, Failure>>);
+    let asked = root.clone();
+    let ask = move || {
+        let asked = asked.clone();
+        stat.set(None);
+        spawn_local(async move {
+            let answer = state.stat(asked).await;
+            // The reader may have gone on meanwhile.
+            let _ = stat.try_set(Some(answer));
+        });
+    };
+    ask();
+    let framed = RwSignal::new(false);
+    let url = state.site_url(&root);
+    let (frame_url, tab_url) = (url.clone(), url);
+    let again = move |_| ask();
+    let facts = move || {
+        stat.with(|stat| match stat {
+            None => view! {
+                <p class="dim" role="status">
+                    "Looking for holders. Leave this open and it loads by itself."
+                </p>
+            }
+            .into_any(),
+            Some(Err(failure)) => view! {
+                {failed(failure)}
+                <div class="row"><button class="b small" on:click=again.clone()>"Try again"</button></div>
+            }
+            .into_any(),
+            Some(Ok(stat)) => found(stat).into_any(),
+        })
+    };
+    let view_name = move || if framed.get() { "Close the view" } else { "View it here" };
+    let frame = move || {
+        framed.get().then(|| {
+            view! {
+                <iframe class="viewer" src=frame_url.clone() title="The opened site"
+                    referrerpolicy="no-referrer"></iframe>
+            }
+        })
+    };
+    view! {
+        <section class="target" aria-labelledby="targett">
+            <div class="sechead">
+                <h2 id="targett">{cid(&root)}</h2>
+                <div class="row tight">
+                    <button class="b" aria-expanded=move || framed.get().to_string()
+                        on:click=move |_| framed.update(|open| *open = !*open)>{view_name}</button>
+                    <a class="b" href=tab_url target="_blank" rel="noopener">
+                        {icon("#i-ext")} " Open in a new tab"
+                    </a>
+                </div>
+            </div>
+            {facts}
+            <Sources root=root.clone()/>
+            {frame}
+        </section>
+    }
+}
+
+fn found(stat: &Stat) -> impl IntoView + use<> {
+    let verdict = copies::verdict(stat.health);
+    let here = format!("{} of {} blocks", say::count(stat.local_blocks), say::count(stat.blocks));
+    let files =
+        (stat.kind == Kind::Folder).then(|| format!(", {}", say::counted(stat.files, "file")));
+    let (mark, holders) = (verdict_mark(&verdict), verdict.figures);
+    view! {
+        <dl class="facts">
+            <dt>"Kind"</dt><dd>{kind_words(stat.kind)} {files}</dd>
+            <dt>"Size"</dt><dd>{say::bytes(stat.size)}</dd>
+            <dt>"Already here"</dt><dd>{here}</dd>
+            <dt>"Copies"</dt><dd>{mark} " " <span class="dim">{holders}</span></dd>
+        </dl>
+    }
+}
+
+/// One peer that bytes came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Source {
+    peer_id: String,
+    bytes: u64,
+    done: bool,
+}
+
+/// Who the bytes come from, live.
+#[component]
+fn Sources(root: String) -> impl IntoView {
+    let state = expect_context::<NodeState>();
+    let sources = Memo::new(move |_| {
+        state.transfers.with(|all| {
+            let ours = all.values().filter(|t| t.cid == root && t.kind == Way::Receive);
+            ours.map(|t| Source { peer_id: t.peer.clone(), bytes: t.bytes, done: t.done })
+                .collect::<Vec<_>>()
+        })
+    });
+    let row = move |source: Source| {
+        let peer =
+            state.peers.with(|peers| peers.iter().find(|p| p.peer_id == source.peer_id).cloned());
+        let reached = match &peer {
+            Some(peer) => view! {
+                <span class="st">{wire(peer.link)} " " <span>{link_words(peer)}</span></span>
+            }
+            .into_any(),
+            None => "Gone meanwhile".into_any(),
+        };
+        view! {
+            <tr>
+                <th scope="row">{peer_id(&source.peer_id)}</th>
+                <td>{reached}</td>
+                <td class="num">{say::bytes(source.bytes)}</td>
+                <td>{if source.done { "Checked" } else { "Arriving, checked block by block" }}</td>
+            </tr>
+        }
+    };
+    move || {
+        let sources = sources.get();
+        let bytes: u64 = sources.iter().map(|s| s.bytes).sum();
+        let direct = state.peers.with(|peers| {
+            let direct = |s: &&Source| {
+                peers.iter().any(|p| p.peer_id == s.peer_id && p.link != Link::Relayed)
+            };
+            sources.iter().filter(direct).map(|s| s.bytes).sum::<u64>()
+        });
+        let words = match (sources.len(), bytes) {
+            (0, _) => {
+                "Every file is checked in this browser. Nothing had to be fetched yet: what is \
+                       already here is shown from here."
+                    .to_owned()
+            }
+            (n, _) => format!(
+                "Every file is checked in this browser: {} received from {}, {} of it directly.",
+                say::bytes(bytes),
+                say::counted(n as u64, "peer"),
+                say::bytes(direct)
+            ),
+        };
+        let table = (!sources.is_empty()).then(|| {
+            view! {
+                <table class="dense">
+                    <caption class="vh">"Where it comes from"</caption>
+                    <thead><tr>
+                        <th scope="col">"From"</th>
+                        <th scope="col">"Reached"</th>
+                        <th scope="col" class="num">"Received"</th>
+                        <th scope="col">"State"</th>
+                    </tr></thead>
+                    <tbody>{sources.into_iter().map(row).collect_view()}</tbody>
+                </table>
+            }
+        });
+        view! {
+            <div class="note sec2" role="status">{icon("#i-lock")}<p>{words}</p></div>
+            {table}
+        }
+    }
+}

@@ -41,7 +41,8 @@ fn sources() -> anyhow::Result<Vec<Source>> {
     {
         files.extend(files_below(&root.join(folder))?);
     }
-    let is_source = |path: &Path| path.extension().is_some_and(|e| e == "rs" || e == "ts");
+    let is_source =
+        |path: &Path| path.extension().is_some_and(|e| e == "rs" || e == "ts" || e == "mjs");
     files
         .into_iter()
         .filter(|path| is_source(path))

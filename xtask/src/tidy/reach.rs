@@ -9,8 +9,12 @@ pub(super) fn check(sources: &[Source]) -> anyhow::Result<Vec<String>> {
     let mut wrong: Vec<String> = sources.iter().filter_map(|s| orphan(s, sources)).collect();
     for vector in files_below(&paths::root().join("tests/vectors"))? {
         let name = vector.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for (kind, ending) in [("Rust", ".rs"), ("TypeScript", ".ts")] {
-            let read = sources.iter().any(|s| s.path.ends_with(ending) && s.text.contains(&name));
+        let languages: [(&str, &[&str]); 2] = [("Rust", &[".rs"]), ("script", &[".ts", ".mjs"])];
+        for (kind, endings) in languages {
+            let reads = |s: &Source| {
+                endings.iter().any(|ending| s.path.ends_with(ending)) && s.text.contains(&name)
+            };
+            let read = sources.iter().any(reads);
             if name.ends_with(".json") && !read {
                 wrong.push(format!("tests/vectors/{name}: no {kind} test reads it"));
             }

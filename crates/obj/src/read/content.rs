@@ -122,8 +122,8 @@ impl Reader {
             if let Some(bytes) = self.inline.take() {
                 return Ok(Some(bytes));
             }
-            if self.asked == 0 && !self.ask() {
-                return Ok(None);
+            if self.asked == 0 {
+                self.ask();
             }
             let Some(part) = self.parts.pop_front() else { return Ok(None) };
             self.asked -= 1;
@@ -135,13 +135,15 @@ impl Reader {
         }
     }
 
-    /// Asks for leaves up to the next inner node, and for that node. Whether there was anything.
-    fn ask(&mut self) -> bool {
+    /// Asks for leaves up to the next inner node, and for that node.
+    fn ask(&mut self) {
+        if self.parts.is_empty() {
+            return;
+        }
         let leaves = self.parts.iter().take_while(|part| part.cid.codec() == Codec::Raw).count();
         self.asked = self.parts.len().min(leaves + 1).min(GROUP);
         let wants = self.parts.iter().take(self.asked).map(|part| part.cid);
         self.blocks = self.source.blocks(wants.collect());
-        self.asked > 0
     }
 
     /// Takes the bytes of a leaf, or opens an inner node.
@@ -157,7 +159,10 @@ impl Reader {
             return Ok(overlap(block.bytes(), part.offset, &self.range));
         }
         if part.depth > limits::DAG_DEPTH {
-            return Err(ObjError::Limit { what: "depth of a file", limit: limits::DAG_DEPTH as u64 });
+            return Err(ObjError::Limit {
+                what: "depth of a file",
+                limit: limits::DAG_DEPTH as u64,
+            });
         }
         match Node::decode(block.bytes()).map_err(ObjError::corrupt(&part.cid))? {
             Node::File(file) if file.size == part.size => {

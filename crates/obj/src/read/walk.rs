@@ -100,12 +100,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(
-        source: Rc<dyn BlockSource>,
-        root: Cid,
-        limits: WalkLimits,
-        read_leaves: bool,
-    ) -> Self {
+    fn new(source: Rc<dyn BlockSource>, root: Cid, limits: WalkLimits, read_leaves: bool) -> Self {
         Self {
             source,
             limits,

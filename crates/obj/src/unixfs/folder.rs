@@ -93,7 +93,11 @@ pub struct BuiltFolder {
 
 #[derive(Debug)]
 enum Entry {
-    File { cid: Cid, size: u64, tsize: u64 },
+    File {
+        cid: Cid,
+        size: u64,
+        tsize: u64,
+    },
     /// An index into `FolderBuilder::folders`, always larger than that of the parent.
     Folder(usize),
 }
@@ -318,9 +322,10 @@ mod tests {
 
     #[test]
     fn empty_folders_are_kept_and_deep_ones_are_bounded() {
-        assert_eq!(FolderBuilder::new().finish().unwrap().blocks[0].bytes().as_ref(), [
-            0x0a, 2, 8, 1
-        ]);
+        assert_eq!(
+            FolderBuilder::new().finish().unwrap().blocks[0].bytes().as_ref(),
+            [0x0a, 2, 8, 1]
+        );
         let mut builder = FolderBuilder::new();
         builder.add_folder("empty").unwrap();
         builder.add_folder("empty").unwrap();

@@ -134,7 +134,9 @@ impl Shard {
             if let Target::Entry(entry) = &link.target
                 && NameHash::of(&entry.name).0 >> (u64::BITS - used) != place.path
             {
-                return Err(NodeError::Shape { reason: "an entry in a shard where it is not found" });
+                return Err(NodeError::Shape {
+                    reason: "an entry in a shard where it is not found",
+                });
             }
             Ok((place, link.target))
         };
@@ -173,10 +175,7 @@ pub(super) struct Built {
 pub(super) struct Collision(pub(super) String, pub(super) String);
 
 /// Builds the shards of `entries` and appends their blocks, parents after their children.
-pub(super) fn build(
-    entries: Vec<FolderLink>,
-    blocks: &mut Vec<Block>,
-) -> Result<Built, Collision> {
+pub(super) fn build(entries: Vec<FolderLink>, blocks: &mut Vec<Block>) -> Result<Built, Collision> {
     let mut hashed: Vec<_> =
         entries.into_iter().map(|entry| (NameHash::of(&entry.name), entry)).collect();
     hashed.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
@@ -215,11 +214,8 @@ fn shard(entries: &[(NameHash, FolderLink)], used: u32, blocks: &mut Vec<Block>)
     data.fan_out = Some(u64::from(FAN_OUT));
     let bytes = PbNode { links, data: Some(data.encode()) }.encode();
     let block = own_block(Codec::DagPb, bytes);
-    let built = Built {
-        root: *block.cid(),
-        tsize: tsize.saturating_add(block.len() as u64),
-        levels,
-    };
+    let built =
+        Built { root: *block.cid(), tsize: tsize.saturating_add(block.len() as u64), levels };
     blocks.push(block);
     built
 }

@@ -123,7 +123,9 @@ mod tests {
                 let range = layout.generation(generation);
                 assert_eq!(range.start, next);
                 let pieces = range.end - range.start;
-                assert!(pieces <= GENERATION_PIECES && pieces >= layout.pieces / layout.generations);
+                assert!(
+                    pieces <= GENERATION_PIECES && pieces >= layout.pieces / layout.generations
+                );
                 next = range.end;
             }
             assert_eq!(next, layout.pieces);

@@ -105,11 +105,8 @@ impl File {
         data.file_bytes = Some(self.size);
         data.part_bytes = self.links.iter().map(|link| link.size).collect();
         let links = self.links.iter();
-        let links = links.map(|link| PbLink {
-            cid: link.cid,
-            name: String::new(),
-            tsize: link.tsize,
-        });
+        let links =
+            links.map(|link| PbLink { cid: link.cid, name: String::new(), tsize: link.tsize });
         PbNode { links: links.collect(), data: Some(data.encode()) }.encode()
     }
 }
@@ -131,11 +128,8 @@ fn folder(links: Vec<PbLink>, data: &Data) -> Result<Vec<FolderLink>, NodeError>
 /// The canonical bytes of a folder in one block, whatever their length. `entries` ascend by name.
 pub(super) fn encode_folder(entries: &[FolderLink]) -> Vec<u8> {
     let links = entries.iter();
-    let links = links.map(|entry| PbLink {
-        cid: entry.cid,
-        name: entry.name.clone(),
-        tsize: entry.tsize,
-    });
+    let links =
+        links.map(|entry| PbLink { cid: entry.cid, name: entry.name.clone(), tsize: entry.tsize });
     PbNode { links: links.collect(), data: Some(Data::new(Kind::Folder).encode()) }.encode()
 }
 

@@ -1,0 +1,106 @@
+//! Nodes, CIDs, paths, frames, records and messages of the exchange.
+#![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
+
+use craftec_core::{Cid, cbor, limits, record::Record};
+use craftec_obj::{
+    exchange::wire::{Answer, Request},
+    unixfs::{NameHash, Node, PbNode, Place, Target, path},
+};
+use craftec_p2p::frame::{read_frame, write_frame};
+use futures::{executor::block_on, io::Cursor};
+
+/// A dag-pb block: what decodes encodes to something that decodes to the same, and what a UnixFS
+/// node says holds together.
+pub fn node(bytes: &[u8]) {
+    if let Ok(node) = PbNode::decode(bytes) {
+        assert_eq!(PbNode::decode(&node.encode()).as_ref(), Ok(&node));
+    }
+    match Node::decode(bytes) {
+        Ok(Node::File(file)) => {
+            let parts: u64 = file.links.iter().map(|link| link.size).sum();
+            assert_eq!(file.size, file.inline.len() as u64 + parts);
+            assert_eq!(Node::decode(&file.encode()), Ok(Node::File(file)));
+        }
+        Ok(Node::Folder(entries)) => {
+            assert!(entries.is_sorted_by(|a, b| a.name < b.name));
+            assert!(entries.iter().all(|entry| path::check_name(&entry.name).is_ok()));
+        }
+        Ok(Node::Shard(shard)) => {
+            assert!(shard.links().is_sorted_by(|a, b| a.value < b.value));
+            let links = shard.links().to_vec();
+            let Ok(placed) = shard.clone().placed(Place::default()) else { return };
+            assert_eq!(placed.len(), links.len());
+            for link in links {
+                let Target::Entry(entry) = &link.target else { continue };
+                let found = shard.find(NameHash::of(&entry.name), 0);
+                assert_eq!(found.map(|(link, _)| link), Some(&link));
+            }
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A CID in either form: what parses is the only form of what it names.
+pub fn cid(bytes: &[u8]) {
+    if let Ok(cid) = Cid::from_bytes(bytes) {
+        assert_eq!(cid.to_bytes(), bytes);
+        assert_eq!(cid.to_string().parse(), Ok(cid));
+    }
+    let text = String::from_utf8_lossy(bytes);
+    match text.parse::<Cid>() {
+        Ok(cid) => assert_eq!(cid.to_string(), text),
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A path: what is accepted stays below its root.
+pub fn names(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    match path::names(&text) {
+        Ok(names) => {
+            assert_eq!(names.join("/"), text);
+            assert!(names.iter().all(|name| !["", ".", ".."].contains(name)));
+            assert!(!text.contains('\0') && !text.starts_with('/'));
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A stream of frames: what is read can be written again and is within the limit.
+pub fn frames(bytes: &[u8]) {
+    const LIMIT: usize = 1 << 16;
+    let mut stream = Cursor::new(bytes);
+    block_on(async {
+        while let Ok(Some(body)) = read_frame(&mut stream, LIMIT).await {
+            assert!(body.len() <= LIMIT);
+            let mut written = Cursor::new(Vec::new());
+            assert!(write_frame(&mut written, &body).await.is_ok());
+            let written = written.into_inner();
+            let again = read_frame(&mut Cursor::new(written), LIMIT).await;
+            assert!(matches!(again, Ok(Some(again)) if again == body));
+        }
+    });
+}
+
+/// A record of the DHT (heads with the identity logs in them, placements): what decodes is
+/// canonical, and checking it ends.
+pub fn record(bytes: &[u8]) {
+    let Ok(record) = cbor::decode::<Record>(bytes, limits::RECORD_BYTES) else { return };
+    assert_eq!(record.encode().as_deref().ok(), Some(bytes));
+    match Record::verify(&record.key(), bytes, 1_700_000_000_000) {
+        Ok(verified) => assert_eq!(verified, record),
+        Err(error) => drop(error.to_string()),
+    }
+    assert!(Record::verify(&[0; 32], bytes, 1_700_000_000_000).is_err());
+}
+
+/// A message of the exchange.
+pub fn exchange(bytes: &[u8]) {
+    if let Ok(request) = cbor::decode::<Request>(bytes, limits::FRAME_BYTES) {
+        assert_eq!(cbor::encode(&request).as_deref(), Ok(bytes));
+        let _ = request.check().map_err(|error| error.to_string());
+    }
+    if let Ok(answer) = cbor::decode::<Answer>(bytes, limits::FRAME_BYTES) {
+        assert_eq!(cbor::encode(&answer).as_deref(), Ok(bytes));
+    }
+}

@@ -113,7 +113,10 @@ impl ObjError {
     /// Whether the same call may succeed later or with other holders.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Missing { .. } | Self::Unavailable { .. } | Self::Block(_) | Self::Full { .. } => true,
+            Self::Missing { .. }
+            | Self::Unavailable { .. }
+            | Self::Block(_)
+            | Self::Full { .. } => true,
             Self::Store(error) => error.is_retryable(),
             Self::Net(error) => error.is_retryable(),
             Self::Cid(_)

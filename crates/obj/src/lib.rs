@@ -3,11 +3,18 @@
 pub mod block;
 pub mod car;
 mod error;
+pub mod event;
+pub mod exchange;
+pub mod feed;
+pub mod objects;
 pub mod read;
 pub mod store;
 pub mod unixfs;
 
 pub use block::{Block, BlockError};
 pub use error::ObjError;
+pub use event::ObjEvent;
+pub use exchange::{Exchange, Session};
+pub use objects::{Announcer, Objects};
 pub use read::BlockSource;
 pub use store::{Store, StoreError};

@@ -3,7 +3,12 @@
 //! The swarm runs on threads of its own; the [`Handle`] is used from the node's single thread. This
 //! module chooses transports and limits and leaves everything else to the shared driver.
 
-use std::{any::Any, io, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    io,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
+};
 
 use ::libp2p::{
     PeerId, Transport,
@@ -18,11 +23,10 @@ use ::libp2p::{
     tcp, websocket, yamux,
 };
 use craftec_core::TransportKey;
-use futures::StreamExt;
 use tokio::runtime::Runtime;
 
 use crate::{
-    NetError, NetEvent, Network, RecordCheck,
+    NetError, RecordCheck,
     libp2p::{Driver, Handle, Parts, Settings, parse},
 };
 
@@ -31,8 +35,10 @@ pub type NativeNetwork = Handle;
 
 /// How long a transport's handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long the first listening address may take to show up.
+/// How long the listening addresses may take to show up.
 const LISTEN: Duration = Duration::from_secs(5);
+/// How long a network may take to end.
+const GOODBYE: Duration = Duration::from_secs(3);
 /// Streams of one connection.
 const STREAMS: usize = 1024;
 /// What one QUIC stream may have in flight: a gigabit link of 60 ms and some.
@@ -114,14 +120,35 @@ struct Extra {
     dcutr: dcutr::Behaviour,
 }
 
-/// Ends the runtime without waiting for it: the last handle may be dropped on any thread.
-struct Guard(Option<Runtime>);
+/// Ends the runtime, without blocking whoever drops the last handle: a thread of its own lets the
+/// driver say goodbye first.
+struct Guard {
+    runtime: Option<Runtime>,
+    ended: Option<mpsc::Receiver<()>>,
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+        let (Some(runtime), Some(ended)) = (self.runtime.take(), self.ended.take()) else { return };
+        let runtime = Arc::new(Mutex::new(Some(runtime)));
+        let ending = runtime.clone();
+        let thread = std::thread::Builder::new().name("craftec-net-end".to_owned());
+        let spawned = thread.spawn(move || {
+            // Late or gone: there is nothing more to wait for.
+            let _ = ended.recv_timeout(GOODBYE);
+            shut_down(&ending);
+        });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "the network ends without goodbye");
+            shut_down(&runtime);
         }
+    }
+}
+
+fn shut_down(runtime: &Mutex<Option<Runtime>>) {
+    let runtime = runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(runtime) = runtime {
+        runtime.shutdown_background();
     }
 }
 
@@ -132,29 +159,21 @@ pub async fn start(config: NativeConfig) -> Result<NativeNetwork, NetError> {
         .enable_all()
         .build()
         .map_err(|error| unavailable(&error))?;
+    let threads = runtime.handle().clone();
+    let (end, ended) = mpsc::channel();
+    let guard = Mutex::new(Guard { runtime: Some(runtime), ended: Some(ended) });
     let (handle, driver) = {
-        let _inside = runtime.enter();
+        let _inside = threads.enter();
         Driver::new(parts(&config)?)?
     };
-    let handle = if config.listen.is_empty() {
-        runtime.spawn(driver.run());
-        handle
-    } else {
-        let mut events = handle.events();
-        runtime.spawn(driver.run());
-        let listening = async {
-            while let Some(event) = events.next().await {
-                if matches!(event, NetEvent::Addresses(_)) {
-                    return;
-                }
-            }
-        };
-        let deadline = futures_timer::Delay::new(LISTEN);
-        futures::future::select(std::pin::pin!(listening), deadline).await;
-        handle
-    };
-    let guard: Arc<dyn Any + Send + Sync> = Arc::new(Guard(Some(runtime)));
-    Ok(handle.guarded_by(guard))
+    threads.spawn(async move {
+        driver.run().await;
+        // The guard may be gone already.
+        let _ = end.send(());
+    });
+    let handle = handle.guarded_by(Arc::new(guard));
+    handle.listening(LISTEN).await;
+    Ok(handle)
 }
 
 fn unavailable(error: &io::Error) -> NetError {
@@ -205,8 +224,9 @@ fn transport(
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
     let mut quic = quic::Config::new(key);
     quic.handshake_timeout = HANDSHAKE;
-    quic.max_idle_timeout = 30_000;
-    quic.keep_alive_interval = Duration::from_secs(10);
+    // A peer that vanished is noticed after 15 s.
+    quic.max_idle_timeout = 15_000;
+    quic.keep_alive_interval = Duration::from_secs(5);
     quic.max_concurrent_stream_limit = STREAMS as u32;
     quic.max_stream_data = QUIC_STREAM_BYTES;
     quic.max_connection_data = QUIC_CONNECTION_BYTES;

@@ -26,7 +26,7 @@ use super::{
     driver::Driver,
     streams::{Refused, Reply},
 };
-use crate::{NetError, Protocol};
+use crate::{Link, NetError, Protocol};
 
 /// How long direct addresses are tried alone.
 const HEAD_START: Duration = Duration::from_millis(500);
@@ -96,7 +96,11 @@ where
     /// Dials one address.
     pub(super) fn connect(&mut self, addr: Multiaddr, reply: ConnectReply) {
         let peer = peer_of(&addr);
-        if let Some(peer) = peer.filter(|peer| self.peers.best(peer).is_some()) {
+        // Through a relay is not yet what a direct address asks for.
+        let as_good = |peer: &libp2p::PeerId| {
+            self.peers.best(peer).is_some_and(|c| c.link != Link::Relayed || is_circuit(&addr))
+        };
+        if let Some(peer) = peer.filter(as_good) {
             let _ = reply.send(known(peer, &addr));
             return;
         }

@@ -4,13 +4,25 @@
 //! One future, [`Driver::run`], to be spawned on whatever runs the target's tasks. It never waits
 //! for anyone: replies that nobody takes are dropped.
 
-use std::{collections::BTreeSet, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt::Debug,
+    sync::Arc,
+    time::Duration,
+};
 
-use futures::{FutureExt, StreamExt, channel::mpsc, select};
+use futures::{
+    FutureExt, StreamExt,
+    channel::{mpsc, oneshot},
+    select,
+};
 use futures_timer::Delay;
 use libp2p::{
     Multiaddr, Swarm, TransportError,
-    core::{muxing::StreamMuxerBox, transport::Boxed},
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, ListenerId},
+    },
     identify,
     identity::Keypair,
     relay,
@@ -35,6 +47,10 @@ use crate::{Key, Link, NetError, NetEvent, Protocol, RecordCheck};
 const TICK: Duration = Duration::from_millis(250);
 /// How long a connection without streams is kept.
 const IDLE: Duration = Duration::from_secs(300);
+/// How long closing all connections may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the transports get to send what closing produced.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Streams of one connection that may be agreeing on a protocol at one time.
 const NEGOTIATING: usize = 512;
 /// Addresses that we believe of one peer.
@@ -49,6 +65,8 @@ pub(crate) enum Command {
     Announce,
     Dht(Want),
     StopProviding(Key),
+    /// Tell when every address that we listen on is known.
+    Listening(oneshot::Sender<()>),
     Shutdown,
 }
 
@@ -84,6 +102,9 @@ pub(crate) struct Driver<X: NetworkBehaviour> {
     listening: BTreeSet<Multiaddr>,
     /// What of that we told the swarm is reachable.
     advertised: BTreeSet<Multiaddr>,
+    /// Listeners that have not said yet where they listen, and who waits for them.
+    starting: HashSet<ListenerId>,
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl<X: NetworkBehaviour> Driver<X>
@@ -100,7 +121,7 @@ where
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING);
         let mut swarm = Swarm::new(transport, behaviour, local, config);
-        listen(&mut swarm, &settings.listen)?;
+        let starting = listen(&mut swarm, &settings.listen)?;
         for addr in settings.external {
             swarm.add_external_address(addr);
         }
@@ -122,6 +143,8 @@ where
             accepting,
             listening: BTreeSet::new(),
             advertised: BTreeSet::new(),
+            starting,
+            waiting: Vec::new(),
         };
         Ok((handle, driver))
     }
@@ -144,6 +167,23 @@ where
         }
         self.accepting.close();
         self.shared.close();
+        self.say_goodbye().await;
+    }
+
+    /// Closes all connections, so that peers know at once and not only when pings fail.
+    async fn say_goodbye(&mut self) {
+        for peer in self.swarm.connected_peers().copied().collect::<Vec<_>>() {
+            // Gone in the meantime is as good.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+        let mut deadline = Delay::new(GOODBYE).fuse();
+        while self.swarm.connected_peers().next().is_some() {
+            select! {
+                _ = self.swarm.select_next_some() => {}
+                () = deadline => return,
+            }
+        }
+        Delay::new(LAST_WORDS).await;
     }
 
     fn on_command(&mut self, command: Command) {
@@ -153,6 +193,10 @@ where
             Command::Announce => self.swarm.behaviour_mut().streams.announce(),
             Command::Dht(want) => self.want(want),
             Command::StopProviding(key) => self.stop_providing(key),
+            Command::Listening(reply) => {
+                self.waiting.push(reply);
+                self.tell_listening();
+            }
             Command::Shutdown => {}
         }
     }
@@ -190,17 +234,21 @@ where
                 self.relay_dial_failed(connection_id);
                 self.dial_failed(peer_id, connection_id, &error);
             }
-            SwarmEvent::NewListenAddr { address, .. } => {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
                 if !is_circuit(&address) {
                     self.listening.insert(address);
                     self.advertise();
                 }
                 self.tell_addresses();
+                self.starting.remove(&listener_id);
+                self.tell_listening();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => self.unlisten(&[address]),
             SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
                 self.relay_listener_closed(listener_id);
                 self.unlisten(&addresses);
+                self.starting.remove(&listener_id);
+                self.tell_listening();
             }
             SwarmEvent::ExternalAddrConfirmed { .. } => {
                 // Providers' addresses are part of what the DHT keeps.
@@ -269,6 +317,15 @@ where
         }
     }
 
+    fn tell_listening(&mut self) {
+        if self.starting.is_empty() {
+            for reply in self.waiting.drain(..) {
+                // Whoever waited may have given up.
+                let _ = reply.send(());
+            }
+        }
+    }
+
     fn unlisten(&mut self, gone: &[Multiaddr]) {
         for addr in gone {
             self.listening.remove(addr);
@@ -312,12 +369,14 @@ where
 fn listen<X: NetworkBehaviour>(
     swarm: &mut Swarm<Behaviour<X>>,
     addresses: &[Multiaddr],
-) -> Result<(), NetError> {
-    let mut listening = 0;
+) -> Result<HashSet<ListenerId>, NetError> {
+    let mut listening = HashSet::new();
     let mut skipped = None;
     for addr in addresses {
         match swarm.listen_on(addr.clone()) {
-            Ok(_) => listening += 1,
+            Ok(id) => {
+                listening.insert(id);
+            }
             Err(error) => {
                 let error = refused(addr, error);
                 if !is_ip6(addr) || is_in_use(&error) {
@@ -328,7 +387,10 @@ fn listen<X: NetworkBehaviour>(
             }
         }
     }
-    skipped.filter(|_| listening == 0).map_or(Ok(()), Err)
+    match skipped {
+        Some(error) if listening.is_empty() => Err(error),
+        _ => Ok(listening),
+    }
 }
 
 fn is_ip6(addr: &Multiaddr) -> bool {

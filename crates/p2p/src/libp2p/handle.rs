@@ -66,6 +66,16 @@ impl Handle {
         self
     }
 
+    /// Completes when every address that the node listens on is known, or after `limit`.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "tabs listen on circuits only"))]
+    pub(crate) async fn listening(&self, limit: Duration) {
+        let (reply, listening) = oneshot::channel();
+        if self.send(Command::Listening(reply)).is_ok() {
+            // A driver that ends does not listen any more.
+            let _ = within(limit, listening).await;
+        }
+    }
+
     fn send(&self, command: Command) -> Result<(), NetError> {
         if self.shared.is_closed() {
             return Err(NetError::Closed);

@@ -13,7 +13,7 @@ pub(crate) fn media_type(path: &str) -> String {
         "map" => "application/json",
         "woff2" => "font/woff2",
         "ts" => "text/plain",
-        _ => mime_guess::from_path(name).first_raw().unwrap_or("application/octet-stream"),
+        _ => mime_guess::from_ext(ending).first_raw().unwrap_or("application/octet-stream"),
     };
     let text = guess.starts_with("text/")
         || matches!(guess, "application/json" | "application/xml" | "image/svg+xml")

@@ -1,0 +1,116 @@
+//! Objects from node to node: put here, read there, whoever lies or is gone.
+
+mod common;
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use common::{bytes, get, publish, put, run};
+use craftec_api::{Command, ErrorCode, Reply, Role};
+use craftec_core::{Cid, Codec, PeerId, cbor, limits};
+use craftec_node::Config;
+use craftec_obj::exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request};
+use craftec_p2p::Rpc;
+use craftec_platform::sim::SimDisk;
+
+#[test]
+fn what_one_node_puts_another_reads() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        for len in [0, 5, 300 << 10, (1 << 20) - 1, 1 << 20, 9_000_001] {
+            let content = bytes(len as u64, len);
+            let cid = put(&a.session(), &content, 0).await;
+            assert!(get(&b.session(), cid, "").await == Ok(content), "{len} bytes");
+        }
+        let Ok(Reply::Status(status)) = b.session().call(Command::Status).await else { panic!() };
+        assert!(status.peers[0].received > 9_000_001, "{:?}", status.peers);
+    });
+}
+
+#[test]
+fn a_restart_finds_everything() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let a = world.node_on(1, &disk, Config::new(Role::Tab)).await;
+        let (did, peer) = (a.keys().did(), a.keys().peer_id());
+        let content = bytes(7, 3 << 20);
+        let cid = put(&a.session(), &content, 0).await;
+        let site = publish(&a.session(), &[("index.html", b"hello")], Some("home"), 0).await;
+        a.stop().await;
+        drop(a);
+        let a = world.node_on(99, &disk, Config::new(Role::Tab)).await;
+        assert_eq!((a.keys().did(), a.keys().peer_id()), (did, peer));
+        assert!(get(&a.session(), cid, "").await == Ok(content));
+        assert_eq!(get(&a.session(), site.0, "").await, Ok(b"hello".to_vec()));
+        let Ok(Reply::Objects { objects }) = a.session().call(Command::Objects).await else {
+            panic!()
+        };
+        assert_eq!(objects.len(), 2);
+        let Ok(Reply::Sites { sites }) = a.session().call(Command::Sites).await else { panic!() };
+        assert_eq!((sites[0].cid, &sites[0].label), (site.0, &site.1));
+        let name = site.1.expect("a label");
+        let resolved = a.session().call(Command::Resolve { name }).await;
+        assert!(matches!(resolved, Ok(Reply::Resolved { cid, seq: 0, .. }) if cid == site.0));
+    });
+}
+
+#[test]
+fn an_unknown_cid_fails_in_bounded_time_and_says_who_was_asked() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        let unknown = Cid::of(Codec::Raw, b"nobody has this");
+        let error = get(&a.session(), unknown, "").await.unwrap_err();
+        assert_eq!((error.code, error.retryable), (ErrorCode::Unavailable, true));
+        assert!(error.message.contains("no peer could be asked"), "{error}");
+        assert!((5..=15).contains(&world.seconds()), "{} s", world.seconds());
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        let error = get(&a.session(), unknown, "").await.unwrap_err();
+        assert!(error.message.contains("1 peer was asked"), "{error}");
+        assert!(error.message.contains(&unknown.to_string()), "{error}");
+        assert!(world.seconds() <= 40, "{} s", world.seconds());
+    });
+}
+
+/// A peer that answers every want with bytes of its own.
+fn liar(world: &common::World) -> PeerId {
+    let id = PeerId::from_public_key([0; 32]);
+    let rpc = Rpc::new(world.network(id, 8 << 20), Rc::new(world.clock.clone()));
+    rpc.serve(
+        PROTOCOL,
+        Rc::new(|_, _, body| {
+            let request: Request = cbor::decode(&body, limits::FRAME_BYTES).expect("a request");
+            let answer = match request {
+                Request::Want(want) => {
+                    let item = |(at, _): (usize, &Cid)| Item { at: at as u16, bytes: "lie".into() };
+                    let blocks = want.cids.iter().enumerate().map(item).collect();
+                    Answer::Blocks(Blocks { blocks, missing: Vec::new() })
+                }
+                Request::Have(have) => {
+                    Answer::Held(vec![0xff; have.cids.len().div_ceil(8)].into())
+                }
+            };
+            Box::pin(async move { Bytes::from(cbor::encode(&answer).expect("encodes")) })
+        }),
+    );
+    // It must outlive the test; its tasks hold what it needs.
+    std::mem::forget(rpc);
+    id
+}
+
+#[test]
+fn wrong_bytes_are_caught_and_the_liar_is_dropped() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        let content = bytes(3, 4 << 20);
+        let cid = put(&a.session(), &content, 0).await;
+        let liar = liar(&world);
+        world.provide(&cid, liar);
+        world.link(b.keys().peer_id(), liar);
+        let reader = b.session();
+        let alone = get(&reader, cid, "").await.unwrap_err();
+        assert_eq!(alone.code, ErrorCode::Unavailable, "{alone}");
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        assert!(get(&reader, cid, "").await == Ok(content));
+    });
+}

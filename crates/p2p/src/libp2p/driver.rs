@@ -307,7 +307,8 @@ where
             addresses.retain(|addr| !is_circuit(addr));
             self.add_server(peer, &addresses);
         }
-        let news = self.peers.identified(peer, &info.agent_version);
+        let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
+        let news = self.peers.identified(peer, &info.agent_version, relays);
         self.tell(news);
     }
 

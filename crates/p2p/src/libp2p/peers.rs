@@ -42,6 +42,7 @@ struct Peer {
     connections: Vec<Connection>,
     agent: String,
     role: Role,
+    relays: bool,
     told: Option<PeerInfo>,
 }
 
@@ -77,6 +78,7 @@ impl Peers {
             connections: Vec::new(),
             agent: String::new(),
             role: Role::Foreign,
+            relays: false,
             told: None,
         });
         state.connections.push(connection);
@@ -94,8 +96,14 @@ impl Peers {
     }
 
     /// The peer said what it is.
-    pub(crate) fn identified(&mut self, peer: libp2p::PeerId, agent: &str) -> Option<NetEvent> {
+    pub(crate) fn identified(
+        &mut self,
+        peer: libp2p::PeerId,
+        agent: &str,
+        relays: bool,
+    ) -> Option<NetEvent> {
         let state = self.0.get_mut(&peer)?;
+        state.relays = relays;
         state.agent = agent.chars().take(AGENT_CHARS).collect();
         state.role = role_of(&state.agent);
         state.news()
@@ -128,9 +136,9 @@ impl Peers {
         self.0.get(peer).map_or(&[], |state| &state.connections)
     }
 
-    /// Peers that relay for others by what they say, and how we dialed them.
+    /// Peers that relay for others, and how we dialed them.
     pub(crate) fn relays(&self) -> impl Iterator<Item = (libp2p::PeerId, &Multiaddr)> {
-        self.0.iter().filter(|(_, state)| state.role == Role::Relay).filter_map(|(peer, state)| {
+        self.0.iter().filter(|(_, state)| state.relays).filter_map(|(peer, state)| {
             let direct = state.connections.iter().filter(|c| c.link != Link::Relayed);
             Some((*peer, direct.filter_map(|c| c.dialed.as_ref()).next()?))
         })
@@ -253,7 +261,7 @@ mod tests {
         peers.0.get_mut(&peer).unwrap().connections[1].since -= DRAIN;
         assert_eq!(peers.superfluous(|_| 1), [relayed]);
         assert!(matches!(
-            peers.identified(peer, "craftec/0.1.0 (relay)"),
+            peers.identified(peer, "craftec/0.1.0 (relay)", true),
             Some(NetEvent::Changed(PeerInfo { role: Role::Relay, .. }))
         ));
         assert_eq!(peers.relays().count(), 1);

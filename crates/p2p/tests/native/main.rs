@@ -1,6 +1,8 @@
 //! Native nodes on loopback: every transport, the relay, the DHT, and what can go wrong between
 //! them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod dht;
 mod relay;
 mod setup;

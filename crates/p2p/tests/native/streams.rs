@@ -2,16 +2,19 @@
 
 use std::{
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use craftec_core::limits;
-use craftec_p2p::{Link, NetError, NetEvent, Network, Protocol, Role, frame, native};
+use craftec_p2p::{
+    Link, NetError, NetEvent, Network, Protocol, Role, frame, native, native::NativeConfig,
+};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt, future::join_all, stream};
 
 use crate::setup::{
-    ECHO, PATIENCE, SECOND, address, config, echo, free_port, key, rpc, run, start, until,
+    Check, ECHO, PATIENCE, SECOND, address, config, echo, free_port, key, rpc, run, start, until,
 };
 
 fn over(transport: &'static str, link: Link) {
@@ -183,25 +186,40 @@ fn a_port_in_use_is_said_and_events_follow_a_peer() {
     });
 }
 
+#[test]
+fn by_default_it_listens_everywhere_with_every_transport() {
+    run(async {
+        let node = start(NativeConfig::new(key(1), Arc::new(Check::default()))).await;
+        let all = node.addresses();
+        for transport in ["/quic-v1", "/tcp/", "/ws"] {
+            assert!(all.iter().any(|a| a.starts_with("/ip4/") && a.contains(transport)), "{all:?}");
+        }
+        let us = format!("/p2p/{}", node.local_peer());
+        assert!(all.iter().all(|addr| addr.ends_with(&us) && !addr.contains("/0.0.0.0/")));
+        let none = NativeConfig { listen: vec!["/ip4/127.0.0.1/sctp/1".to_owned()], ..config(2) };
+        assert!(matches!(native::start(none).await, Err(NetError::Address { .. })));
+    });
+}
+
 /// Not a benchmark, but it notices when a window stands still: 64 MiB in well under the time.
 #[test]
 fn a_large_transfer_does_not_stand_still() {
     run(async {
-        let (a, b) = (start(config(1)).await, start(config(2)).await);
-        let block = Bytes::from(vec![7; 1 << 20]);
-        rpc(&b).serve(
-            ECHO,
-            Rc::new(move |_, _, _| {
-                let block = block.clone();
-                async move { block }.boxed_local()
-            }),
-        );
-        for transport in ["quic", "tcp"] {
+        for transport in ["quic", "tcp", "ws"] {
+            let (a, b) = (start(config(1)).await, start(config(2)).await);
+            let block = Bytes::from(vec![7; 1 << 20]);
+            rpc(&b).serve(
+                ECHO,
+                Rc::new(move |_, _, _| {
+                    let block = block.clone();
+                    async move { block }.boxed_local()
+                }),
+            );
             let to = a.connect(&address(&b, transport)).await.unwrap();
             let client = rpc(&a);
             let begun = Instant::now();
             let asks = stream::iter(0..64).map(|_| client.request(to, ECHO, "x", PATIENCE));
-            let all: Vec<_> = asks.buffer_unordered(8).collect().await;
+            let all: Vec<_> = asks.buffer_unordered(4).collect().await;
             assert!(all.iter().all(|answer| answer.as_ref().unwrap().len() == 1 << 20));
             let took = begun.elapsed();
             println!("{transport}: {:.0} MB/s", 64.0 * 1.048_576 / took.as_secs_f64());

@@ -5,7 +5,8 @@
 //   npm run cars    writes cars/ by the example write_cars of crates/obj
 //   node check.mjs cars
 //
-// Independent of Craftec: CAR, dag-pb, UnixFS, the HAMT walk and BLAKE3 are all other people's code.
+// Independent of Craftec: CAR, dag-pb, UnixFS, the HAMT walk and BLAKE3 are all other people's
+// code.
 
 import assert from 'node:assert/strict'
 import { createReadStream, readFileSync } from 'node:fs'

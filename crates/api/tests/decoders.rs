@@ -1,5 +1,6 @@
-//! Frames of the API keep the decoder's promises on anything: the body of the fuzz target, on random
-//! bytes and on damaged copies of real frames.
+//! Frames of the API keep the decoder's promises on anything: the body of the fuzz target, on
+//! random bytes and on damaged copies of real frames.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../../../fuzz/src/api.rs"]
 mod bodies;

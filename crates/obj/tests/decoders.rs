@@ -1,5 +1,6 @@
 //! Decoders of foreign bytes keep their promises on anything: the bodies of the fuzz targets, on
 //! random bytes and on damaged copies of real ones.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 #[path = "../../../fuzz/src/objects.rs"]
 mod bodies;

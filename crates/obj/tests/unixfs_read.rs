@@ -1,4 +1,5 @@
 //! What is built is read back: whole, in ranges, by path, as a list, as a walk and as a CAR file.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -85,7 +86,10 @@ proptest! {
         if size >= 1 << 20 {
             let piece_bytes = layout(size as u64).piece_bytes as usize;
             let (start, end) = (start.min(size), end.min(size));
-            let needed = if start < end { end.div_ceil(piece_bytes) - start / piece_bytes } else { 0 };
+            let needed = match start < end {
+                true => end.div_ceil(piece_bytes) - start / piece_bytes,
+                false => 0,
+            };
             prop_assert_eq!(leaves, needed, "only the leaves that hold the range");
         }
     }

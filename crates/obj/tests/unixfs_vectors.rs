@@ -1,5 +1,6 @@
 //! Golden vectors of files and folders: `tests/vectors/unixfs.json`. A difference means that equal
 //! bytes would no longer have equal CIDs. `UPDATE_VECTORS=1` writes them anew.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

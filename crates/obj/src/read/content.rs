@@ -31,8 +31,8 @@ pub struct Content {
     pub bytes: LocalBoxStream<'static, Result<Bytes, ObjError>>,
 }
 
-/// Opens the file `cid` for the bytes of `range`; what lies beyond the end is left out. `None` is the
-/// whole file.
+/// Opens the file `cid` for the bytes of `range`; what lies beyond the end is left out. `None` is
+/// the whole file.
 pub async fn content(
     source: Rc<dyn BlockSource>,
     cid: Cid,

@@ -10,8 +10,8 @@ use crate::{
     unixfs::{FOLDER_ENTRIES, FolderLink, Node, NodeError, Place, Shard, Target},
 };
 
-/// Nodes asked for at a time: enough for a source to fetch ahead, few enough to hold.
-const GROUP: usize = 64;
+/// Nodes asked for in one request of the source.
+const GROUP: usize = 1024;
 
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

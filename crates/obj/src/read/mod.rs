@@ -1,9 +1,9 @@
 //! Reading objects and folders from wherever their blocks are.
 //!
 //! Everything below reads through a [`BlockSource`] and checks what it reads: blocks are what their
-//! CIDs name (that is what a [`Block`] means), nodes are well formed, and parts have the lengths that
-//! their parents claim. Nothing here writes, keeps blocks, or asks for a block that the result does
-//! not need.
+//! CIDs name (that is what a [`Block`] means), nodes are well formed, and parts have the lengths
+//! that their parents claim. Nothing here writes, keeps blocks, or asks for a block that the result
+//! does not need.
 
 mod content;
 mod folder;

@@ -16,7 +16,8 @@ use crate::{
 pub struct Stat {
     /// File or folder.
     pub kind: Kind,
-    /// Bytes of the file, or of all files below the folder. A file that is there twice counts twice.
+    /// Bytes of the file, or of all files below the folder. A file that is there twice counts
+    /// twice.
     pub size: u64,
     /// Files below it, counted the same way; 1 for a file.
     pub files: u64,
@@ -105,8 +106,8 @@ impl Total {
     }
 }
 
-/// Adds up from the leaves to `root`, each folder once however often it is linked, without recursion:
-/// a folder stays on the stack until everything below it is done.
+/// Adds up from the leaves to `root`, each folder once however often it is linked, without
+/// recursion: a folder stays on the stack until everything below it is done.
 fn total(root: Cid, mut nodes: BTreeMap<Cid, Sum>) -> Total {
     let mut stack = vec![root];
     while let Some(at) = stack.last().copied() {

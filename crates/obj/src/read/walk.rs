@@ -18,8 +18,9 @@ use futures::{
 use super::{BlockSource, next};
 use crate::{block::Block, error::ObjError, unixfs::PbNode};
 
-/// Blocks asked for in one request of the source.
-const GROUP: usize = limits::WANT_CIDS;
+/// Blocks asked for in one request of the source: between two requests nothing is under way, so
+/// they are few (one for 256 MiB of leaves).
+const GROUP: usize = 1024;
 
 /// How far a walk may go before it ends with [`ObjError::Limit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +72,8 @@ pub fn walk(
     steps(Walk::new(source, root, limits, true)).try_filter_map(read).boxed_local()
 }
 
-/// The CIDs of all blocks from `root` down. Reads nodes only, never leaves, so it costs a thousandth
-/// of a [`walk`]; that a leaf is named does not mean that the source has it.
+/// The CIDs of all blocks from `root` down. Reads nodes only, never leaves, so it costs a
+/// thousandth of a [`walk`]; that a leaf is named does not mean that the source has it.
 pub fn inventory(
     source: Rc<dyn BlockSource>,
     root: Cid,

@@ -1,8 +1,8 @@
 //! The UnixFS message inside a dag-pb node: what kind of node it is and how its parts are sized.
 //!
 //! Fields in ascending order: `Type` 1 varint, `Data` 2 bytes, `filesize` 3 varint, `blocksizes` 4
-//! varint repeated (not packed), `hashType` 5 varint, `fanout` 6 varint, `mode` 7 varint and `mtime`
-//! 8 message (both accepted, never written, never used).
+//! varint repeated (not packed), `hashType` 5 varint, `fanout` 6 varint, `mode` 7 varint and
+//! `mtime` 8 message (both accepted, never written, never used).
 //! Source: <https://specs.ipfs.tech/unixfs/>.
 
 use super::{

@@ -1,9 +1,9 @@
 //! Cuts a stream of bytes of unknown length into the blocks of an object.
 //!
-//! Below 1 MiB an object is one raw block; from there on a UnixFS file: raw leaves of the length that
-//! [`layout`] says, under a balanced tree of nodes with at most [`FAN_OUT`] links, all leaves at one
-//! depth. The result depends on the bytes alone, never on how they were pushed. Holds at most 8 MiB:
-//! until that much was seen, the length of the pieces is not certain.
+//! Below 1 MiB an object is one raw block; from there on a UnixFS file: raw leaves of the length
+//! that [`layout`] says, under a balanced tree of nodes with at most [`FAN_OUT`] links, all leaves
+//! at one depth. The result depends on the bytes alone, never on how they were pushed. Holds at
+//! most 8 MiB: until that much was seen, the length of the pieces is not certain.
 
 use craftec_core::{Cid, Codec, limits};
 

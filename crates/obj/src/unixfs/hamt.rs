@@ -1,10 +1,11 @@
-//! Folders too large for one block: a hash array mapped trie, as every IPFS implementation reads it.
+//! Folders too large for one block: a hash array mapped trie, as every IPFS implementation reads
+//! it.
 //!
-//! The hash of a name (murmur3 x64, first 64 bits) is read from its most significant bits, eight per
-//! level at the fan-out of 256 that is written here. A shard has at most one link per value; its name
-//! is the value in upper-case hexadecimal, followed by the entry's name where the link is an entry
-//! and by nothing where it is a shard of several. The bitfield (big endian, without leading zeros)
-//! says which values are taken. Decoding accepts other fan-outs from 8 to 1,024.
+//! The hash of a name (murmur3 x64, first 64 bits) is read from its most significant bits, eight
+//! per level at the fan-out of 256 that is written here. A shard has at most one link per value;
+//! its name is the value in upper-case hexadecimal, followed by the entry's name where the link is
+//! an entry and by nothing where it is a shard of several. The bitfield (big endian, without
+//! leading zeros) says which values are taken. Decoding accepts other fan-outs from 8 to 1,024.
 //! Source: <https://specs.ipfs.tech/unixfs/#dag-pb-hamtdirectory>.
 
 use craftec_core::{Cid, Codec};

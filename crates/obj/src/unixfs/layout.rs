@@ -20,8 +20,8 @@ const AIMED_PIECES: u64 = 32;
 pub const CERTAIN_BYTES: u64 = MAX_PIECE_BYTES * AIMED_PIECES;
 /// Most pieces in one generation.
 pub const GENERATION_PIECES: u64 = 64;
-/// Most links of a file's inner node. 1,024 links take about 50 KiB, reach 256 MiB, and three levels
-/// reach 256 TiB.
+/// Most links of a file's inner node. 1,024 links take about 50 KiB, reach 256 MiB, and three
+/// levels reach 256 TiB.
 pub const FAN_OUT: usize = 1024;
 
 /// The layout of content of one length.

@@ -2,7 +2,8 @@
 //!
 //! Everything here is a plain function of its arguments: no I/O, no clock, no randomness, and equal
 //! content gives equal CIDs whatever the sizes of the pieces in which it arrives. Bytes from others
-//! are decoded strictly and within [`craftec_core::limits`]; decoding never panics and never recurses.
+//! are decoded strictly and within [`craftec_core::limits`]; decoding never panics and never
+//! recurses.
 
 mod data;
 mod file;

@@ -1,6 +1,7 @@
 //! Objects and folders to test with. The bytes of a pattern are documented in
 //! `tests/vectors/unixfs.json`, so that a test in another language can make the same.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::{collections::BTreeMap, rc::Rc};
 

@@ -159,6 +159,7 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   if (options.storage?.folder !== undefined) config.folder = options.storage.folder;
   if (options.storage?.lendBytes !== undefined) config.lendBytes = options.storage.lendBytes;
   if (options.agent !== undefined) config.agent = options.agent;
+  if (options.rtc !== undefined) config.rtc = { ...options.rtc };
   const setting: TabOptions = { config, makeWorker: () => makeWorker(options.workerUrl) };
   const hub = makeBroker(options.sharedWorkerUrl);
   if (hub) setting.hub = hub;

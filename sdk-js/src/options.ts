@@ -15,6 +15,8 @@ export interface NodeOptions {
   };
   /** How this node names itself to others. */
   agent?: string;
+  /** For connections to other tabs: ICE servers. Default: none, which suits one network. */
+  rtc?: RTCConfiguration;
   /** Gives up, and stops the node when it fires later. */
   signal?: AbortSignal;
   /** Use a native node instead of one in this browser. */

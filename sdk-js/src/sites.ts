@@ -16,8 +16,10 @@ import type {
   SiteRow,
 } from './types.js';
 
-/** Files on their way to the node at one time; each is at most one chunk in memory. */
-const IN_FLIGHT = 16;
+/** Small files on their way to the node at one time, each in one frame. */
+const SMALL_LANES = 16;
+/** Large files at one time: the node keeps some MiB of each. */
+const LARGE_LANES = 2;
 /** Progress is told at most this often. */
 const PROGRESS_MS = 50;
 
@@ -82,7 +84,6 @@ class Upload {
   files = 0;
   bytes = 0;
   readonly unread: LeftOut[] = [];
-  private next = 0;
   private readonly totalBytes: number;
 
   constructor(
@@ -96,25 +97,31 @@ class Upload {
   }
 
   async run(): Promise<void> {
-    const lane = () =>
-      this.lane().catch((error: unknown) => {
-        // The other lanes have nothing left to do.
-        this.next = this.list.length;
+    const isSmall = ({ size }: SiteFile) => size < CHUNK_BYTES;
+    const small = this.list.filter(isSmall).values();
+    const large = this.list.filter((file) => !isSmall(file)).values();
+    // Lanes share one iterator; when one fails, the others find it stopped.
+    let stopped = false;
+    const lane = async (files: Iterator<SiteFile>, add: (file: SiteFile) => Promise<void>) => {
+      try {
+        for (let file; !stopped && (file = files.next().value as SiteFile | undefined); ) {
+          if (this.signal?.aborted) throw aborted(this.signal);
+          await add(file);
+        }
+      } catch (error) {
+        stopped = true;
         throw error;
-      });
-    const lanes = Math.min(IN_FLIGHT, this.list.length);
-    await Promise.all(Array.from({ length: lanes }, lane));
+      }
+    };
+    const lanes = (n: number, files: Iterator<SiteFile>, add: (file: SiteFile) => Promise<void>) =>
+      Array.from({ length: n }, () => lane(files, add));
+    await Promise.all([
+      ...lanes(SMALL_LANES, small, (file) => this.addSmall(file)),
+      ...lanes(LARGE_LANES, large, (file) => this.addLarge(file)),
+    ]);
     if (this.files > 0) return;
     const reason = this.unread[0]?.reason ?? '';
     throw new CraftecError('bad_input', `None of the files could be read: ${reason}.`);
-  }
-
-  private async lane(): Promise<void> {
-    for (let file; (file = this.list[this.next++]); ) {
-      if (this.signal?.aborted) throw aborted(this.signal);
-      if (file.size < CHUNK_BYTES) await this.addSmall(file);
-      else await this.addLarge(file);
-    }
   }
 
   private async addSmall({ path, blob }: SiteFile): Promise<void> {

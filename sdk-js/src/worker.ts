@@ -102,8 +102,8 @@ async function start(message: ToWorker & { t: 'start' }) {
 }
 
 /** Ends the node in good order: connections closed, files let go of. */
-function stop() {
-  if (!broken) node?.stop();
+async function stop() {
+  if (!broken) await node?.stop();
   running.abort();
   tell({ t: 'stopped' });
   self.close();
@@ -112,7 +112,7 @@ function stop() {
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.t === 'start') void start(data);
   else if (data.t === 'attach') attach(data);
-  else stop();
+  else void stop();
 };
 
 // A trap without a Rust panic (stack, memory) ends the node as well.

@@ -48,7 +48,11 @@ export interface WorkerConfig {
   folder?: string;
   lendBytes?: number;
   agent?: string;
+  rtc?: RtcConfiguration;
 }
+
+/** An `RTCConfiguration`, which only pages know: here it is passed on. */
+export type RtcConfiguration = Readonly<Record<string, unknown>>;
 
 /** Page → worker. */
 export type ToWorker =

@@ -26,8 +26,9 @@ use web_time::Instant;
 use super::{
     address::{ADDRESS_BYTES, believable, from_libp2p},
     driver::Driver,
+    store::Store,
 };
-use crate::{Key, NetError, Record, RecordChoice};
+use crate::{Key, NetError, Record, RecordCheck, RecordChoice};
 
 /// How often everything of ours is announced again; providers expire after three times that.
 const REFRESH: Duration = Duration::from_secs(20 * 60);
@@ -210,6 +211,12 @@ where
                 }
             },
             Want::Put(record, reply) => {
+                if newer_held(kad.store_mut(), &*self.check, &record).is_some() {
+                    self.dht.published.remove(&record.key);
+                    let error = "a newer record is already known here; read it first";
+                    let _ = reply.send(Err(NetError::Dht(error.to_owned())));
+                    return;
+                }
                 let record = kad::Record::new(name(record.key), record.value);
                 match kad.put_record(record, Quorum::All) {
                     Ok(id) => (id, Query::Put(Some(reply))),
@@ -279,8 +286,12 @@ where
             }
             Refresh::Put(key) => {
                 let Some(record) = self.dht.published.get(&key) else { return };
-                let record = kad::Record::new(name(key), record.value.clone());
-                kad.put_record(record, Quorum::All).map(|id| (id, Query::Put(None)))
+                // Another device of the same author may have written since.
+                let newer = newer_held(kad.store_mut(), &*self.check, record);
+                let record = newer.unwrap_or_else(|| record.clone());
+                let newest = kad::Record::new(name(key), record.value.clone());
+                self.dht.published.insert(key, record);
+                kad.put_record(newest, Quorum::All).map(|id| (id, Query::Put(None)))
             }
             Refresh::Provide(_) => return,
         };
@@ -439,13 +450,23 @@ where
     }
 
     /// Adds a server that we are connected to, with what it says of its addresses.
-    pub(super) fn add_server(&mut self, peer: libp2p::PeerId, addresses: &[Multiaddr]) {
+    pub(super) fn add_server(&mut self, peer: libp2p::PeerId, addresses: &[Multiaddr], new: bool) {
         let kad = &mut self.swarm.behaviour_mut().kad;
         for addr in addresses.iter().filter(|addr| addr.len() <= ADDRESS_BYTES) {
             kad.add_address(&peer, addr.clone());
         }
-        self.dht.server_joined();
+        if new {
+            self.dht.server_joined();
+        }
     }
+}
+
+/// The record held here, if it is another one and as new as `ours` or newer.
+fn newer_held(store: &Store, check: &dyn RecordCheck, ours: &Record) -> Option<Record> {
+    let held = store.get(&name(ours.key))?;
+    let held = Record { key: ours.key, value: held.value.clone() };
+    let newer = check.choose(ours, Some(&held)) == Ok(RecordChoice::Keep) && held != *ours;
+    newer.then_some(held)
 }
 
 /// Stored is what at least one other node took.

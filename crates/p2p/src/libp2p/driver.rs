@@ -305,7 +305,7 @@ where
         }
         if info.protocols.contains(&KAD) {
             addresses.retain(|addr| !is_circuit(addr));
-            self.add_server(peer, &addresses);
+            self.add_server(peer, &addresses, self.peers.is_unidentified(&peer));
         }
         let relays = info.protocols.contains(&relay::HOP_PROTOCOL_NAME);
         let news = self.peers.identified(peer, &info.agent_version, relays);

@@ -18,7 +18,7 @@
 //! (`libp2p::swarm::dummy::Behaviour` for none). [`Driver::new`] gives a [`Handle`], which is the
 //! `Network`, and the driver, whose `run()` the target spawns:
 //!
-//! ```ignore
+//! ```text
 //! let (relay_transport, relay_client) = relay::client::new(local);
 //! let parts = Parts {
 //!     key,

@@ -42,6 +42,7 @@ struct Peer {
     connections: Vec<Connection>,
     agent: String,
     role: Role,
+    identified: bool,
     relays: bool,
     told: Option<PeerInfo>,
 }
@@ -78,6 +79,7 @@ impl Peers {
             connections: Vec::new(),
             agent: String::new(),
             role: Role::Foreign,
+            identified: false,
             relays: false,
             told: None,
         });
@@ -103,10 +105,15 @@ impl Peers {
         relays: bool,
     ) -> Option<NetEvent> {
         let state = self.0.get_mut(&peer)?;
-        state.relays = relays;
+        (state.identified, state.relays) = (true, relays);
         state.agent = agent.chars().take(AGENT_CHARS).collect();
         state.role = role_of(&state.agent);
         state.news()
+    }
+
+    /// Whether the peer has not yet said what it is, since it connected.
+    pub(crate) fn is_unidentified(&self, peer: &libp2p::PeerId) -> bool {
+        self.0.get(peer).is_some_and(|state| !state.identified)
     }
 
     /// A ping's outcome. The second value says that the connection is dead.

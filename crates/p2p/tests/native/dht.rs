@@ -77,6 +77,8 @@ fn records_are_checked_where_they_are_stored_and_where_they_are_read() {
         // A newer one replaces it, an older one does not.
         writer.put_record(record(1, "ok and newer")).await.unwrap();
         let _ = liar.put_record(record(1, "ok")).await;
+        let older = writer.put_record(record(1, "ok")).await;
+        assert!(matches!(older, Err(NetError::Dht(_))), "{older:?}");
         let mut late = config(4);
         late.relays = known;
         let late = start(late).await;

@@ -126,10 +126,15 @@ pub(crate) fn chosen(list: &FileList) -> Result<Picked, Failure> {
 }
 
 fn listed(path: String, file: File) -> PickedFile {
-    // A size is a whole number below 2⁵³.
+    PickedFile { path, bytes: file_bytes(&file), file }
+}
+
+/// A file's length.
+pub(crate) fn file_bytes(file: &File) -> u64 {
+    // A whole number below 2⁵³.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let bytes = file.size().max(0.0) as u64;
-    PickedFile { path, bytes, file }
+    bytes
 }
 
 /// What was dropped. Call it inside the event: the browser empties the list afterwards.

@@ -35,6 +35,17 @@ pub(crate) fn reason_to_leave_out(path: &str) -> Option<&'static str> {
     None
 }
 
+/// Why a site can't have this name; `None` where it can. No name at all is fine.
+pub(crate) fn name_problem(name: &str) -> Option<&'static str> {
+    if name.len() > NAME_BYTES {
+        return Some("This name is longer than 255 bytes. Shorten it.");
+    }
+    if name.contains('/') || name.chars().any(char::is_control) {
+        return Some("A name can’t hold a slash or a control character.");
+    }
+    matches!(name, "." | "..").then_some("A name can’t be “.” or “..”.")
+}
+
 /// The folder that all paths share, where there is one.
 pub(crate) fn shared_folder<'a>(paths: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut shared = None;
@@ -104,6 +115,17 @@ mod tests {
         for path in ["index.html", ".well-known/x", ".gitignore", "données/été.txt", "a b.html"]
         {
             assert_eq!(reason_to_leave_out(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn names_are_checked_before_anything_is_read() {
+        for name in ["a/b", "a\nb", ".", ".."] {
+            assert!(name_problem(name).is_some(), "{name:?}");
+        }
+        assert!(name_problem(&"й".repeat(128)).is_some());
+        for name in ["", "field-notes", "заметки 2026", "a.b"] {
+            assert_eq!(name_problem(name), None, "{name}");
         }
     }
 

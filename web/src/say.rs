@@ -66,7 +66,8 @@ pub(crate) fn byte_parts(bytes: u64) -> (String, &'static str) {
         }
         if size >= 1_000_000_000 && tenths < 100 {
             let hundredths = (u128::from(bytes) * 100 + u128::from(size) / 2) / u128::from(size);
-            return (format!("{}.{:02}", hundredths / 100, hundredths % 100), unit);
+            let figure = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+            return (figure.trim_end_matches('0').trim_end_matches('.').to_owned(), unit);
         }
         return (format!("{}.{}", tenths / 10, tenths % 10), unit);
     }
@@ -227,7 +228,8 @@ mod tests {
             (1_840_000_000, "1.84 GB"),
             (22_400_000_000, "22.4 GB"),
             (9_999_000_000, "10.0 GB"),
-            (1_500_000_000_000, "1.50 TB"),
+            (2_000_000_000, "2 GB"),
+            (1_500_000_000_000, "1.5 TB"),
         ] {
             assert_eq!(bytes(n), text, "{n}");
         }

@@ -4,6 +4,7 @@
 //! event, bounded, and never draws anything.
 
 mod publish;
+mod puts;
 mod sdk;
 pub(crate) mod types;
 
@@ -18,9 +19,10 @@ use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 use wasm_bindgen_futures::spawn_local;
 
 pub(crate) use publish::{Job, Step};
+pub(crate) use puts::Putting;
 use types::{
     ByteProgress, Entry, Failure, Health, LinkState, ObjectRow, Peer, Resolved, SiteRow, Stat,
-    StateChange, Status, Stored, TabRole, Transfer, Way,
+    StateChange, Status, TabRole, Transfer, Way,
 };
 
 use crate::browser;
@@ -87,6 +89,8 @@ pub(crate) struct NodeState {
     pub(crate) objects: RwSignal<Option<Vec<ObjectRow>>>,
     /// What was published here, newest first.
     pub(crate) sites: RwSignal<Option<Vec<SiteRow>>>,
+    /// Files being put, and the last ones that were.
+    pub(crate) puts: RwSignal<Vec<Putting>>,
     /// The publication under way, or the last one.
     pub(crate) job: RwSignal<Option<Job>>,
     node: StoredValue<Starting, LocalStorage>,
@@ -108,6 +112,7 @@ impl NodeState {
             health: RwSignal::new(BTreeMap::new()),
             objects: RwSignal::new(None),
             sites: RwSignal::new(None),
+            puts: RwSignal::new(Vec::new()),
             job: RwSignal::new(None),
             node: StoredValue::new_local(start(phase, started).boxed_local().shared()),
             abort: StoredValue::new_local(None),
@@ -281,25 +286,6 @@ impl NodeState {
         self.node().await?.obj().unpin(&cid).await.map(drop).map_err(sdk::failure)?;
         self.refresh_lists().await;
         Ok(())
-    }
-
-    /// Puts a file; `progress` gets the bytes read so far.
-    pub(crate) async fn put_file(
-        self,
-        file: web_sys::File,
-        progress: impl Fn(ByteProgress) + 'static,
-    ) -> Result<Stored, Failure> {
-        let node = self.node().await?;
-        let on_progress = listener(progress);
-        let options = sdk::options(&[
-            ("name", file.name().into()),
-            ("onProgress", on_progress.as_ref().clone()),
-        ]);
-        let stored = node.obj().put(&file, &options).await.map_err(sdk::failure);
-        drop(on_progress);
-        let stored = sdk::read(stored?)?;
-        self.refresh_lists().await;
-        Ok(stored)
     }
 
     /// Fetches content and hands it to the browser as a download, a piece at a time where the

@@ -6,49 +6,55 @@ use wasm_bindgen_futures::spawn_local;
 use super::{
     holders::Holders,
     marks::{cid, icon, kind_words, verdict_mark},
-    words::{Copy, failed},
+    words::{Copy, failed, warning, when},
 };
 use crate::{
     address::{self, Target},
-    copies,
+    browser, copies,
     node::{
         NodeState,
-        types::{ByteProgress, Failure, Kind, ObjectRow, Stat},
+        types::{ByteProgress, Failure, Kind, ObjectRow, Resolved, Stat},
     },
     say,
 };
 
-/// A field for a link, a CID or a name; `arrived` gets the root that it leads to.
+/// A field for a link, a CID or a name; `arrived` gets the root that it leads to, and the path
+/// below that.
 #[component]
 pub(crate) fn LookUp(
     /// The button's name.
     verb: &'static str,
-    /// Gets the root.
-    arrived: impl Fn(String) + Clone + Send + Sync + 'static,
+    /// Gets root and path.
+    arrived: impl Fn(String, String) + Clone + Send + Sync + 'static,
 ) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let text = RwSignal::new(String::new());
     let error = RwSignal::new(None::<String>);
     let asking = RwSignal::new(false);
+    let named = RwSignal::new(None::<Resolved>);
     let owner = Owner::current();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         error.set(None);
+        named.set(None);
         let (arrived, owner) = (arrived.clone(), owner.clone());
         // What runs later still belongs to this screen.
-        let arrive = move |root| match &owner {
-            Some(owner) => owner.with(|| arrived(root)),
-            None => arrived(root),
+        let arrive = move |root, path| match &owner {
+            Some(owner) => owner.with(|| arrived(root, path)),
+            None => arrived(root, path),
         };
         match text.with_untracked(|text| address::parse(text)) {
-            Ok(Target::Content { cid, .. }) => arrive(cid),
-            Ok(Target::Name { name, .. }) => {
+            Ok(Target::Content { cid, path }) => arrive(cid, path),
+            Ok(Target::Name { name, path }) => {
                 asking.set(true);
                 spawn_local(async move {
                     let found = state.resolve(name).await;
                     asking.set(false);
                     match found {
-                        Ok(found) => arrive(found.cid),
+                        Ok(found) => {
+                            arrive(found.cid.clone(), path);
+                            named.set(Some(found));
+                        }
                         Err(failure) => error.set(Some(failure.message)),
                     }
                 });
@@ -80,8 +86,29 @@ pub(crate) fn LookUp(
                 <button class="b go">{verb}</button>
             </div>
             {help}
+            {move || named.get().map(|found| name_words(&found))}
         </form>
     }
+}
+
+/// When a name was pointed to what it shows, and what speaks against believing that.
+fn name_words(found: &Resolved) -> impl IntoView + use<> {
+    let forked = found.equivocation.then(|| {
+        warning(
+            "Two different versions carry the same number, both signed by the owner.".into(),
+            "That is proof that the owner, or a thief of the key, wrote twice. This is the first \
+             of the two that was found.",
+        )
+    });
+    let stale = (found.expires_ms < browser::now().time_ms).then(|| {
+        warning(
+            "The name was not confirmed lately.".into(),
+            "Its owner may have published a newer version that your node did not find.",
+        )
+    });
+    let since =
+        view! { <p class="help">"The name points here since " {when(found.time_ms)} "."</p> };
+    view! { {forked} {stale} {since} }
 }
 
 /// What the node knows of a root, and what can be done with it.
@@ -97,8 +124,7 @@ pub(crate) fn Facts(
         let asked = asked.clone();
         spawn_local(async move {
             let answer = state.stat(asked).await;
-            // The reader may have gone on meanwhile.
-            let _ = stat.try_set(Some(answer));
+            stat.set(Some(answer));
         });
     };
     ask();
@@ -177,10 +203,7 @@ fn Found(stat: Stat, name: String, changed: impl Fn() + Clone + Send + 'static) 
             });
         }
     };
-    let keep_name = match (stat.pinned, stat.local_blocks == stat.blocks) {
-        (true, _) => "Stop keeping it",
-        (false, _) => "Keep it here",
-    };
+    let keep_name = if stat.pinned { "Stop keeping it" } else { "Keep it here" };
     let open = folder.then(|| {
         let href = format!("/open?root={}", stat.cid);
         view! { <a class="b small" href=href>"Open as a site"</a> }
@@ -199,7 +222,7 @@ fn Found(stat: Stat, name: String, changed: impl Fn() + Clone + Send + 'static) 
             <dt>"In this browser"</dt><dd>{here}</dd>
             <dt>"Kept"</dt>
             <dd>{if stat.pinned { "Yes, until you stop" } else { "No, it may be cleared for space" }}</dd>
-            <dt>"Copies"</dt><dd>{mark} " " <span class="dim">{figures}</span></dd>
+            <dt>"Copies"</dt><dd>{mark} <small class="figures">{figures}</small></dd>
         </dl>
         <div class="row tight">
             {save}

@@ -122,7 +122,7 @@ pub(crate) fn verdict_mark(verdict: &Verdict) -> impl IntoView + use<> {
 /// A peer's id, shortened to its end, whole in the tooltip.
 pub(crate) fn peer_id(id: &str) -> impl IntoView + use<> {
     let short = say::tail(id, 4).to_owned();
-    view! { <span class="id" title=id.to_owned()>"…"{short}</span> }
+    view! { <span class="id nb" title=id.to_owned()>"…"{short}</span> }
 }
 
 /// A CID, shortened in the middle, whole in the tooltip.

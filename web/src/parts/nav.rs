@@ -28,20 +28,7 @@ pub(crate) fn close_menu() {
 /// The rail, and the bar that opens it on a small screen.
 #[component]
 pub(crate) fn Nav() -> impl IntoView {
-    let state = expect_context::<NodeState>();
-    let amount = move |path: &str| match path {
-        "/sites" => state.sites.with(|s| s.as_ref().map_or(0, Vec::len)),
-        "/files" => state.objects.with(|o| o.as_ref().map_or(0, Vec::len)),
-        "/network" => state.peers.with(Vec::len),
-        _ => 0,
-    };
-    let places = PLACES.map(|(path, name, symbol)| {
-        let n = move || {
-            let n = amount(path);
-            (n > 0).then(|| view! { <span class="n">{say::count(n as u64)}</span> })
-        };
-        view! { <li><Place path name symbol/>{n}</li> }
-    });
+    let places = PLACES.map(|(path, name, symbol)| view! { <li><Place path name symbol/></li> });
     view! {
         <header class="bar">
             <A href="/" attr:class="mark">{logo()} "Craftec"</A>
@@ -62,7 +49,18 @@ pub(crate) fn Nav() -> impl IntoView {
 
 #[component]
 fn Place(path: &'static str, name: &'static str, symbol: &'static str) -> impl IntoView {
+    let state = expect_context::<NodeState>();
     let here = use_location().pathname;
+    let amount = move || match path {
+        "/sites" => state.sites.with(|s| s.as_ref().map_or(0, Vec::len)),
+        "/files" => state.objects.with(|o| o.as_ref().map_or(0, Vec::len)),
+        "/network" => state.peers.with(Vec::len),
+        _ => 0,
+    };
+    let amount = move || {
+        let n = amount();
+        (n > 0).then(|| view! { <span class="n">{say::count(n as u64)}</span> })
+    };
     // Publishing is something one does to Sites.
     let current = move || {
         here.with(|here| match path {
@@ -72,7 +70,7 @@ fn Place(path: &'static str, name: &'static str, symbol: &'static str) -> impl I
         })
         .then_some("page")
     };
-    view! { <a href=path aria-current=current>{icon(symbol)} " " {name}</a> }
+    view! { <a href=path aria-current=current>{icon(symbol)} " " {name} {amount}</a> }
 }
 
 /// Who this browser is.

@@ -57,7 +57,7 @@ impl Reach {
 /// The reader's data in two words and the figures behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DataHealth {
-    /// `Healthy`, `Nothing yet`, `2 short of copies`.
+    /// `Healthy`, `Nothing yet`, `2 short`.
     pub(crate) title: String,
     /// Copies wanted, all roots together.
     pub(crate) wanted: u64,
@@ -77,7 +77,7 @@ impl DataHealth {
         let title = match (roots.len(), short) {
             (0, _) => "Nothing yet".into(),
             (_, 0) => "Healthy".into(),
-            (_, n) => format!("{} short of copies", say::count(n)),
+            (_, n) => format!("{} short", say::count(n)),
         };
         Self { title, wanted, signed, roots: roots.len() as u64, short }
     }
@@ -137,8 +137,9 @@ pub(crate) fn Strip() -> impl IntoView {
         let data = data.get();
         let (class, symbol) =
             if data.short > 0 { ("st warn", Some("#i-warn")) } else { ("st", None) };
+        let of_copies = (data.short > 0).then_some(" of copies");
         let symbol = symbol.or((data.roots > 0).then_some("#i-ok"));
-        view! { <span class=class>{symbol.map(icon)} " " {data.title}</span> }
+        view! { <span class=class>{symbol.map(icon)} " " {data.title} {of_copies}</span> }
     };
     view! {
         <section class="strip" aria-label="This node">
@@ -178,7 +179,7 @@ mod tests {
     fn health_counts_roots_that_are_short() {
         let roots = [("a".to_owned(), copies(3, 3)), ("b".to_owned(), copies(3, 1))];
         let health = DataHealth::of(&roots.into());
-        assert_eq!(health.title, "1 short of copies");
+        assert_eq!(health.title, "1 short");
         assert_eq!((health.wanted, health.signed, health.roots), (6, 4, 2));
         assert_eq!(DataHealth::of(&BTreeMap::new()).title, "Nothing yet");
         assert_eq!(DataHealth::of(&[("a".to_owned(), copies(1, 2))].into()).title, "Healthy");

@@ -11,9 +11,12 @@ pub(crate) fn failed(failure: &Failure) -> impl IntoView + use<> {
     let (message, hint) = (failure.message.clone(), failure.hint.clone());
     let again = (failure.retryable && hint.is_none())
         .then_some(" It may work later; nothing here was changed.");
+    // What may pass by itself needs the reader less than what does not.
+    let (class, symbol) =
+        if failure.retryable { ("note warn", "#i-warn") } else { ("note danger", "#i-stop") };
     view! {
-        <div class="note danger" role="alert">
-            {icon("#i-stop")}
+        <div class=class role="alert">
+            {icon(symbol)}
             <p><b>{message}</b> {hint.map(|hint| format!(" {hint}"))} {again}</p>
         </div>
     }

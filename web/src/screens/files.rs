@@ -3,14 +3,13 @@
 use leptos::prelude::*;
 use leptos_router::hooks::{use_navigate, use_query_map};
 use wasm_bindgen::JsCast as _;
-use wasm_bindgen_futures::spawn_local;
 
 use crate::{
     app::titled,
     copies,
     node::{
-        NodeState,
-        types::{ByteProgress, Failure, Kind, ObjectRow, Stored},
+        NodeState, Putting,
+        types::{Kind, ObjectRow},
     },
     parts::{
         lookup::{Facts, LookUp},
@@ -20,15 +19,6 @@ use crate::{
     say,
 };
 
-/// A file on its way into the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Putting {
-    name: String,
-    bytes: u64,
-    read: u64,
-    done: Option<Result<Stored, Failure>>,
-}
-
 /// The screen.
 #[component]
 pub(crate) fn Files() -> impl IntoView {
@@ -36,7 +26,6 @@ pub(crate) fn Files() -> impl IntoView {
     let state = expect_context::<NodeState>();
     let query = use_query_map();
     let chosen = Memo::new(move |_| query.with(|query| query.get("cid")));
-    let putting = RwSignal::new(Vec::<Putting>::new());
     let summary = move || {
         state.objects.with(|rows| {
             let rows = rows.as_ref()?;
@@ -51,15 +40,15 @@ pub(crate) fn Files() -> impl IntoView {
     view! {
         <div class="head">
             <div><h1>"Files"</h1><p>{summary}</p></div>
-            <div class="row"><PutFiles putting/></div>
+            <div class="row"><PutFiles/></div>
         </div>
-        <Progress putting/>
+        <Progress/>
         <div class="two">
             <List chosen/>
             <aside class="stack wide" aria-label="Details">
                 <section aria-labelledby="byaddr">
                     <h2 id="byaddr">"Find by address"</h2>
-                    <LookUp verb="Look up" arrived=move |root: String| show(&root)/>
+                    <LookUp verb="Look up" arrived=|root: String, _| show(&root)/>
                 </section>
                 {move || chosen.get().map(|root| view! {
                     <section aria-labelledby="about">
@@ -79,18 +68,17 @@ fn show(root: &str) {
 
 /// The button that puts files.
 #[component]
-fn PutFiles(putting: RwSignal<Vec<Putting>>) -> impl IntoView {
+fn PutFiles() -> impl IntoView {
     let state = expect_context::<NodeState>();
     let chosen = move |event: web_sys::Event| {
-        let Some(input) =
-            event.target().and_then(|t| t.dyn_into::<web_sys::HtmlInputElement>().ok())
+        let input = event.target().and_then(|t| t.dyn_into::<web_sys::HtmlInputElement>().ok());
+        let Some((input, list)) = input.and_then(|input| Some((input.clone(), input.files()?)))
         else {
             return;
         };
-        let Some(list) = input.files() else { return };
-        let files: Vec<web_sys::File> = (0..list.length()).filter_map(|i| list.get(i)).collect();
+        let files = (0..list.length()).filter_map(|i| list.get(i)).collect();
         input.set_value("");
-        spawn_local(put_all(state, putting, files));
+        state.put_files(files);
     };
     view! {
         <label class="b go">
@@ -100,34 +88,10 @@ fn PutFiles(putting: RwSignal<Vec<Putting>>) -> impl IntoView {
     }
 }
 
-/// Puts files one after the other: the node takes each as a stream.
-async fn put_all(state: NodeState, putting: RwSignal<Vec<Putting>>, files: Vec<web_sys::File>) {
-    // Those of an earlier choice that are done have been read.
-    putting.update(|all| all.retain(|p| p.done.is_none()));
-    for file in files {
-        // A size is a whole number below 2⁵³.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let bytes = file.size().max(0.0) as u64;
-        let name = file.name();
-        let at = putting.with_untracked(Vec::len);
-        let fresh = Putting { name, bytes, read: 0, done: None };
-        putting.update(|all| all.push(fresh));
-        let update = move |change: &dyn Fn(&mut Putting)| {
-            putting.update(|all| {
-                if let Some(one) = all.get_mut(at) {
-                    change(one);
-                }
-            });
-        };
-        let progress = move |p: ByteProgress| update(&|one| one.read = p.bytes);
-        let outcome = state.put_file(file, progress).await;
-        update(&|one| one.done = Some(outcome.clone()));
-    }
-}
-
 /// What is being put, and what came of it.
 #[component]
-fn Progress(putting: RwSignal<Vec<Putting>>) -> impl IntoView {
+fn Progress() -> impl IntoView {
+    let state = expect_context::<NodeState>();
     let row = |p: Putting| match p.done {
         None => view! {
             <li class="stack">
@@ -156,7 +120,7 @@ fn Progress(putting: RwSignal<Vec<Putting>>) -> impl IntoView {
         Some(Err(failure)) => view! { <li>{failed(&failure)}</li> }.into_any(),
     };
     view! {
-        <ul class="stack puts" role="status">{move || putting.get().into_iter().map(row).collect_view()}</ul>
+        <ul class="stack puts" role="status">{move || state.puts.get().into_iter().map(row).collect_view()}</ul>
     }
 }
 

@@ -172,11 +172,14 @@ fn Addresses() -> impl IntoView {
     };
     move || {
         let addresses = addresses.get();
-        let n = say::counted(addresses.len() as u64, "address").replace("addresss", "addresses");
+        let name = match addresses.len() {
+            1 => "Your address".to_owned(),
+            n => format!("Your {} addresses", say::count(n as u64)),
+        };
         (!addresses.is_empty()).then(|| {
             view! {
                 <details class="s">
-                    <summary>"Your " {n}</summary>
+                    <summary>{name}</summary>
                     <ul class="addresses">{addresses.into_iter().map(row).collect_view()}</ul>
                 </details>
             }
@@ -272,7 +275,8 @@ fn ConnectPeer() -> impl IntoView {
         }
     };
     let close = move || {
-        if let Some(dialog) = dialog.get_untracked() {
+        // Gone where the reader went on meanwhile.
+        if let Some(dialog) = dialog.try_get_untracked().flatten() {
             dialog.close();
         }
     };

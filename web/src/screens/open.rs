@@ -28,8 +28,13 @@ pub(crate) fn Open() -> impl IntoView {
     let root = Memo::new(move |_| {
         query.with(|query| query.get("root")).filter(|root| address::is_cid(root))
     });
-    let arrived = |root: String| {
-        use_navigate()(&format!("/open?root={root}"), Default::default());
+    let path = Memo::new(move |_| query.with(|query| query.get("path")).unwrap_or_default());
+    let arrived = |root: String, path: String| {
+        let path = match address::encode_path(&path) {
+            path if path.is_empty() => path,
+            path => format!("&path={path}"),
+        };
+        use_navigate()(&format!("/open?root={root}{path}"), Default::default());
     };
     view! {
         <div class="head"><div>
@@ -37,12 +42,12 @@ pub(crate) fn Open() -> impl IntoView {
             <p>"Your browser fetches it from its holders and checks every block against the link."</p>
         </div></div>
         <LookUp verb="Open" arrived/>
-        {move || root.get().map(|root| view! { <Target root/> })}
+        {move || root.get().map(|root| view! { <Target root path=path.get()/> })}
     }
 }
 
 #[component]
-fn Target(root: String) -> impl IntoView {
+fn Target(root: String, path: String) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let stat = RwSignal::new(None::<Result<Stat, Failure>>);
     let asked = root.clone();
@@ -51,13 +56,12 @@ fn Target(root: String) -> impl IntoView {
         stat.set(None);
         spawn_local(async move {
             let answer = state.stat(asked).await;
-            // The reader may have gone on meanwhile.
-            let _ = stat.try_set(Some(answer));
+            stat.set(Some(answer));
         });
     };
     ask();
     let framed = RwSignal::new(false);
-    let url = state.site_url(&root);
+    let url = format!("{}{path}", state.site_url(&root));
     let (frame_url, tab_url) = (url.clone(), url);
     let again = move |_| ask();
     let facts = move || {
@@ -69,13 +73,18 @@ fn Target(root: String) -> impl IntoView {
             }
             .into_any(),
             Some(Err(failure)) => view! {
-                {failed(failure)}
-                <div class="row"><button class="b small" on:click=again.clone()>"Try again"</button></div>
+                <div class="stack">
+                    {failed(failure)}
+                    <div class="row">
+                        <button class="b small" on:click=again.clone()>"Try again"</button>
+                    </div>
+                </div>
             }
             .into_any(),
             Some(Ok(stat)) => found(stat).into_any(),
         })
     };
+    let known = Signal::derive(move || stat.with(|stat| matches!(stat, Some(Ok(_)))));
     let view_name = move || if framed.get() { "Close the view" } else { "View it here" };
     let frame = move || {
         framed.get().then(|| {
@@ -98,7 +107,7 @@ fn Target(root: String) -> impl IntoView {
                 </div>
             </div>
             {facts}
-            <Sources root=root.clone()/>
+            <Sources root=root.clone() known/>
             {frame}
         </section>
     }
@@ -115,7 +124,7 @@ fn found(stat: &Stat) -> impl IntoView + use<> {
             <dt>"Kind"</dt><dd>{kind_words(stat.kind)} {files}</dd>
             <dt>"Size"</dt><dd>{say::bytes(stat.size)}</dd>
             <dt>"Already here"</dt><dd>{here}</dd>
-            <dt>"Copies"</dt><dd>{mark} " " <span class="dim">{holders}</span></dd>
+            <dt>"Copies"</dt><dd>{mark} <small class="figures">{holders}</small></dd>
         </dl>
     }
 }
@@ -130,7 +139,11 @@ struct Source {
 
 /// Who the bytes come from, live.
 #[component]
-fn Sources(root: String) -> impl IntoView {
+fn Sources(
+    root: String,
+    /// The content was found.
+    known: Signal<bool>,
+) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let sources = Memo::new(move |_| {
         state.transfers.with(|all| {
@@ -167,6 +180,9 @@ fn Sources(root: String) -> impl IntoView {
             };
             sources.iter().filter(direct).map(|s| s.bytes).sum::<u64>()
         });
+        if sources.is_empty() && !known.get() {
+            return None;
+        }
         let words = match (sources.len(), bytes) {
             (0, _) => {
                 "Every file is checked in this browser. Nothing had to be fetched yet: what is \
@@ -194,9 +210,9 @@ fn Sources(root: String) -> impl IntoView {
                 </table>
             }
         });
-        view! {
+        Some(view! {
             <div class="note sec2" role="status">{icon("#i-lock")}<p>{words}</p></div>
             {table}
-        }
+        })
     }
 }

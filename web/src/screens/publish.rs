@@ -55,6 +55,22 @@ fn Review(picked: Picked) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let picking = expect_context::<Picking>();
     let name = RwSignal::new(picked.name.chars().take(NAME_CHARS).collect::<String>());
+    let problem = Memo::new(move |_| name.with(|name| plan::name_problem(name.trim())));
+    let help = move || match problem.get() {
+        Some(why) => view! {
+            <p class="err" id="sitenamehelp" role="alert">
+                {icon("#i-stop")} " " <span>{why}</span>
+            </p>
+        }
+        .into_any(),
+        None => view! {
+            <p class="help" id="sitenamehelp">
+                "For you to find it again. It also gets a second link that shows the newest \
+                 version you publish under this name. Leave it empty for neither."
+            </p>
+        }
+        .into_any(),
+    };
     let (title, files, bytes) = (picked.name.clone(), picked.files.len() as u64, picked.bytes());
     let entry = entry_words(&picked);
     let left_out = (!picked.left_out.is_empty()).then(|| left_out_list(&picked.left_out));
@@ -62,6 +78,9 @@ fn Review(picked: Picked) -> impl IntoView {
     let largest = largest.map(|f| format!("{}, {}", f.path, say::bytes(f.bytes)));
     let publish = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
+        if problem.get_untracked().is_some() {
+            return;
+        }
         state.publish(&picked, name.get_untracked().trim().to_owned());
         picking.picked.set(None);
     };
@@ -88,11 +107,9 @@ fn Review(picked: Picked) -> impl IntoView {
                         <input class="in" id="sitename" maxlength=NAME_CHARS.to_string()
                             autocomplete="off" aria-describedby="sitenamehelp"
                             prop:value=name
+                            aria-invalid=move || problem.get().map(|_| "true")
                             on:input=move |event| name.set(event_target_value(&event))/>
-                        <p class="help" id="sitenamehelp">
-                            "For you to find it again. It also gets a second link that shows the newest \
-                             version you publish under this name."
-                        </p>
+                        {help}
                     </div>
                     <div class="note">
                         {icon("#i-info")}
@@ -249,7 +266,7 @@ fn copies_of(state: NodeState, cid: &str) -> Copies {
 
 /// The link, which ends in the only file's name where there is no page.
 fn link_of(state: NodeState, published: &Published) -> String {
-    let entry = state.job.with(|job| job.as_ref().and_then(|job| job.entry.clone()));
+    let entry = state.job.with_untracked(|job| job.as_ref().and_then(|job| job.entry.clone()));
     let path = entry.map(|path| address::encode_path(&path)).unwrap_or_default();
     format!("{}{path}", state.site_url(&published.cid))
 }
@@ -430,9 +447,9 @@ fn announce_step(published: Option<&Published>, copies: Option<Copies>) -> StepV
         max: 1,
         label: "Announcing".into(),
         words: if done {
-            "A signed record names them, so others find a copy without you".into()
+            "Each of them announces its copy, so others find it without you".into()
         } else {
-            "A signed record, so others can find the holders".into()
+            "Every holder announces its copy, so that others find it".into()
         },
         done,
         now: published.is_some() && !done,

@@ -83,8 +83,7 @@ fn Backup() -> impl IntoView {
     let show = move |_| {
         spawn_local(async move {
             let answer = state.backup_words().await;
-            // The reader may have gone on meanwhile.
-            let _ = words.try_set(Some(answer));
+            words.set(Some(answer));
         });
     };
     let hide = move |_| words.set(None);
@@ -225,13 +224,13 @@ fn Kept() -> impl IntoView {
     let refused = RwSignal::new(false);
     spawn_local(async move {
         let answer = browser::storage_is_kept().await;
-        let _ = kept.try_set(answer);
+        kept.set(answer);
     });
     let ask = move |_| {
         spawn_local(async move {
             let answer = browser::keep_storage().await;
-            let _ = kept.try_set(answer);
-            let _ = refused.try_set(answer != Some(true));
+            kept.set(answer);
+            refused.set(answer != Some(true));
         });
     };
     let why = move || {

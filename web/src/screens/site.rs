@@ -251,7 +251,8 @@ fn Stop(cid: String) -> impl IntoView {
         }
     };
     let close = move || {
-        if let Some(dialog) = dialog.get_untracked() {
+        // Gone where the reader went on meanwhile.
+        if let Some(dialog) = dialog.try_get_untracked().flatten() {
             dialog.close();
         }
     };

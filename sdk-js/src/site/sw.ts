@@ -20,6 +20,11 @@ const DIRECT_MS = 60_000;
 /** How long a page may take to bring a port, for a request that is not a navigation. */
 const PORT_MS = 500;
 
+/** Static routing, where the browser has it. */
+interface RoutedInstall {
+  addRoutes(routes: { condition: { requestMethod: string }; source: string }[]): Promise<void>;
+}
+
 interface Linked extends Site {
   check(): void;
 }
@@ -28,7 +33,13 @@ let linked: Linked | undefined;
 let directUntil = 0;
 let arrivals: (() => void)[] = [];
 
-self.addEventListener('install', (event) => event.waitUntil(self.skipWaiting()));
+self.addEventListener('install', (event) => {
+  event.waitUntil(self.skipWaiting());
+  // Browsers that start the network beside a sleeping worker are told that it is not needed.
+  const { addRoutes } = event as Partial<RoutedInstall>;
+  const routes = [{ condition: { requestMethod: 'GET' }, source: 'fetch-event' }];
+  if (addRoutes) event.waitUntil(addRoutes.call(event, routes).catch(() => {}));
+});
 self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
 
 self.addEventListener('message', (event) => {

@@ -9,7 +9,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Wake, Waker},
     time::Duration,
@@ -78,6 +78,8 @@ struct Task {
 #[derive(Default)]
 pub(super) struct Shared {
     time: Cell<Duration>,
+    /// The same in milliseconds, for what asks from behind a `Send` bound.
+    time_ms: Arc<AtomicU64>,
     next: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     dead: RefCell<BTreeSet<Group>>,
@@ -125,8 +127,13 @@ impl Shared {
     }
 
     pub(super) fn unix(&self) -> UnixMs {
-        let since = u64::try_from(self.time.get().as_millis()).unwrap_or(u64::MAX);
-        UnixMs(START_UNIX_MS.saturating_add(since))
+        unix(&self.time_ms)
+    }
+
+    fn set_time(&self, time: Duration) {
+        self.time.set(time);
+        let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.time_ms.store(ms, Ordering::Relaxed);
     }
 
     pub(super) fn set_timer(&self, at: Duration, waker: Waker) -> u64 {
@@ -190,10 +197,10 @@ impl Shared {
         let first = self.timers.borrow().keys().next().copied();
         let Some((at, _)) = first else { return false };
         if at > limit {
-            self.time.set(limit);
+            self.set_time(limit);
             return true;
         }
-        self.time.set(at.max(self.time.get()));
+        self.set_time(at.max(self.time.get()));
         // All timers of this instant, in the order in which they were set.
         loop {
             let due = match self.timers.borrow_mut().first_entry() {
@@ -203,6 +210,10 @@ impl Shared {
             due.wake();
         }
     }
+}
+
+fn unix(time_ms: &AtomicU64) -> UnixMs {
+    UnixMs(START_UNIX_MS.saturating_add(time_ms.load(Ordering::Relaxed)))
 }
 
 impl Default for Executor {
@@ -240,6 +251,12 @@ impl Executor {
     /// Virtual time since the beginning.
     pub fn time(&self) -> Duration {
         self.shared.time()
+    }
+
+    /// The wall clock for what must be `Send`, a record check for instance.
+    pub fn wall_clock(&self) -> impl Fn() -> UnixMs + Send + Sync + 'static {
+        let time_ms = self.shared.time_ms.clone();
+        move || unix(&time_ms)
     }
 
     /// Runs everything until `future` completes, for at most `limit` of virtual time from now.

@@ -1,0 +1,58 @@
+//! Scenarios: what a cluster is put through, and what must hold afterwards.
+//!
+//! A scenario is a function of its seed. It drives nodes only as a person does, through sessions of
+//! `craftec-api`; what it checks behind their backs, it reads from their stores.
+
+mod client;
+mod liar;
+mod put_get;
+
+use std::{fmt, str::FromStr};
+
+use crate::{ClusterError, Report};
+
+pub use liar::liar;
+pub use put_get::{Size, put_get};
+
+/// A scenario by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// Objects are put, copied and read under loss, delay and churn.
+    PutGet,
+    /// Holders send wrong bytes.
+    Liar,
+}
+
+impl Scenario {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::PutGet, Self::Liar];
+
+    /// Runs it in a world of `seed`.
+    pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
+        match self {
+            Self::PutGet => put_get(seed, Size::STANDARD),
+            Self::Liar => liar(seed),
+        }
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PutGet => "put-get",
+            Self::Liar => "liar",
+        })
+    }
+}
+
+impl FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scenario| scenario.to_string() == name);
+        found.ok_or_else(|| {
+            let known: Vec<String> = Self::ALL.iter().map(Self::to_string).collect();
+            format!("there is no scenario `{name}`, only {}", known.join(", "))
+        })
+    }
+}

@@ -2,7 +2,7 @@
 //! what can be done.
 
 use craftec_api::{ApiError, ErrorCode};
-use craftec_core::{cid::CidError, head::HeadError, record::RecordError};
+use craftec_core::{head::HeadError, record::RecordError};
 use craftec_obj::{ObjError, StoreError};
 use craftec_p2p::NetError;
 
@@ -110,11 +110,6 @@ pub(crate) fn record(error: RecordError) -> ApiError {
         RecordError::Head(error) => head(error),
         error => ApiError::new(ErrorCode::Refused, sentence(&error.to_string())),
     }
-}
-
-/// The API's word for something that is not a CID.
-pub(crate) fn cid(error: CidError) -> ApiError {
-    ApiError::new(ErrorCode::BadInput, sentence(&error.to_string()))
 }
 
 /// An argument that is wrong.

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod fault;
 mod keys;
+mod lending;
 mod mime;
 mod names;
 mod node;

@@ -28,6 +28,8 @@ const FRESH_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 const READ: Duration = Duration::from_secs(10);
 /// The same before a name is written, where it only guards against a second device.
 const BEFORE_WRITE: Duration = Duration::from_secs(2);
+/// Heads of others that are announced again after a start.
+const ANNOUNCED: usize = 256;
 /// Heads of others that are remembered.
 const REMEMBERED: usize = 4096;
 
@@ -55,7 +57,49 @@ impl Names {
                 self.announce(&record, bytes);
             }
         }
+        // Heads of others, so that their names live on while their authors are away.
+        for (_, bytes) in self.store.meta_scan(Meta::Record)?.into_iter().take(ANNOUNCED) {
+            if let Ok(record) = decode(&bytes)
+                && record.head.head.expires_ms > now_ms
+            {
+                self.announce(&record, bytes);
+            }
+        }
         Ok(())
+    }
+
+    /// Signed records of names that point to `root`: ours, and those we keep for others.
+    pub(crate) fn heads_of(&self, root: &Cid) -> Vec<Bytes> {
+        let mut heads = Vec::new();
+        for (_, bytes) in self.store.meta_scan(Meta::Head).unwrap_or_default() {
+            if decode(&bytes).is_ok_and(|record| record.head.head.root == *root) {
+                heads.push(bytes);
+            }
+        }
+        heads
+    }
+
+    /// Keeps a head of somebody else in the DHT while its author may be away, if it is valid, points
+    /// to `root` and is not older than what is known.
+    pub(crate) fn keep_head(&self, root: &Cid, bytes: &[u8]) {
+        let Ok(offered) = decode(bytes) else { return };
+        let key = record_key(&offered);
+        if offered.head.head.root != *root || offered.verify(self.clock.now().0).is_err() {
+            tracing::debug!(%root, "a head that came with a copy is not valid");
+            return;
+        }
+        let held = self.held(&key).ok().flatten();
+        let own = offered.head.head.did == self.keys.did();
+        let Some(newest) = newest(held.into_iter().chain([offered])) else { return };
+        if own {
+            return;
+        }
+        if let Err(error) = self.remember(&key, &newest) {
+            tracing::warn!(%error, "a head could not be kept");
+        }
+        if let Ok(bytes) = encode(&newest) {
+            self.announce(&newest, bytes);
+        }
     }
 
     /// Points `name` to `root`; the name's label.

@@ -5,19 +5,20 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 use craftec_api::{Event, HolderState, Link, ObjectHealth, Peer, Role, Status, Storage};
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, Exchange, ObjEvent, Objects, Store, StoreError, feed::Feed, store::Meta,
+    Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
+    feed::Feed,
+    objects::ObjectRecord,
+    replicate::{Hooks, Signer},
 };
 use craftec_p2p::{PeerInfo, Rpc};
 
 use crate::{
     Config, Keys, NodeError, Ports, Session,
     events::{self, Told},
+    lending::Lending,
     names::Names,
     session::Access,
 };
-
-/// Key in the namespace `Node`: the lending limit that a person set, 8 bytes, big endian.
-const LEND: &str = "lend";
 
 /// A running node.
 pub struct Node {
@@ -27,13 +28,15 @@ pub struct Node {
     pub(crate) store: Store,
     pub(crate) exchange: Exchange,
     pub(crate) objects: Objects,
-    pub(crate) names: Names,
+    pub(crate) names: Rc<Names>,
+    pub(crate) lending: Rc<Lending>,
+    replicator: Replicator,
+    holder: Holder,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
     pub(crate) stopped: Cell<bool>,
     started: Duration,
-    lend_set: Cell<Option<u64>>,
 }
 
 impl Node {
@@ -51,7 +54,8 @@ impl Node {
         }
         let news = Feed::default();
         let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
-        let exchange = Exchange::start(rpc, ports.clock.clone(), store.clone(), news.clone());
+        let exchange =
+            Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = Objects::start(
             exchange.clone(),
@@ -60,17 +64,24 @@ impl Node {
             announcer.clone(),
             config.cache_bytes(),
         )?;
-        let names = Names {
+        let names = Rc::new(Names {
             store: store.clone(),
             keys: keys.clone(),
             clock: ports.clock.clone(),
             network: ports.network.clone(),
             announcer,
-        };
+        });
         names.announce_own()?;
+        let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
+        let hooks = hooks(&lending, &names);
+        let signer = signer(&keys);
+        let clock = ports.clock.clone();
+        let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), hooks.clone());
+        let clock = ports.clock.clone();
+        let replicator =
+            Replicator::start(rpc, objects.clone(), clock, signer, hooks, news.clone())?;
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
-            lend_set: Cell::new(lend_limit(&store)?),
             ports,
             config,
             keys,
@@ -78,6 +89,9 @@ impl Node {
             exchange,
             objects,
             names,
+            lending,
+            replicator,
+            holder,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -112,6 +126,7 @@ impl Node {
         if self.stopped.replace(true) {
             return;
         }
+        self.replicator.stop();
         self.objects.announcer().stop();
         self.exchange.stop();
         self.feed.close();
@@ -138,55 +153,44 @@ impl Node {
         }
     }
 
-    /// Copies of a root on other nodes.
+    /// Copies of a root on other nodes, and each holder.
     pub(crate) fn health(&self, root: &Cid) -> (ObjectHealth, Vec<HolderState>) {
-        let wanted = self.objects.record(root).ok().flatten().map_or(0, |record| record.wanted);
-        (ObjectHealth { wanted, signed: 0, reachable: 0 }, Vec::new())
+        let holders = self.replicator.holders(root).into_iter().map(|copy| HolderState {
+            peer: copy.peer,
+            signed: copy.signed,
+            connected: copy.connected,
+            bytes: copy.bytes,
+            error: copy.error,
+        });
+        (self.copies(root), holders.collect())
+    }
+
+    /// Copies of a root on other nodes.
+    pub(crate) fn copies(&self, root: &Cid) -> ObjectHealth {
+        let copies = self.replicator.copies(root);
+        let (wanted, signed, reachable) = (copies.wanted, copies.signed, copies.reachable);
+        ObjectHealth { wanted, signed, reachable }
     }
 
     /// A root was put here: copies are wanted.
-    pub(crate) fn placed(&self, root: Cid) {
-        self.news.tell(ObjEvent::Copies { root });
+    pub(crate) fn place(&self, root: Cid, record: &ObjectRecord) -> Result<(), StoreError> {
+        self.replicator.place(root, record)
     }
 
     /// A root is no longer wanted here: its holders may let go.
-    pub(crate) fn released(&self, root: Cid) {
-        self.news.tell(ObjEvent::Copies { root });
-    }
-
-    /// Bytes that the disk or quota still allows.
-    pub(crate) async fn free_bytes(&self) -> Option<u64> {
-        match &self.config.folder {
-            Some(folder) => folder.free_bytes().await.ok().flatten(),
-            None => None,
-        }
-    }
-
-    /// The most that may be kept for others.
-    pub(crate) async fn lend_bytes(&self) -> u64 {
-        match self.lend_set.get().or(self.config.lend_limit) {
-            Some(bytes) => bytes,
-            None => self.config.default_lend_bytes(self.free_bytes().await),
-        }
-    }
-
-    /// Sets the lending limit for good; `None` leaves it to the node.
-    pub(crate) fn set_lend_bytes(&self, bytes: Option<u64>) -> Result<(), StoreError> {
-        match bytes {
-            Some(bytes) => self.store.meta_put(Meta::Node, LEND, bytes.to_be_bytes().to_vec())?,
-            None => self.store.meta_delete(Meta::Node, LEND)?,
-        }
-        self.lend_set.set(bytes);
-        Ok(())
+    pub(crate) fn release(&self, root: Cid) -> Result<(), StoreError> {
+        self.replicator.release(root)
     }
 
     /// Who and how the node is.
     pub(crate) async fn status(&self) -> Result<Status, StoreError> {
         let records = self.objects.records()?;
-        let short = records.iter().filter(|(root, record)| {
-            record.wanted > 0 && self.health(root).0.signed < record.wanted
-        });
-        let objects_short = short.count() as u64;
+        let short = |(root, _): &&(Cid, ObjectRecord)| {
+            let copies = self.replicator.copies(root);
+            copies.signed < copies.wanted
+        };
+        let objects_short = records.iter().filter(short).count() as u64;
+        let lend = self.lending.now().await;
         Ok(Status {
             did: self.keys.did().to_string(),
             peer_id: self.keys.peer_id(),
@@ -197,9 +201,9 @@ impl Node {
             peers: self.peers(),
             storage: Storage {
                 used: self.store.used_bytes()?,
-                for_others: 0,
-                lend_limit: self.lend_bytes().await,
-                free: self.free_bytes().await,
+                for_others: self.holder.lent_bytes()?,
+                lend_limit: lend.limit_bytes,
+                free: lend.free_bytes,
             },
             objects: records.len() as u64,
             objects_short,
@@ -207,10 +211,26 @@ impl Node {
     }
 }
 
-fn lend_limit(store: &Store) -> Result<Option<u64>, StoreError> {
-    let Some(bytes) = store.meta_get(Meta::Node, LEND)? else { return Ok(None) };
-    let damaged = |_| StoreError::Corrupt { reason: "the lending limit".to_owned() };
-    Ok(Some(u64::from_be_bytes(bytes.as_ref().try_into().map_err(damaged)?)))
+/// What copies need of the rest of the node.
+fn hooks(lending: &Rc<Lending>, names: &Rc<Names>) -> Hooks {
+    let (lending, ours, others) = (lending.clone(), names.clone(), names.clone());
+    Hooks {
+        lend: Rc::new(move || {
+            let lending = lending.clone();
+            Box::pin(async move { lending.now().await })
+        }),
+        heads_of: Rc::new(move |root| ours.heads_of(root)),
+        keep_head: Rc::new(move |root, bytes| others.keep_head(root, &bytes)),
+    }
+}
+
+fn signer(keys: &Keys) -> Signer {
+    Signer {
+        did: keys.did(),
+        writer: keys.writer(),
+        log: keys.log().clone(),
+        transport: keys.transport().clone(),
+    }
 }
 
 const fn link(link: craftec_p2p::Link) -> Link {

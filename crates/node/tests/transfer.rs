@@ -86,9 +86,7 @@ fn liar(world: &common::World) -> PeerId {
                     let blocks = want.cids.iter().enumerate().map(item).collect();
                     Answer::Blocks(Blocks { blocks, missing: Vec::new() })
                 }
-                Request::Have(have) => {
-                    Answer::Held(vec![0xff; have.cids.len().div_ceil(8)].into())
-                }
+                Request::Have(have) => Answer::Held(vec![0xff; have.cids.len().div_ceil(8)].into()),
             };
             Box::pin(async move { Bytes::from(cbor::encode(&answer).expect("encodes")) })
         }),
@@ -112,5 +110,81 @@ fn wrong_bytes_are_caught_and_the_liar_is_dropped() {
         assert_eq!(alone.code, ErrorCode::Unavailable, "{alone}");
         world.link(a.keys().peer_id(), b.keys().peer_id());
         assert!(get(&reader, cid, "").await == Ok(content));
+    });
+}
+
+async fn signed(node: &Rc<craftec_node::Node>, cid: Cid) -> u16 {
+    match node.session().call(Command::Stat { cid }).await {
+        Ok(Reply::Stat(stat)) => stat.health.signed,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_holder_signs_and_serves_when_the_author_is_gone() {
+    run(|world| async move {
+        let (a, b, c) = (world.node(1).await, world.node(2).await, world.node(3).await);
+        let ids = [&a, &b, &c].map(|node| node.keys().peer_id());
+        world.link(ids[0], ids[1]);
+        let content = bytes(5, 5 << 20);
+        let cid = put(&a.session(), &content, 1).await;
+        let files: [(&str, &[u8]); 2] = [("index.html", b"<p>hi"), ("a/b.txt", b"deep")];
+        let (site, label) = publish(&a.session(), &files, Some("garden"), 1).await;
+        world.sleep(3).await;
+        assert_eq!((signed(&a, cid).await, signed(&a, site).await), (1, 1));
+        let Ok(Reply::Status(status)) = b.session().call(Command::Status).await else { panic!() };
+        assert!(status.storage.for_others > 5 << 20, "{:?}", status.storage);
+
+        world.leave(ids[0]);
+        world.link(ids[1], ids[2]);
+        assert!(get(&c.session(), cid, "").await == Ok(content));
+        assert_eq!(get(&c.session(), site, "a/b.txt").await, Ok(b"deep".to_vec()));
+        // The DHT forgot; the holder reminds it of the head too.
+        let key = craftec_core::head::head_key(&a.keys().did(), "garden");
+        assert_eq!(world.records(key).len(), 1);
+        world.set_records(key, Vec::new());
+        world.sleep(30).await;
+        world.leave(ids[2]);
+        world.come_back(ids[2]);
+        world.link(ids[1], ids[2]);
+        world.sleep(3).await;
+        let name = label.expect("a label");
+        let resolved = c.session().call(Command::Resolve { name }).await;
+        assert!(matches!(resolved, Ok(Reply::Resolved { cid, .. }) if cid == site), "{resolved:?}");
+    });
+}
+
+#[test]
+fn a_holder_lets_go_when_it_is_told() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        let cid = put(&a.session(), &bytes(6, 2 << 20), 3).await;
+        world.sleep(5).await;
+        let Ok(Reply::Stat(stat)) = a.session().call(Command::Stat { cid }).await else { panic!() };
+        assert_eq!((stat.health.wanted, stat.health.signed, stat.health.reachable), (3, 1, 1));
+        assert!(stat.holders[0].signed && stat.holders[0].bytes > 2 << 20, "{:?}", stat.holders);
+        assert_eq!(a.session().call(Command::Unpin { cid }).await, Ok(Reply::Done));
+        world.sleep(5).await;
+        for node in [&a, &b] {
+            assert_eq!(node.store().used_bytes().expect("a figure"), 0);
+        }
+    });
+}
+
+#[test]
+fn a_node_that_lends_nothing_refuses_and_says_why() {
+    run(|world| async move {
+        let a = world.node(1).await;
+        let b = world.node(2).await;
+        let none = Command::LendSpace { bytes: Some(0) };
+        assert_eq!(b.session().call(none).await, Ok(Reply::Done));
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        let cid = put(&a.session(), &bytes(6, 100), 2).await;
+        world.sleep(5).await;
+        let Ok(Reply::Stat(stat)) = a.session().call(Command::Stat { cid }).await else { panic!() };
+        let error = stat.holders[0].error.as_deref().expect("a reason");
+        assert!(error.contains("it lends 0 bytes"), "{error}");
+        assert_eq!(b.store().blocks().expect("a figure"), 0);
     });
 }

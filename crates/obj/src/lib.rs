@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod feed;
 pub mod objects;
 pub mod read;
+pub mod replicate;
 pub mod store;
 pub mod unixfs;
 
@@ -17,4 +18,5 @@ pub use event::ObjEvent;
 pub use exchange::{Exchange, Session};
 pub use objects::{Announcer, Objects};
 pub use read::BlockSource;
+pub use replicate::{Holder, Replicator};
 pub use store::{Store, StoreError};

@@ -21,7 +21,7 @@ use futures::{
     stream::{self, LocalBoxStream},
 };
 
-use self::handles::Handles;
+use self::handles::{Handle, Handles};
 use crate::{Node, fault};
 
 /// Events that a slow client may be behind before the oldest are dropped.
@@ -165,12 +165,14 @@ impl Session {
     }
 
     fn lend(&self, bytes: Option<u64>) -> Result<Reply, ApiError> {
-        self.node.set_lend_bytes(bytes).map_err(fault::store)?;
+        self.node.lending.set(bytes).map_err(fault::store)?;
         Ok(Reply::Done)
     }
 
     fn close(&self, handle: u64) -> Result<Reply, ApiError> {
-        self.handles.remove(handle)?;
+        if let Handle::Folder(_) = self.handles.remove(handle)? {
+            self.handles.drop_files(handle);
+        }
         Ok(Reply::Done)
     }
 }

@@ -72,7 +72,7 @@ impl Session {
             }
         }
         self.node.store.commit(batch).map_err(fault::store)?;
-        self.node.released(cid);
+        self.node.release(cid).map_err(fault::store)?;
         if !self.node.objects.unpin(cid).await.map_err(fault::store)? {
             let message = format!("{cid} is not kept here, so there is nothing to let go.");
             return Err(ApiError::new(craftec_api::ErrorCode::NotFound, message));
@@ -90,7 +90,7 @@ impl Session {
                 size: record.size,
                 kind: if record.folder { EntryKind::Folder } else { EntryKind::File },
                 time_ms: record.time_ms,
-                health: self.node.health(&cid).0,
+                health: self.node.copies(&cid),
             })
             .collect();
         objects.sort_by_key(|row| (std::cmp::Reverse(row.time_ms), row.cid));
@@ -109,7 +109,7 @@ impl Session {
                 files: site.files,
                 bytes: site.bytes,
                 time_ms: site.time_ms,
-                health: self.node.health(&site.cid).0,
+                health: self.node.copies(&site.cid),
             })
             .collect();
         sites.sort_by_key(|row| (std::cmp::Reverse(row.time_ms), row.cid));

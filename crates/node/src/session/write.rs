@@ -48,7 +48,7 @@ impl Session {
             Handle::Put { put, wanted, name } => {
                 let label = Label { name, wanted, time_ms: self.node.ports.clock.now().0 };
                 let Stored { cid, record } = put.finish(label).map_err(fault::object)?;
-                self.node.placed(cid);
+                self.node.place(cid, &record).map_err(fault::store)?;
                 Ok(Reply::Stored { cid, size: record.size })
             }
             Handle::File { put, .. } => {
@@ -116,8 +116,13 @@ impl Session {
         };
         let label = Label { name: name.clone(), wanted, time_ms: self.node.ports.clock.now().0 };
         let Stored { cid, record } = put.finish(label, site).map_err(fault::object)?;
-        self.node.placed(cid);
-        let label = if site { self.publish_site(cid, name, &record).await? } else { None };
+        let published = match site {
+            true => self.publish_site(cid, name, &record).await,
+            false => Ok(None),
+        };
+        // After the name was written: its head goes with the copies.
+        self.node.place(cid, &record).map_err(fault::store)?;
+        let label = published?;
         Ok(Reply::Published { cid, files: record.files, bytes: record.size, label })
     }
 }

@@ -20,6 +20,10 @@ const RETRY: Duration = Duration::from_secs(2);
 const RETRY_MOST: Duration = Duration::from_secs(5 * 60);
 /// How often what was announced is announced again: several times within the DHT's memory of a day.
 const REFRESH: Duration = Duration::from_secs(4 * 60 * 60);
+/// Nodes that hold one record of the DHT.
+const CLOSEST: usize = 20;
+/// Least time between two announcements of one thing to newcomers.
+const AGAIN: Duration = Duration::from_secs(20);
 /// How often the list is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Announcements on their way at one time: each costs the DHT some twenty messages.
@@ -47,6 +51,8 @@ struct Item {
     /// A record's bytes.
     value: Vec<u8>,
     due: Duration,
+    /// When it was last announced well.
+    done: Option<Duration>,
     failures: u32,
     running: bool,
     /// Told apart from what replaced it while it was on its way.
@@ -102,7 +108,8 @@ impl Inner {
         let mut items = self.items.borrow_mut();
         let version = items.get(&(kind, key.0)).map_or(0, |item| item.version + 1);
         let due = self.clock.monotonic();
-        items.insert((kind, key.0), Item { value, due, failures: 0, running: false, version });
+        let item = Item { value, due, done: None, failures: 0, running: false, version };
+        items.insert((kind, key.0), item);
         drop(items);
         self.advance();
         self.tick();
@@ -134,15 +141,24 @@ impl Inner {
             while let Some(event) = events.next().await {
                 let Some(inner) = weak.upgrade() else { return };
                 if let NetEvent::Connected(_) = event {
-                    let now = inner.clock.monotonic();
-                    for item in inner.items.borrow_mut().values_mut() {
-                        if item.failures > 0 {
-                            item.due = now;
-                        }
-                    }
+                    inner.newcomer();
                 }
             }
         }));
+    }
+
+    /// What failed before is due now. While few are connected, a newcomer belongs to those who are
+    /// to hold every record, and it may be a relay that forgot what it held.
+    fn newcomer(self: &Rc<Self>) {
+        let now = self.clock.monotonic();
+        let few = self.network.peers().len() <= CLOSEST;
+        for item in self.items.borrow_mut().values_mut() {
+            let old = item.done.is_some_and(|done| now.saturating_sub(done) >= AGAIN);
+            if item.failures > 0 || (few && old) {
+                item.due = now;
+            }
+        }
+        self.tick();
     }
 
     /// Starts what is due.
@@ -182,6 +198,7 @@ impl Inner {
         {
             item.running = false;
             item.failures = if well { 0 } else { item.failures + 1 };
+            item.done = if well { Some(now) } else { item.done };
             item.due = now
                 + match item.failures {
                     0 => REFRESH,

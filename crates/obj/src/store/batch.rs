@@ -36,6 +36,8 @@ pub enum Meta {
     Equivocation = 8,
     /// Work to be taken up again after a restart.
     Pending = 9,
+    /// What is kept for others, by root and owner.
+    Lent = 10,
 }
 
 impl Meta {

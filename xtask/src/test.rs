@@ -1,6 +1,6 @@
 //! Every test of the project, cheapest first, each step timed; the last line counts them.
 
-use std::time::Instant;
+use std::{process::Command, time::Instant};
 
 use anyhow::bail;
 
@@ -77,25 +77,26 @@ fn sdk() -> anyhow::Result<()> {
     run(npm.args(["test"]).current_dir(paths::root().join("sdk-js")))
 }
 
+/// The app in real browsers; a site of thousands of files is this project's own documentation.
 fn browser() -> anyhow::Result<()> {
-    in_browser("tests/browser")
+    run(cargo().args(["doc", "--quiet", "--no-deps", "--workspace"]))?;
+    npm_test(command("npm").env("SITE", paths::target().join("doc")), "tests/browser")
 }
 
 fn interop() -> anyhow::Result<()> {
-    in_browser("tests/interop")
+    setup::npm(&paths::root().join("tests/interop"))?;
+    npm_test(&mut command("npm"), "tests/interop")
 }
 
 fn unixfs_interop() -> anyhow::Result<()> {
-    in_browser("tests/interop-unixfs")
+    setup::npm(&paths::root().join("tests/interop-unixfs"))?;
+    npm_test(&mut command("npm"), "tests/interop-unixfs")
 }
 
 /// `npm test` of a folder, with the browser and the binary it drives.
-fn in_browser(folder: &str) -> anyhow::Result<()> {
-    let folder = paths::root().join(folder);
-    setup::npm(&folder)?;
-    let mut npm = command("npm");
+fn npm_test(npm: &mut Command, folder: &str) -> anyhow::Result<()> {
     npm.env("CHROME", setup::chromium()?);
     npm.env("CRAFTEC", paths::target().join("release/craftec"));
     npm.env("CARGO_TARGET_DIR", paths::target());
-    run(npm.args(["test"]).current_dir(folder))
+    run(npm.args(["test"]).current_dir(paths::root().join(folder)))
 }

@@ -177,7 +177,8 @@ export function pathProblem(path: string): string | undefined {
   const bytes = (text: string) => new TextEncoder().encode(text).length;
   if (bytes(path) > PATH_BYTES) return `its path is longer than ${PATH_BYTES} bytes`;
   for (const name of path.split('/')) {
-    if (name === '' || name === '.' || name === '..') return 'its path has an empty, “.” or “..” name';
+    if (name === '' || name === '.' || name === '..')
+      return 'its path has an empty, “.” or “..” name';
     if (name.includes('\0')) return 'its name has a zero byte';
     if (bytes(name) > NAME_BYTES) return `its name is longer than ${NAME_BYTES} bytes`;
   }

@@ -32,13 +32,14 @@ export class Node {
   did = '';
   peerId = '';
   private readonly listeners = new Map<keyof Events, Set<Listener<never>>>();
-  private last: ClientStatus | undefined;
+  private last: ClientStatus;
 
   private constructor(
     private readonly session: Session,
     private readonly place: Place,
     gateway: string,
   ) {
+    this.last = { state: 'reconnecting', role: place.role() };
     this.obj = new Objects(session, (fn) => this.on('health', fn));
     this.sites = new Sites(session, gateway);
     session.onevent = (event) => this.receive(event);
@@ -57,7 +58,7 @@ export class Node {
     let told: (role: ClientRole) => void = () => {};
     const place = remote ? far(remote) : near(options, relays, (role) => told(role));
     const node = new Node(new Session(place.connect), place, gateway);
-    told = (role) => node.last && node.say({ ...node.last, role });
+    told = (role) => node.say({ ...node.last, role });
     try {
       const status = await within(node.status(), signal);
       node.did = status.did;
@@ -74,6 +75,11 @@ export class Node {
   /** Whether this tab runs the node, another tab does, or a native one answers. */
   get role(): ClientRole {
     return this.place.role();
+  }
+
+  /** How this client stands with its node now; `on('status')` tells of changes. */
+  get state(): ClientStatus {
+    return this.last;
   }
 
   /** Who and how the node is. */

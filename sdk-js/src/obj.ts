@@ -64,7 +64,7 @@ export class Objects {
     const out = new Uint8Array(reader.total);
     let at = 0;
     try {
-      for (let bytes; (bytes = await reader.next()); ) {
+      for (let bytes; (bytes = await reader.next());) {
         if (at + bytes.length > out.length) {
           throw new CraftecError('internal', 'The node sent more bytes than it had announced.');
         }
@@ -217,7 +217,9 @@ export async function pushChunks(
       next.catch(() => {});
       await pushed;
       sent += value.length;
-      onProgress?.(source.total === undefined ? { bytes: sent } : { bytes: sent, total: source.total });
+      onProgress?.(
+        source.total === undefined ? { bytes: sent } : { bytes: sent, total: source.total },
+      );
     }
   } catch (error) {
     void Promise.resolve(chunks.return?.()).catch(() => {});

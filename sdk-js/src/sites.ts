@@ -104,7 +104,7 @@ class Upload {
     let stopped = false;
     const lane = async (files: Iterator<SiteFile>, add: (file: SiteFile) => Promise<void>) => {
       try {
-        for (let file; !stopped && (file = files.next().value as SiteFile | undefined); ) {
+        for (let file; !stopped && (file = files.next().value as SiteFile | undefined);) {
           if (this.signal?.aborted) throw aborted(this.signal);
           await add(file);
         }
@@ -143,11 +143,17 @@ class Upload {
     const before = this.bytes;
     let sent = 0;
     try {
-      await pushChunks(this.connection, handle, sourceOf(blob), ({ bytes }) => {
-        this.bytes += bytes - sent;
-        sent = bytes;
-        this.progress();
-      }, this.signal);
+      await pushChunks(
+        this.connection,
+        handle,
+        sourceOf(blob),
+        ({ bytes }) => {
+          this.bytes += bytes - sent;
+          sent = bytes;
+          this.progress();
+        },
+        this.signal,
+      );
     } catch (error) {
       this.connection.drop(handle);
       const ofFile = error instanceof CraftecError && error.cause instanceof DOMException;

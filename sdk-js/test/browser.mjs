@@ -14,11 +14,18 @@ const tests = {
       const { node } = window;
       const bytes = new Uint8Array(3_000_000).map((_, i) => (i * 7919) >> 3);
       const seen = [];
-      const { cid, size } = await node.obj.put(bytes, { name: 'big', onProgress: (p) => seen.push(p) });
+      const { cid, size } = await node.obj.put(bytes, {
+        name: 'big',
+        onProgress: (p) => seen.push(p),
+      });
       const back = await node.obj.get(cid);
       const part = await node.obj.get(cid, { range: { start: 999_999, end: 1_000_010 } });
       const streamed = await new Response(node.obj.stream(cid)).arrayBuffer();
-      const code = (promise) => promise.then(() => 'ok', (e) => `${e.name} ${e.code}`);
+      const code = (promise) =>
+        promise.then(
+          () => 'ok',
+          (e) => `${e.name} ${e.code}`,
+        );
       const stop = new AbortController();
       const aborted = code(node.obj.put(new Blob([bytes, bytes]), { signal: stop.signal }));
       stop.abort();
@@ -80,7 +87,10 @@ const tests = {
       window.sent = bytes;
       return (await window.node.obj.put(bytes)).cid;
     });
-    assert.equal(await leader.evaluate(async (c) => (await window.node.obj.get(c)).length, cid), 8 << 20);
+    assert.equal(
+      await leader.evaluate(async (c) => (await window.node.obj.get(c)).length, cid),
+      8 << 20,
+    );
     // A read that is under way when the leader goes ends well.
     await follower.evaluate(async (c) => {
       window.reader = window.node.obj.stream(c).getReader();
@@ -125,11 +135,94 @@ const tests = {
     assert.equal(await follower.evaluate(() => window.node.role), 'leader');
   },
 
+  async 'a frozen leader lets go, and comes back as a follower'({ context, host }) {
+    const leader = await openApp(context, host);
+    const follower = await openApp(context, host);
+    const cid = await leader.evaluate(async () => (await window.node.obj.put('cold')).cid);
+    // Chromium freezes hidden pages only, and a headless one is never hidden: the events alone.
+    await leader.evaluate(() => void document.dispatchEvent(new Event('freeze')));
+    await follower.waitForFunction(() => window.node.role === 'leader');
+    const read = (page) =>
+      page.evaluate(async (c) => new TextDecoder().decode(await window.node.obj.get(c)), cid);
+    assert.equal(await read(follower), 'cold');
+    await leader.evaluate(() => void document.dispatchEvent(new Event('resume')));
+    assert.equal(await read(leader), 'cold');
+    assert.equal(await leader.evaluate(() => window.node.role), 'follower');
+    await follower.close();
+    await leader.waitForFunction(() => window.node.role === 'leader');
+    assert.equal(await read(leader), 'cold');
+  },
+
+  async 'a worker that panics is started again, but not for ever'({ context, host }) {
+    // A worker like ours that says that it panicked when told to.
+    await context.route('**/panicky.js', (route) =>
+      route.fulfill({
+        contentType: 'text/javascript',
+        body: `import '/sdk/worker.js';
+          const told = new BroadcastChannel('panic');
+          told.onmessage = () => postMessage({ t: 'panic', message: 'test' });`,
+      }),
+    );
+    const page = await openApp(context, host, { workerUrl: '/panicky.js' });
+    const follower = await openApp(context, host);
+    const cid = await page.evaluate(async () => {
+      window.panic = new BroadcastChannel('panic');
+      return (await window.node.obj.put('still here')).cid;
+    });
+    const read = (tab) =>
+      tab.evaluate(async (c) => new TextDecoder().decode(await window.node.obj.get(c)), cid);
+    for (let i = 0; i < 3; i++) {
+      const again = page.evaluate(
+        () =>
+          new Promise((resolve) =>
+            window.node.on('status', ({ state }) => state === 'running' && resolve()),
+          ),
+      );
+      await page.evaluate(() => window.panic.postMessage(0));
+      await again;
+      assert.equal(await read(page), 'still here');
+      assert.equal(await read(follower), 'still here');
+    }
+    await page.evaluate(() => window.panic.postMessage(0));
+    await follower.waitForFunction(() => window.node.role === 'leader');
+    assert.equal(await read(follower), 'still here');
+  },
+
+  async 'a node that can’t start says why'({ context, host }) {
+    const page = await context.newPage();
+    await page.goto(`${host.app}/`);
+    await page.waitForFunction(() => 'createNode' in window);
+    const failure = (options) =>
+      page.evaluate(
+        (o) =>
+          window.createNode(o).then(
+            () => 'started',
+            ({ code, message }) => `${code}: ${message}`,
+          ),
+        options,
+      );
+    assert.match(await failure({ relays: ['nonsense'] }), /^bad_input: .*nonsense/);
+    assert.match(await failure({ storage: { folder: '../up' } }), /^bad_input: /);
+    assert.match(await failure({ gateway: 'x y' }), /^bad_input: /);
+    assert.match(
+      await failure({ workerUrl: '/sdk/none.js' }),
+      /^internal: The worker could not be/,
+    );
+    assert.match(await failure({ wasmUrl: '/sdk/none.wasm' }), /^internal: /);
+    assert.match(
+      await failure({ remote: { url: 'ws://127.0.0.1:9/', token: 'x' } }),
+      /^unavailable: /,
+    );
+    await startNode(page);
+  },
+
   async 'tabs without a common broker still share the node'({ context, host }) {
     const leader = await openApp(context, host);
     const follower = await openApp(context, host, { sharedWorkerUrl: '/sdk/broker.js?other' });
     assert.equal(await follower.evaluate(() => window.node.role), 'follower');
-    const cid = await follower.evaluate(async () => (await window.node.obj.put('over the air')).cid);
+    const cid = await follower.evaluate(
+      async () => (await window.node.obj.put('over the air')).cid,
+    );
     const text = await leader.evaluate(
       async (c) => new TextDecoder().decode(await window.node.obj.get(c)),
       cid,
@@ -143,7 +236,10 @@ const tests = {
       const { cid } = await window.node.obj.put('again');
       const old = window.node;
       await old.stop();
-      const ended = await old.status().then(() => 'alive', (e) => e.code);
+      const ended = await old.status().then(
+        () => 'alive',
+        (e) => e.code,
+      );
       window.node = await window.createNode({ sharedWorkerUrl: '/sdk/broker.js' });
       return [ended, new TextDecoder().decode(await window.node.obj.get(cid))];
     });
@@ -189,8 +285,14 @@ const tests = {
     await site.goto(`${url}docs`);
     assert.equal(new URL(site.url()).pathname, '/docs/');
     assert.equal(await site.textContent('body'), 'docs');
-    const content = host.asked.filter(({ host: h, path }) => h.startsWith(cid) && !path.startsWith('/.craftec/'));
-    assert.deepEqual(content.map(({ path }) => path), ['/'], 'the server saw one boot page, no content');
+    const content = host.asked.filter(
+      ({ host: h, path }) => h.startsWith(cid) && !path.startsWith('/.craftec/'),
+    );
+    assert.deepEqual(
+      content.map(({ path }) => path),
+      ['/'],
+      'the server saw one boot page, no content',
+    );
   },
 
   async 'a killed service worker finds the node again'({ context, host }) {
@@ -261,8 +363,11 @@ const tests = {
     });
     await page.waitForFunction(async () => {
       for (const name of await caches.keys()) {
-        const urls = (await (await caches.open(name)).keys()).map(({ url }) => new URL(url).pathname);
-        if (['/', '/page.js', '/sdk/node_bg.wasm', '/sdk/broker.js'].every((u) => urls.includes(u))) return true;
+        const urls = (await (await caches.open(name)).keys()).map(
+          ({ url }) => new URL(url).pathname,
+        );
+        if (['/', '/page.js', '/sdk/node_bg.wasm', '/sdk/broker.js'].every((u) => urls.includes(u)))
+          return true;
       }
       return false;
     });
@@ -329,10 +434,14 @@ function publish(page) {
       new Map([
         [
           'index.html',
-          '<!doctype html><title>x</title><link rel=stylesheet href=a.css><script src=a.js></script><h1>hi</h1>',
+          '<!doctype html><title>x</title><link rel=stylesheet href=a.css>' +
+            '<script src=a.js></script><h1>hi</h1>',
         ],
         ['a.css', 'h1{color:rgb(1,2,3)}'],
-        ['a.js', 'document.title="site of scripts";window.data=fetch("data.json").then(r=>r.json())'],
+        [
+          'a.js',
+          'document.title="site of scripts";window.data=fetch("data.json").then(r=>r.json())',
+        ],
         ['data.json', '{"ok":42}'],
         ['big.bin', new Uint8Array(3_000_000).map((_, i) => i & 255)],
         ['docs/index.html', '<!doctype html><title>docs</title><body>docs</body>'],

@@ -11,7 +11,9 @@ import { CID, FakeNode, memory, type Behaviour } from './fake-node.js';
 function sessionOf(...behaviours: Behaviour[]) {
   const nodes: FakeNode[] = [];
   const session = new Session(() => {
-    const node = new FakeNode(behaviours[Math.min(nodes.length, behaviours.length - 1)] as Behaviour);
+    const node = new FakeNode(
+      behaviours[Math.min(nodes.length, behaviours.length - 1)] as Behaviour,
+    );
     nodes.push(node);
     return Promise.resolve(node);
   });
@@ -148,7 +150,9 @@ describe('get', () => {
     const all = bytes(100_000);
     const { objects, nodes } = sessionOf(content(all, 4_096));
     expect(await objects.get(CID)).toEqual(all);
-    expect(await objects.get(CID, { range: { start: 5, end: 9_000 } })).toEqual(all.slice(5, 9_000));
+    expect(await objects.get(CID, { range: { start: 5, end: 9_000 } })).toEqual(
+      all.slice(5, 9_000),
+    );
     expect(new Uint8Array(await new Response(objects.stream(CID)).arrayBuffer())).toEqual(all);
     await settle();
     expect(nodes[0]?.open.size).toBe(0);
@@ -179,7 +183,9 @@ describe('get', () => {
     const stop = new AbortController();
     const opened = await objects.open(CID, { signal: stop.signal });
     stop.abort();
-    await expect(new Response(opened.body).arrayBuffer()).rejects.toMatchObject({ code: 'aborted' });
+    await expect(new Response(opened.body).arrayBuffer()).rejects.toMatchObject({
+      code: 'aborted',
+    });
     await settle();
     expect(nodes[0]?.open.size).toBe(0);
   });
@@ -211,7 +217,12 @@ describe('publish', () => {
     const { sites } = sessionOf(behaviour);
     const gone = new Blob(['x']);
     vi.spyOn(gone, 'arrayBuffer').mockRejectedValue(new DOMException('no', 'NotReadableError'));
-    const site = await sites.publish(new Map([['a', new Blob(['a'])], ['gone', gone]]));
+    const site = await sites.publish(
+      new Map([
+        ['a', new Blob(['a'])],
+        ['gone', gone],
+      ]),
+    );
     expect(site.leftOut).toEqual([{ path: 'gone', reason: 'the browser could not read it' }]);
     expect([...files.keys()]).toEqual(['a']);
   });

@@ -33,7 +33,9 @@ export class FakeNode implements Transport {
   send(frame: Uint8Array<ArrayBuffer>): void {
     const { id, command } = decode(frame, { tags: TAGS }) as { id: number; command: unknown };
     const [name, fields] =
-      typeof command === 'string' ? [command, {}] : (Object.entries(command as Fields)[0] ?? ['', {}]);
+      typeof command === 'string'
+        ? [command, {}]
+        : (Object.entries(command as Fields)[0] ?? ['', {}]);
     this.asked.push(name);
     void this.answer(id, name, fields as Fields);
   }

@@ -70,7 +70,10 @@ describe('collect', () => {
   });
 
   it('walks a folder handle and reports what can’t be read', async () => {
-    const entry = (text: string) => ({ kind: 'file', getFile: () => Promise.resolve(new File([text], 'f')) });
+    const entry = (text: string) => ({
+      kind: 'file',
+      getFile: () => Promise.resolve(new File([text], 'f')),
+    });
     const locked = {
       kind: 'file',
       getFile: () => Promise.reject(new DOMException('no', 'NotReadableError')),
@@ -100,7 +103,9 @@ describe('collect', () => {
     const dropped = {
       isDirectory: true,
       name: 'site',
-      createReader: () => ({ readEntries: (ok: (e: unknown[]) => void) => ok(batches.shift() ?? []) }),
+      createReader: () => ({
+        readEntries: (ok: (e: unknown[]) => void) => ok(batches.shift() ?? []),
+      }),
     };
     const { files } = await collect(dropped as unknown as FileSystemDirectoryEntry, () => {});
     expect(files.map(({ path }) => path)).toEqual(['a', 'b', 'c']);

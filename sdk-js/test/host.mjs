@@ -1,5 +1,5 @@
-// A host for browser tests: serves dist/ as a relay would (app origin, site origins, boot page), and
-// starts Chromium. Counts what is asked of it, so that a test can tell who answered.
+// A host for browser tests: serves dist/ as a relay would (app origin, site origins, boot page),
+// and starts Chromium. Counts what is asked of it, so that a test can tell who answered.
 
 import { readFile } from 'node:fs/promises';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -68,7 +68,8 @@ async function answer(request, response, relays, asked) {
   };
   if (host.startsWith('app.')) {
     const gateway = `http://${(request.headers.host ?? '').slice('app.'.length)}`;
-    if (pathname === '/relay.json') return send(TYPES['.json'], JSON.stringify({ relays, gateway }));
+    if (pathname === '/relay.json')
+      return send(TYPES['.json'], JSON.stringify({ relays, gateway }));
     if (pathname === '/page.js') return send(TYPES['.js'], PAGE);
     if (pathname.startsWith('/sdk/')) return file(pathname.slice('/sdk/'.length));
     if (pathname === '/bridge.html' || pathname === '/app-sw.js') return file(pathname.slice(1));
@@ -111,7 +112,8 @@ export async function startBrowser() {
 export async function openApp(context, host, options = {}) {
   const page = await context.newPage();
   page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') console.log('  [page]', message.text());
+    if (message.type() === 'error' || message.type() === 'warning')
+      console.log('  [page]', message.text());
   });
   page.on('pageerror', (error) => console.log('  [page error]', error.message));
   await page.goto(`${host.app}/`);

@@ -1,5 +1,5 @@
-// The package as others get it: packed, installed into a fresh vite project outside this tree, built,
-// served, and used in Chromium. Also checks what publint says of it. Needs dist/.
+// The package as others get it: packed, installed into a fresh vite project outside this tree,
+// built, served, and used in Chromium. Also checks what publint says of it. Needs dist/.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -29,9 +29,15 @@ window.run = async () => {
 `;
 
 function run(command, args, cwd) {
-  const done = spawnSync(command, args, { cwd, encoding: 'utf8', shell: process.platform === 'win32' });
+  const done = spawnSync(command, args, {
+    cwd,
+    encoding: 'utf8',
+    shell: process.platform === 'win32',
+  });
   if (done.status !== 0) {
-    throw new Error(`${command} ${args.join(' ')}\n${done.error ?? ''}${done.stdout}${done.stderr}`);
+    throw new Error(
+      `${command} ${args.join(' ')}\n${done.error ?? ''}${done.stdout}${done.stderr}`,
+    );
   }
   return done.stdout;
 }
@@ -54,7 +60,10 @@ function scaffold(project, tarball) {
     devDependencies: { vite: '^8.0.0', typescript: versions.typescript },
   };
   write('package.json', JSON.stringify(manifest));
-  write('index.html', '<!doctype html><title>fresh</title><script type="module" src="/src/main.ts"></script>');
+  write(
+    'index.html',
+    '<!doctype html><title>fresh</title><script type="module" src="/src/main.ts"></script>',
+  );
   write('src/main.ts', MAIN);
   const compilerOptions = {
     target: 'ES2022',
@@ -92,13 +101,23 @@ try {
   const out = run('npm', ['pack', '--json', '--pack-destination', root], here);
   const [{ filename, files }] = JSON.parse(out.slice(out.indexOf('[')));
   const names = files.map(({ path }) => path);
-  for (const wanted of ['dist/index.js', 'dist/index.d.ts', 'dist/worker.js', 'dist/node_bg.wasm', 'README.md']) {
+  for (const wanted of [
+    'dist/index.js',
+    'dist/index.d.ts',
+    'dist/worker.js',
+    'dist/node_bg.wasm',
+    'README.md',
+  ]) {
     assert.ok(names.includes(wanted), `${wanted} is in the package`);
   }
   assert.ok(!names.some((name) => name.startsWith('src/')), 'sources are not in the package');
   const project = join(root, 'fresh');
   scaffold(project, join(root, filename));
-  run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'], project);
+  run(
+    'npm',
+    ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts'],
+    project,
+  );
   run('npx', ['tsc'], project);
   run('npx', ['vite', 'build'], project);
   const built = readdirSync(join(project, 'dist'), { recursive: true }).join(' ');

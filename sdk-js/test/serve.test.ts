@@ -21,7 +21,9 @@ function siteNode(files: Record<string, string>): Behaviour {
     }
     const asked = fields['path'] as string;
     const index = asked === '' ? 'index.html' : `${asked}/index.html`;
-    const isFolder = Object.keys(files).some((path) => asked === '' || path.startsWith(`${asked}/`));
+    const isFolder = Object.keys(files).some(
+      (path) => asked === '' || path.startsWith(`${asked}/`),
+    );
     const path = asked in files ? asked : index in files ? index : asked;
     const text = files[path];
     if (text === undefined && !isFolder) throw { code: 'not_found', message: `no ${asked}` };
@@ -44,7 +46,12 @@ async function ask(files: Record<string, string>, path: string, range: string | 
   return { response, status: response.status, body, location: response.headers.get('location') };
 }
 
-const SITE = { 'index.html': 'home', 'docs/index.html': 'docs', 'a b/ü.html': 'named', 'img/x': '' };
+const SITE = {
+  'index.html': 'home',
+  'docs/index.html': 'docs',
+  'a b/ü.html': 'named',
+  'img/x': '',
+};
 
 describe('a site from the node', () => {
   it('answers files, index files and names in any script', async () => {
@@ -122,12 +129,17 @@ describe('what a request says', () => {
 
   it('host', () => {
     const cid = `${CID}.craftec.localhost:4080`;
-    expect(siteHost(`http://${cid}`)).toEqual({ label: CID, app: 'http://app.craftec.localhost:4080' });
+    expect(siteHost(`http://${cid}`)).toEqual({
+      label: CID,
+      app: 'http://app.craftec.localhost:4080',
+    });
     expect(siteHost('https://a.x.org')?.app).toBe('https://app.x.org');
     for (const bad of ['null', 'http://localhost', 'http://a.b/c', '']) {
       expect(siteHost(bad)).toBeUndefined();
     }
-    expect(siteHost('http://evil.com.craftec.localhost')?.app).toBe('http://app.com.craftec.localhost');
+    expect(siteHost('http://evil.com.craftec.localhost')?.app).toBe(
+      'http://app.com.craftec.localhost',
+    );
     expect(isNameLabel(`n${'a'.repeat(52)}`)).toBe(true);
     expect(isNameLabel('news')).toBe(false);
   });

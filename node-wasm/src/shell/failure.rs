@@ -27,6 +27,9 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidInput {
+            return Self::input(error);
+        }
         let hint = "Private windows and blocked site data leave no room for a node.";
         Self(ApiError::new(ErrorCode::Storage, error.to_string()).hint(hint))
     }

@@ -78,7 +78,12 @@ class ChannelTransport implements Transport {
  */
 export function portTransport(port: MessagePort, life: string): Transport {
   const done = new AbortController();
-  const transport = new ChannelTransport(port, true, () => done.abort(), () => {});
+  const transport = new ChannelTransport(
+    port,
+    true,
+    () => done.abort(),
+    () => {},
+  );
   watchLock(life, done.signal, () => transport.lose(new ConnectionLost()));
   return transport;
 }
@@ -87,7 +92,12 @@ export function portTransport(port: MessagePort, life: string): Transport {
 export function broadcastTransport(name: string, life: string): Transport {
   const done = new AbortController();
   const channel = new BroadcastChannel(name);
-  const transport = new ChannelTransport(channel, false, () => done.abort(), () => {});
+  const transport = new ChannelTransport(
+    channel,
+    false,
+    () => done.abort(),
+    () => {},
+  );
   watchLock(life, done.signal, () => transport.lose(new ConnectionLost()));
   return transport;
 }

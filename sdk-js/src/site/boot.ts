@@ -4,7 +4,14 @@
  * node the service worker asks the gateway. Knows nothing of the site's content.
  */
 
-import { DIRECT_HEADER, OURS, siteHost, type FromBridge, type ToBridge, type ToSite } from './names.js';
+import {
+  DIRECT_HEADER,
+  OURS,
+  siteHost,
+  type FromBridge,
+  type ToBridge,
+  type ToSite,
+} from './names.js';
 
 /** How long a node may take to answer before the gateway is asked. */
 const NODE_MS = 1_500;

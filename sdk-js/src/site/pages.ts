@@ -7,7 +7,8 @@ import { siteHost } from './names.js';
  * app only, keyed to its origin, without passkeys and devices.
  */
 export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
-  'content-security-policy': `frame-ancestors 'self' ${siteHost(location.origin)?.app ?? ''}`.trim(),
+  'content-security-policy':
+    `frame-ancestors 'self' ${siteHost(location.origin)?.app ?? ''}`.trim(),
   'cross-origin-resource-policy': 'same-site',
   'origin-agent-cluster': '?1',
   'permissions-policy': [
@@ -21,10 +22,16 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
 };
 
-const PAGE_POLICY = `default-src 'none'; style-src 'unsafe-inline'; ${SECURITY_HEADERS['content-security-policy']}`;
+const FRAMED_BY = SECURITY_HEADERS['content-security-policy'] ?? '';
+const PAGE_POLICY = `default-src 'none'; style-src 'unsafe-inline'; ${FRAMED_BY}`;
 
 function escape(text: string): string {
-  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+  const entities: Record<string, string> = {
+    '&': '&amp;',
+    '<': '&lt;',
+    '>': '&gt;',
+    '"': '&quot;',
+  };
   return text.replace(/[&<>"]/g, (letter) => entities[letter] ?? letter);
 }
 
@@ -34,7 +41,8 @@ export function errorPage(status: number, title: string, text: string): Response
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>${escape(title)}</title>
 <style>body{font:1rem/1.5 system-ui,sans-serif;margin:0;display:grid;min-height:100vh;
-place-items:center;text-align:center}main{max-width:36rem;padding:1rem;overflow-wrap:anywhere}</style>
+place-items:center;text-align:center}
+main{max-width:36rem;padding:1rem;overflow-wrap:anywhere}</style>
 <main><h1>${escape(title)}</h1><p>${escape(text)}</p></main></html>`;
   const headers = {
     ...SECURITY_HEADERS,

@@ -162,7 +162,8 @@ function redirect(location: string): Response {
 }
 
 function failed(error: CraftecError): Response {
-  if (error.code === 'bad_input') return errorPage(400, 'This address can’t be read', error.message);
+  if (error.code === 'bad_input')
+    return errorPage(400, 'This address can’t be read', error.message);
   const hint = error.hint ? `${error.message} ${error.hint}` : error.message;
   if (error.code === 'unavailable') {
     return errorPage(504, 'Nobody who has this page was reached', hint);

@@ -9,7 +9,7 @@ import { pingedTransport } from '../client/transport.js';
 import { ConnectionLost } from '../errors.js';
 import bootScript from './boot.js?text';
 import bootPage from './boot.html?text';
-import { DIRECT_HEADER, OURS, siteHost, type FromSite, type ToSite } from './names.js';
+import { DIRECT_HEADER, isNameLabel, OURS, siteHost, type FromSite, type ToSite } from './names.js';
 import { gonePage, SECURITY_HEADERS } from './pages.js';
 import { serve, type Site } from './serve.js';
 
@@ -17,6 +17,8 @@ declare const self: ServiceWorkerGlobalScope;
 
 /** How long "no node" holds before a navigation asks again. */
 const DIRECT_MS = 60_000;
+/** How long the root of a name holds before a navigation asks again; a CID's holds for ever. */
+const NAME_MS = 60_000;
 /** How long a page may take to bring a port, for a request that is not a navigation. */
 const PORT_MS = 500;
 
@@ -27,8 +29,11 @@ interface RoutedInstall {
 
 interface Linked extends Site {
   check(): void;
+  /** When a name's root is asked for again. */
+  until: number;
 }
 
+const named = isNameLabel(siteHost(self.location.origin)?.label ?? '');
 let linked: Linked | undefined;
 let directUntil = 0;
 let arrivals: (() => void)[] = [];
@@ -46,9 +51,9 @@ self.addEventListener('message', (event) => {
   const message = event.data as ToSite;
   // Pages of this origin are the site's own: they may not make us say anything about another.
   if (message?.t === 'direct') {
-    linked?.connection.close();
-    linked = undefined;
     directUntil = Date.now() + DIRECT_MS;
+    // A node that did not answer about a name in time still has what it had.
+    if (linked) linked.until = directUntil;
     event.ports[0]?.postMessage(true);
   } else if (message?.t === 'node') {
     event.waitUntil(
@@ -66,7 +71,8 @@ async function link(port: MessagePort, root: string): Promise<boolean> {
   try {
     const connection = await Connection.open(transport);
     linked?.connection.close();
-    const next: Linked = { root, connection, check: () => transport.check() };
+    const until = named ? Date.now() + NAME_MS : Infinity;
+    const next: Linked = { root, connection, check: () => transport.check(), until };
     linked = next;
     directUntil = 0;
     void connection.lost.then(() => {
@@ -91,6 +97,7 @@ self.addEventListener('fetch', (event) => {
 async function answer(request: Request, url: URL): Promise<Response> {
   const navigates = request.mode === 'navigate';
   if (!linked && !navigates && Date.now() > directUntil) await askPages();
+  if (linked && navigates && Date.now() > linked.until) return boot();
   if (linked) {
     const lost = linked.connection;
     try {

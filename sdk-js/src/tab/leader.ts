@@ -44,14 +44,20 @@ export class Leader {
   private readonly ended = new AbortController();
   private release: () => void = () => {};
   private race: AbortController | undefined;
+  /** The page is being frozen: no task of ours runs any more, so nothing may wait for one. */
+  private hurried = false;
 
   constructor(private readonly options: LeaderOptions) {
     const { signal } = this.ended;
     const aside = () => {
+      this.hurried = true;
       this.race?.abort();
       this.release();
     };
-    const back = () => this.campaign();
+    const back = () => {
+      this.hurried = false;
+      this.campaign();
+    };
     document.addEventListener('freeze', aside, { signal });
     document.addEventListener('resume', back, { signal });
     addEventListener('pagehide', aside, { signal });
@@ -132,18 +138,14 @@ export class Leader {
       this.leading = undefined;
       this.onchange(undefined);
     }
-    if (panic === undefined) await finish(worker);
+    if (panic === undefined && !this.hurried) await finish(worker);
     worker.terminate();
     shim.closeAll();
     return panic;
   }
 
   /** Resolves with a message when the worker panicked, with nothing when it failed to start. */
-  private follow(
-    worker: Worker,
-    life: string,
-    present: () => void,
-  ): Promise<string | undefined> {
+  private follow(worker: Worker, life: string, present: () => void): Promise<string | undefined> {
     return new Promise((resolve) => {
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
         if (data.t === 'ready') {

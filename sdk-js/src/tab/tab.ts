@@ -4,7 +4,7 @@
  */
 
 import { CraftecError } from '../errors.js';
-import { broadcastTransport, portTransport, type Transport } from '../client/transport.js';
+import { broadcastTransport, BYE, portTransport, type Transport } from '../client/transport.js';
 import { Leader, type LeaderOptions } from './leader.js';
 import {
   CHANNEL,
@@ -114,8 +114,9 @@ export class Tab {
     if (signal.aborted) return;
     const id = ++this.next;
     this.wants.set(id, ({ port, life }) => {
-      if (!signal.aborted) offer(portTransport(port, life));
-      else port.close();
+      // Late ones are let go of with a word, or their sessions would stay open.
+      if (signal.aborted) port.postMessage(BYE);
+      else offer(portTransport(port, life));
       this.wants.delete(id);
     });
     this.hub?.postMessage({ t: 'want', id, client: this.client } satisfies ToBroker);

@@ -1,4 +1,4 @@
-/** Text forms of CIDs (base32 lower case) and peer ids (base58btc), and checks of what people type. */
+/** Text forms of CIDs (base32) and peer ids (base58btc), and checks of what people type. */
 
 import { CraftecError } from '../errors.js';
 
@@ -57,8 +57,7 @@ function cidBytesOf(text: string): Uint8Array | undefined {
   if (text.length !== CID_TEXT || text[0] !== 'b') return undefined;
   const bytes = unbase32(text.slice(1));
   if (bytes?.length !== CID_BYTES) return undefined;
-  const ours =
-    bytes[0] === 1 && CODECS.has(bytes[1] ?? 0) && bytes[2] === 0x1e && bytes[3] === 32;
+  const ours = bytes[0] === 1 && CODECS.has(bytes[1] ?? 0) && bytes[2] === 0x1e && bytes[3] === 32;
   return ours ? bytes : undefined;
 }
 

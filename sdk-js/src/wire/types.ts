@@ -1,4 +1,4 @@
-/** The node's language as it is on the wire (snake case), mirroring the Rust crate `craftec-api`. */
+/** The node's language as it is on the wire (snake case), as `craftec-api` in Rust has it. */
 
 export interface WireRange {
   start: number;

@@ -89,7 +89,7 @@ impl NativeConfig {
             listen: Self::listen_on(0),
             external: Vec::new(),
             relays: Vec::new(),
-            reserve: false,
+            reserve: true,
             relay_server: true,
             agent: concat!("craftec/", env!("CARGO_PKG_VERSION"), " (relay)").to_owned(),
             check,

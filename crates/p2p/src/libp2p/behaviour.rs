@@ -23,9 +23,9 @@ pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/craftec/kad/1");
 /// What identify says that the network is.
 const NETWORK: &str = "/craftec/1";
 /// How often a connection is pinged.
-const PING: Duration = Duration::from_secs(15);
-/// How long a pong may take: a browser tab in the background is woken rarely.
-const PONG: Duration = Duration::from_secs(20);
+const PING: Duration = Duration::from_secs(10);
+/// How long a pong may take: a busy machine or a large transfer delays it by seconds.
+const PONG: Duration = Duration::from_secs(10);
 /// Connections in all: what 2 GiB of memory holds with buffers of some 100 KiB each.
 const CONNECTIONS: u32 = 4096;
 /// Connections of one peer: two dials that crossed, a relayed one each, and as many closing.

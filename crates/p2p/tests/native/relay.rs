@@ -1,6 +1,7 @@
 //! Nodes that only dial relays reach each other through them, also after a relay came back.
 
 use craftec_p2p::{Link, NetError, Network, native};
+use futures::{StreamExt, future::join_all};
 
 use crate::setup::{
     ECHO, PATIENCE, SECOND, address, config, dht_key, echo, eventually, free_port, hidden, rpc,
@@ -28,6 +29,37 @@ fn two_nodes_that_only_dial_the_relay_reach_each_other() {
             let info = back.iter().find(|p| p.peer == a.local_peer()).unwrap();
             assert_eq!((info.link, info.via), (Link::Relayed, Some(relay.local_peer())));
         }
+    });
+}
+
+#[test]
+fn one_relay_carries_many_nodes_of_one_machine() {
+    const NODES: u8 = 12;
+    run(async {
+        let relay = start(config(1)).await;
+        let known = vec![address(&relay, "ws")];
+        let starting = (0..NODES).map(|n| start(hidden(50 + n, known.clone())));
+        let nodes = join_all(starting).await;
+        for node in &nodes {
+            until("it holds a reservation", || {
+                node.addresses().iter().any(|a| a.contains("p2p-circuit"))
+            })
+            .await;
+            rpc(node).serve(ECHO, echo());
+        }
+        let clients: Vec<_> = nodes.iter().map(rpc).collect();
+        let mut asked = Vec::new();
+        for (at, client) in clients.iter().enumerate() {
+            // Several at once to a peer that is not connected yet share one dial.
+            for step in [1, 1, 1, 2, 5] {
+                let to = nodes[(at + step) % nodes.len()].local_peer();
+                asked.push(client.request(to, ECHO, vec![at as u8; 10_000], PATIENCE));
+            }
+        }
+        for answer in join_all(asked).await {
+            assert_eq!(answer.unwrap().len(), 10_000);
+        }
+        assert_eq!(relay.peers().len(), usize::from(NODES));
     });
 }
 
@@ -83,10 +115,7 @@ fn a_peer_at_another_relay_is_found_and_reached() {
         b.provide(dht_key(5)).await.unwrap();
         let found = eventually("finds it", || {
             let mut found = a.providers(dht_key(5));
-            async move {
-                use futures::StreamExt;
-                found.next().await.ok_or(NetError::Dht("nobody".to_owned()))
-            }
+            async move { found.next().await.ok_or(NetError::Dht("nobody".to_owned())) }
         })
         .await;
         let client = rpc(&a);
@@ -126,10 +155,7 @@ fn a_relay_that_comes_back_is_found_again() {
         // The relay lost what it knew, and was told again.
         eventually("provides again", || {
             let mut found = relay.providers(dht_key(6));
-            async move {
-                use futures::StreamExt;
-                found.next().await.ok_or(NetError::Dht("nobody".to_owned()))
-            }
+            async move { found.next().await.ok_or(NetError::Dht("nobody".to_owned())) }
         })
         .await;
     });

@@ -2,15 +2,17 @@
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use craftec_api::{Event, HolderState, Link, ObjectHealth, Peer, Role, Status, Storage};
 use craftec_core::Cid;
 use craftec_obj::{
     Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
     feed::Feed,
     objects::ObjectRecord,
-    replicate::{Hooks, Signer},
+    replicate::{Lend, Signer, Surroundings},
 };
 use craftec_p2p::{PeerInfo, Rpc};
+use futures::future::LocalBoxFuture;
 
 use crate::{
     Config, Keys, NodeError, Ports, Session,
@@ -73,13 +75,14 @@ impl Node {
         });
         names.announce_own()?;
         let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
-        let hooks = hooks(&lending, &names);
+        let around: Rc<dyn Surroundings> =
+            Rc::new(Around { lending: lending.clone(), names: names.clone() });
         let signer = signer(&keys);
         let clock = ports.clock.clone();
-        let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), hooks.clone());
+        let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
         let clock = ports.clock.clone();
         let replicator =
-            Replicator::start(rpc, objects.clone(), clock, signer, hooks, news.clone())?;
+            Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
             ports,
@@ -211,16 +214,24 @@ impl Node {
     }
 }
 
-/// What copies need of the rest of the node.
-fn hooks(lending: &Rc<Lending>, names: &Rc<Names>) -> Hooks {
-    let (lending, ours, others) = (lending.clone(), names.clone(), names.clone());
-    Hooks {
-        lend: Rc::new(move || {
-            let lending = lending.clone();
-            Box::pin(async move { lending.now().await })
-        }),
-        heads_of: Rc::new(move |root| ours.heads_of(root)),
-        keep_head: Rc::new(move |root, bytes| others.keep_head(root, &bytes)),
+/// The rest of the node, as its copies see it.
+struct Around {
+    lending: Rc<Lending>,
+    names: Rc<Names>,
+}
+
+impl Surroundings for Around {
+    fn lend(&self) -> LocalBoxFuture<'static, Lend> {
+        let lending = self.lending.clone();
+        Box::pin(async move { lending.now().await })
+    }
+
+    fn heads_of(&self, root: &Cid) -> Vec<Bytes> {
+        self.names.heads_of(root)
+    }
+
+    fn keep_head(&self, root: &Cid, record: &[u8]) {
+        self.names.keep_head(root, record);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Objects from node to node: put here, read there, whoever lies or is gone.
 
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
 mod common;
 
 use std::rc::Rc;

@@ -11,9 +11,11 @@ use std::{
 
 use futures::Stream;
 
+type Listeners<T> = RefCell<Vec<Weak<RefCell<Queue<T>>>>>;
+
 /// The sending side. Cloning shares it.
 pub struct Feed<T> {
-    listeners: Rc<RefCell<Vec<Weak<RefCell<Queue<T>>>>>>,
+    listeners: Rc<Listeners<T>>,
 }
 
 impl<T> Clone for Feed<T> {

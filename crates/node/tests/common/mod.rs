@@ -1,6 +1,7 @@
 //! Several nodes in one process over a network in memory: no delay, a DHT that everyone shares.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::{
     cell::{Cell, RefCell},

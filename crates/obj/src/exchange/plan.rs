@@ -293,7 +293,11 @@ impl Plan {
         let Some(peer) = self.peers.get_mut(&pending.peer) else { return };
         peer.failures = 0;
         for (cid, held) in pending.cids.iter().zip(held) {
-            if *held { peer.missing.remove(cid) } else { peer.missing.insert(*cid) };
+            if *held {
+                peer.missing.remove(cid)
+            } else {
+                peer.missing.insert(*cid)
+            };
         }
         match peer.standing {
             Standing::Gone => {}
@@ -490,9 +494,8 @@ impl Plan {
                 matches!(p.standing, Standing::Gone | Standing::Lacks { .. }) && p.requests == 0
             });
         let patience = if nobody_left { GIVE_UP_ASKED_ALL } else { GIVE_UP };
-        let young = |id: &AskId| {
-            self.pending.get(id).is_some_and(|p| now.saturating_sub(p.sent) < GIVE_UP)
-        };
+        let young =
+            |id: &AskId| self.pending.get(id).is_some_and(|p| now.saturating_sub(p.sent) < GIVE_UP);
         let lost = |w: &Wanted| {
             now.saturating_sub(w.since.max(self.progress)) >= patience
                 && !w.askers.iter().any(young)

@@ -169,11 +169,7 @@ impl Ahead {
     }
 }
 
-async fn received(
-    cid: Cid,
-    inner: &Inner,
-    coming: Coming,
-) -> Result<Block, ObjError> {
+async fn received(cid: Cid, inner: &Inner, coming: Coming) -> Result<Block, ObjError> {
     let stopped = || ObjError::Unavailable { cid, asked: inner.plan.borrow().asked() };
     coming.await.unwrap_or_else(|_| Err(stopped()))
 }

@@ -179,8 +179,7 @@ mod tests {
         let want = Request::Want(Want { root, cids: cids.collect(), budget: u64::MAX });
         assert!(cbor::encode(&want).expect("encodes").len() <= REQUEST_BYTES);
 
-        let item =
-            |at: usize, bytes: usize| Item { at: at as u16, bytes: vec![7; bytes].into() };
+        let item = |at: usize, bytes: usize| Item { at: at as u16, bytes: vec![7; bytes].into() };
         let many = Blocks {
             blocks: (0..limits::WANT_CIDS).map(|at| item(at, ANSWER_BYTES / 256)).collect(),
             missing: Vec::new(),

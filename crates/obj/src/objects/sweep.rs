@@ -65,10 +65,8 @@ impl Objects {
         self.0.kept_bytes.set(kept_bytes);
         let mut below = BTreeSet::new();
         self.reach(root, &mut below).await?;
-        let doomed: Vec<Cid> = below
-            .into_iter()
-            .filter(|cid| !kept.contains(cid) && !self.0.is_fresh(cid))
-            .collect();
+        let doomed: Vec<Cid> =
+            below.into_iter().filter(|cid| !kept.contains(cid) && !self.0.is_fresh(cid)).collect();
         for step in doomed.chunks(STEP) {
             self.0.store.delete(step)?;
             self.0.clock.sleep(PAUSE).await;

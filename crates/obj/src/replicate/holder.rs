@@ -21,7 +21,7 @@ use futures::{
 };
 
 use super::{
-    Hooks, LentRecord, Signer, TERM_MS,
+    LentRecord, Signer, Surroundings, TERM_MS,
     wire::{ASK_BYTES, Ask, HEADS, Hold, PROTOCOL, REASON_CHARS, Refusal, Release, Told},
 };
 use crate::{ObjError, Objects, StoreError, read::WalkLimits};
@@ -49,7 +49,7 @@ struct Inner {
     objects: Objects,
     clock: Rc<dyn Clock>,
     signer: Signer,
-    hooks: Hooks,
+    around: Rc<dyn Surroundings>,
     running: RefCell<BTreeSet<(Cid, Did)>>,
     /// Bytes that running pulls may still take.
     reserved: Cell<u64>,
@@ -76,10 +76,10 @@ impl Holder {
         objects: Objects,
         clock: Rc<dyn Clock>,
         signer: Signer,
-        hooks: Hooks,
+        around: Rc<dyn Surroundings>,
     ) -> Self {
         let (running, reserved) = (RefCell::default(), Cell::new(0));
-        let inner = Rc::new(Inner { objects, clock, signer, hooks, running, reserved });
+        let inner = Rc::new(Inner { objects, clock, signer, around, running, reserved });
         let weak = Rc::downgrade(&inner);
         let handler = move |peer: PeerId, _version: u16, body: Bytes| {
             let told: LocalBoxStream<'static, Bytes> = match weak.upgrade() {
@@ -136,7 +136,7 @@ impl Inner {
             Ok(Ask::Release(release)) => self.clone().release(peer, release).boxed_local(),
             Err(error) => {
                 let refused = refused(error.to_string(), TERM_MS);
-                Box::pin(std::future::ready(refused))
+                Box::pin(std::future::ready(Told::Refused(refused)))
             }
         };
         let steps = Steps { work: Some(work), done, told: 0, clock: self.clock.clone() };
@@ -148,16 +148,17 @@ impl Inner {
 
     async fn hold(self: Rc<Self>, peer: PeerId, hold: Hold, done: Rc<Cell<u64>>) -> Told {
         if hold.heads.len() > HEADS {
-            return refused(format!("more than {HEADS} heads for one root"), TERM_MS);
+            let reason = format!("more than {HEADS} heads for one root");
+            return Told::Refused(refused(reason, TERM_MS));
         }
         let (root, heads) = (hold.root, hold.heads.clone());
         let result = self.clone().take(peer, hold, done).await;
         match result {
             Ok(promise) => {
-                heads.into_iter().for_each(|head| (self.hooks.keep_head)(&root, head));
+                heads.into_iter().for_each(|head| self.around.keep_head(&root, &head));
                 Told::Signed(promise)
             }
-            Err(refusal) => refusal,
+            Err(refusal) => Told::Refused(refusal),
         }
     }
 
@@ -166,7 +167,7 @@ impl Inner {
         peer: PeerId,
         hold: Hold,
         done: Rc<Cell<u64>>,
-    ) -> Result<SignedPromise, Told> {
+    ) -> Result<SignedPromise, Refusal> {
         let store = self.objects.store();
         let known = LentRecord::find(store, &hold.root, &hold.owner).map_err(failed)?;
         if let Some(record) = known.as_ref().filter(|record| record.complete) {
@@ -208,7 +209,7 @@ impl Inner {
         peer: PeerId,
         hold: &Hold,
         mut record: LentRecord,
-    ) -> Result<SignedPromise, Told> {
+    ) -> Result<SignedPromise, Refusal> {
         let now_ms = self.clock.now().0;
         record.epoch = hold.epoch.max(record.epoch);
         record.until_ms = now_ms + TERM_MS;
@@ -222,12 +223,16 @@ impl Inner {
     }
 
     /// Whether there is room, and a place among the running pulls.
-    async fn admit(self: &Rc<Self>, hold: &Hold, known: Option<&LentRecord>) -> Result<Running, Told> {
+    async fn admit(
+        self: &Rc<Self>,
+        hold: &Hold,
+        known: Option<&LentRecord>,
+    ) -> Result<Running, Refusal> {
         let refuse = |reason: String, minutes: u64| Err(refused(reason, minutes * 60_000));
         if hold.bytes == 0 || hold.blocks == 0 || hold.blocks > BLOCKS {
             return refuse(format!("a copy has 1 to {BLOCKS} blocks"), 24 * 60);
         }
-        let lend = (self.hooks.lend)().await;
+        let lend = self.around.lend().await;
         let records = LentRecord::all(self.objects.store()).map_err(failed)?;
         let lent: u64 = records.iter().filter(|r| r.complete).map(|r| r.bytes).sum();
         let free = lend.limit_bytes.saturating_sub(lent.saturating_add(self.reserved.get()));
@@ -256,12 +261,7 @@ impl Inner {
         Ok(Running { inner: self.clone(), key, bytes: hold.bytes })
     }
 
-    async fn pull(
-        &self,
-        peer: PeerId,
-        hold: &Hold,
-        done: Rc<Cell<u64>>,
-    ) -> Result<u64, Told> {
+    async fn pull(&self, peer: PeerId, hold: &Hold, done: Rc<Cell<u64>>) -> Result<u64, Refusal> {
         let session = self.objects.reader(hold.root);
         session.hint([peer]);
         session.expect_bytes(hold.bytes);
@@ -275,7 +275,7 @@ impl Inner {
         }
     }
 
-    fn promise(&self, record: &LentRecord) -> Result<SignedPromise, Told> {
+    fn promise(&self, record: &LentRecord) -> Result<SignedPromise, Refusal> {
         let promise = Promise {
             v: 1,
             root: record.root,
@@ -297,11 +297,14 @@ impl Inner {
                     Ok(()) => self.objects.let_go(release.root).await,
                     Err(error) => Err(error),
                 };
-                dropped.map_or_else(failed, |()| Told::Released)
+                dropped.map_or_else(|error| Told::Refused(failed(error)), |()| Told::Released)
             }
-            Ok(Some(_)) => refused("another peer asked for this copy".to_owned(), TERM_MS),
+            Ok(Some(_)) => {
+                let reason = "another peer asked for this copy".to_owned();
+                Told::Refused(refused(reason, TERM_MS))
+            }
             Ok(None) => Told::Released,
-            Err(error) => failed(error),
+            Err(error) => Told::Refused(failed(error)),
         }
     }
 }
@@ -334,18 +337,17 @@ impl Steps {
     }
 }
 
-fn refused(reason: String, retry_ms: u64) -> Told {
-    let reason = reason.chars().take(REASON_CHARS).collect();
-    Told::Refused(Refusal { reason, retry_ms })
+fn refused(reason: String, retry_ms: u64) -> Refusal {
+    Refusal { reason: reason.chars().take(REASON_CHARS).collect(), retry_ms }
 }
 
 /// The disk failed; its words are not for strangers.
-fn failed(error: StoreError) -> Told {
+fn failed(error: StoreError) -> Refusal {
     tracing::warn!(%error, "a copy could not be kept");
     refused("its disk failed".to_owned(), 10 * 60_000)
 }
 
-fn unpulled(error: &ObjError) -> Told {
+fn unpulled(error: &ObjError) -> Refusal {
     match error {
         ObjError::Store(_) => refused("its disk failed or is full".to_owned(), 60 * 60_000),
         error if error.is_retryable() => refused(error.to_string(), 10_000),

@@ -16,8 +16,6 @@ mod owner;
 mod placed;
 pub mod wire;
 
-use std::rc::Rc;
-
 use bytes::Bytes;
 use craftec_core::{Cid, Did, TransportKey, identity::IdentityLog, sign::SecretKey};
 use futures::future::LocalBoxFuture;
@@ -39,15 +37,15 @@ pub struct Lend {
     pub free_bytes: Option<u64>,
 }
 
-/// What holding needs of the node around it.
-#[derive(Clone)]
-pub struct Hooks {
+/// What copies need of the node around them.
+pub trait Surroundings {
     /// The present limits of lending.
-    pub lend: Rc<dyn Fn() -> LocalBoxFuture<'static, Lend>>,
-    /// Signed records of names of ours that point to a root.
-    pub heads_of: Rc<dyn Fn(&Cid) -> Vec<Bytes>>,
-    /// Takes a signed record that an owner wants kept in the DHT, if it verifies.
-    pub keep_head: Rc<dyn Fn(&Cid, Bytes)>,
+    fn lend(&self) -> LocalBoxFuture<'static, Lend>;
+    /// Signed records of names of ours that point to `root`.
+    fn heads_of(&self, root: &Cid) -> Vec<Bytes>;
+    /// Takes a signed record of a name that points to `root`, which an owner wants kept in the DHT,
+    /// if it verifies.
+    fn keep_head(&self, root: &Cid, record: &[u8]);
 }
 
 /// Who signs: the owner for placements, the transport key for promises.

@@ -19,7 +19,7 @@ use craftec_platform::{Clock, timeout};
 use futures::StreamExt;
 
 use super::{
-    Copies, Copy, Hooks, Signer,
+    Copies, Copy, Signer, Surroundings,
     placed::{Candidate, Now, Placed, place},
     wire::{Ask, HEADS, Hold, PROTOCOL, Release, TOLD_BYTES, Told},
 };
@@ -53,7 +53,7 @@ struct Inner {
     rpc: Rpc,
     clock: Rc<dyn Clock>,
     signer: Signer,
-    hooks: Hooks,
+    around: Rc<dyn Surroundings>,
     news: Feed<ObjEvent>,
     roots: RefCell<BTreeMap<Cid, Placed>>,
     running: Cell<usize>,
@@ -68,7 +68,7 @@ impl Replicator {
         objects: Objects,
         clock: Rc<dyn Clock>,
         signer: Signer,
-        hooks: Hooks,
+        around: Rc<dyn Surroundings>,
         news: Feed<ObjEvent>,
     ) -> Result<Self, StoreError> {
         let inner = Rc::new(Inner {
@@ -76,7 +76,7 @@ impl Replicator {
             rpc,
             clock,
             signer,
-            hooks,
+            around,
             news,
             roots: RefCell::default(),
             running: Cell::new(0),
@@ -130,17 +130,17 @@ impl Replicator {
     /// How many copies of `root` there are.
     pub fn copies(&self, root: &Cid) -> Copies {
         let roots = self.0.roots.borrow();
-        roots.get(root).map_or_else(Copies::default, |placed| {
-            placed.copies(&self.0.connected(), self.0.now())
-        })
+        roots
+            .get(root)
+            .map_or_else(Copies::default, |placed| placed.copies(&self.0.connected(), self.0.now()))
     }
 
     /// Each holder of `root`, and each peer that was asked.
     pub fn holders(&self, root: &Cid) -> Vec<Copy> {
         let roots = self.0.roots.borrow();
-        roots.get(root).map_or_else(Vec::new, |placed| {
-            placed.list(&self.0.connected(), self.0.now())
-        })
+        roots
+            .get(root)
+            .map_or_else(Vec::new, |placed| placed.list(&self.0.connected(), self.0.now()))
     }
 
     /// Asks nobody any more.
@@ -172,7 +172,8 @@ impl Inner {
             return Ok(());
         }
         // What the graph holds at most: blocks that are there twice are taken once.
-        let mut placed = Placed::new(record.wanted, record.block_bytes.max(1), record.blocks.max(1));
+        let mut placed =
+            Placed::new(record.wanted, record.block_bytes.max(1), record.blocks.max(1));
         if let Some(bytes) = self.objects.store().meta_get(Meta::Placement, root.to_bytes())? {
             match Signed::verify(&self.key(&root).0, &bytes, self.now().unix_ms) {
                 Ok(Signed::Placement(old)) => {
@@ -325,7 +326,7 @@ impl Inner {
     fn question(&self, root: Cid) -> Option<Hold> {
         let roots = self.roots.borrow();
         let placed = roots.get(&root)?;
-        let mut heads = (self.hooks.heads_of)(&root);
+        let mut heads = self.around.heads_of(&root);
         heads.truncate(HEADS);
         Some(Hold {
             root,

@@ -141,9 +141,7 @@ impl Placed {
         let renewals = due.keys().filter(|p| self.holders.get(p).is_some_and(|h| h.holds(now)));
         let mut chosen: Vec<PeerId> = renewals.copied().collect();
 
-        let there = |held: &Held| {
-            held.holds(now) && now.monotonic.saturating_sub(held.seen) < AWAY
-        };
+        let there = |held: &Held| held.holds(now) && now.monotonic.saturating_sub(held.seen) < AWAY;
         let asking = |held: &Held| held.running && !there(held);
         let counted = self.holders.values().filter(|h| there(h) || asking(h)).count();
         let missing = usize::from(self.wanted).saturating_sub(counted);

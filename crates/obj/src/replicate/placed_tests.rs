@@ -1,8 +1,4 @@
-use craftec_core::{
-    Codec, Did, TransportKey,
-    placement::Promise,
-    sign::Hash,
-};
+use craftec_core::{Codec, Did, TransportKey, placement::Promise, sign::Hash};
 
 use super::*;
 

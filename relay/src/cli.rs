@@ -1,0 +1,205 @@
+//! The command line, as declared to clap. It decides nothing: it names flags, their environment
+//! variables and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Files and sites by their content, from peer to peer.
+#[derive(Debug, Parser)]
+#[command(name = "craftec", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage, 3 not found, 4 unavailable.")]
+pub(crate) struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of keys and blocks [default: the platform's data folder]
+    #[arg(long, global = true, env = "CRAFTEC_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file [default: craftec.toml in the data folder]
+    #[arg(long, global = true, env = "CRAFTEC_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Check flags, environment and configuration file, and do nothing else
+    #[arg(long, global = true)]
+    pub(crate) check_config: bool,
+    /// Log filter, for instance `info` or `craftec_p2p=debug` [default: warn]
+    #[arg(long, global = true, env = "CRAFTEC_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    #[command(flatten)]
+    pub(crate) network: NetworkFlags,
+}
+
+/// Flags about peers and the gateway; `craftec up` and commands that run the node themselves use
+/// the same.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct NetworkFlags {
+    /// Peer or relay to connect to at the start (multiaddr; repeatable)
+    #[arg(
+        long,
+        global = true,
+        env = "CRAFTEC_RELAY",
+        value_name = "ADDR",
+        value_delimiter = ',',
+        num_args = 1
+    )]
+    pub(crate) relay: Option<Vec<String>>,
+    /// Domain of the web app (`app.DOMAIN`) and of sites [default: craftec.localhost]
+    #[arg(long, global = true, env = "CRAFTEC_DOMAIN", value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the node: relay, HTTP gateway and web app
+    Up(Up),
+    /// Store files (or folders) and print their CIDs
+    Put(Put),
+    /// Fetch a file or a folder
+    Get(Get),
+    /// Size, kind and copies of an object
+    Stat(Target),
+    /// List a folder
+    Ls(PathTarget),
+    /// Publish and list sites
+    #[command(subcommand)]
+    Site(Site),
+    /// Keep an object and all below it here
+    Pin(Target),
+    /// Let go of a pinned object
+    Unpin(Target),
+    /// Who this node is
+    Id(Id),
+    /// How the node is doing
+    Status,
+    /// Connect the running node to a peer
+    Connect(Connect),
+}
+
+/// `craftec up`
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where HTTP listens; port 0 picks a free one [default: 127.0.0.1:4080]
+    #[arg(long, env = "CRAFTEC_HTTP", value_name = "ADDR:PORT")]
+    pub(crate) http: Option<String>,
+    /// Where peers connect (multiaddr; repeatable; replaces the defaults)
+    #[arg(
+        long,
+        env = "CRAFTEC_LISTEN",
+        value_name = "MULTIADDR",
+        value_delimiter = ',',
+        num_args = 1
+    )]
+    pub(crate) listen: Option<Vec<String>>,
+    /// Space to keep copies for others, for instance `10GiB`
+    #[arg(long, env = "CRAFTEC_LEND", value_name = "BYTES")]
+    pub(crate) lend: Option<String>,
+    /// Don't carry traffic between other peers
+    #[arg(long)]
+    pub(crate) no_relay: bool,
+}
+
+/// `craftec put`
+#[derive(Debug, Args)]
+pub(crate) struct Put {
+    /// Files or folders; `-` reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Copies wanted on other nodes
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: Option<u16>,
+}
+
+/// `craftec get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// CID, or CID/path
+    #[arg(value_name = "CID[/PATH]")]
+    pub(crate) target: String,
+    /// Where to write; `-` is standard output [default: the name, or the CID]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) out: Option<PathBuf>,
+    /// First and last byte, for instance `0-99`, `100-`
+    #[arg(long, value_name = "A-B")]
+    pub(crate) range: Option<String>,
+}
+
+/// A CID.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The CID
+    #[arg(value_name = "CID")]
+    pub(crate) cid: String,
+}
+
+/// A CID with a path.
+#[derive(Debug, Args)]
+pub(crate) struct PathTarget {
+    /// CID, or CID/path
+    #[arg(value_name = "CID[/PATH]")]
+    pub(crate) target: String,
+}
+
+/// `craftec site …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Site {
+    /// Publish a folder as a site
+    Publish(Publish),
+    /// Sites published here
+    List,
+}
+
+/// `craftec site publish`
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Give it a name that later versions keep
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Copies wanted on other nodes
+    #[arg(long, value_name = "N")]
+    pub(crate) replicas: Option<u16>,
+    /// Also publish .git, .DS_Store and the like
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `craftec id`
+#[derive(Debug, Args)]
+pub(crate) struct Id {
+    /// Also print the 24 words that restore this identity: keep them secret
+    #[arg(long)]
+    pub(crate) words: bool,
+}
+
+/// `craftec connect`
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Multiaddr, for instance `/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…`
+    #[arg(value_name = "ADDR")]
+    pub(crate) addr: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

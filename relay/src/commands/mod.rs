@@ -1,0 +1,148 @@
+//! One module per group of commands. They talk to a node through a [`Session`] alone and don't
+//! know where it runs.
+
+mod get;
+mod inspect;
+mod publish;
+mod put;
+mod tree;
+mod up;
+mod walk;
+
+use craftec_core::Cid;
+
+use crate::{
+    access::Access,
+    cli::{Command, Site},
+    config::Settings,
+    console::Console,
+    error::{RelayError, Result},
+};
+
+/// Runs a command to its end.
+pub(crate) async fn run(command: Command, settings: Settings, console: Console) -> Result<()> {
+    if let Command::Up(_) = command {
+        return up::run(settings, console).await;
+    }
+    let check = |target: &str| Target::parse(target).map(drop);
+    match &command {
+        // What is wrong with the request is said before a node is started for it.
+        Command::Get(get) => {
+            check(&get.target)?;
+            get::range(get)?;
+        }
+        Command::Ls(ls) => check(&ls.target)?,
+        Command::Stat(one) | Command::Pin(one) | Command::Unpin(one) => drop(cid(&one.cid)?),
+        Command::Connect(to) => return inspect::connect(to, &settings, &console).await,
+        _ => {}
+    }
+    let access = Access::open(&settings, &console).await?;
+    let done = tokio::select! {
+        done = dispatch(command, &access, &console) => done,
+        () = interrupted() => Err(RelayError::Interrupted),
+    };
+    access.close().await;
+    done
+}
+
+async fn dispatch(command: Command, access: &Access, console: &Console) -> Result<()> {
+    match command {
+        Command::Put(put) => put::run(put, access, console).await,
+        Command::Get(get) => get::run(get, access, console).await,
+        Command::Site(Site::Publish(publish)) => publish::run(publish, access, console).await,
+        Command::Site(Site::List) => inspect::sites(access, console).await,
+        Command::Stat(one) => inspect::stat(cid(&one.cid)?, access, console).await,
+        Command::Ls(ls) => inspect::list(&Target::parse(&ls.target)?, access, console).await,
+        Command::Pin(one) => inspect::pin(cid(&one.cid)?, true, access, console).await,
+        Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
+        Command::Id(id) => inspect::id(id.words, access, console).await,
+        Command::Status => inspect::status(access, console).await,
+        Command::Up(_) | Command::Connect(_) => Ok(()),
+    }
+}
+
+/// Completes at Ctrl-C or when the process is asked to end.
+pub(crate) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let term = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut term) => term.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = term => {}
+        stop = tokio::signal::ctrl_c() => {
+            if let Err(error) = stop {
+                tracing::warn!(%error, "Ctrl-C can't be watched");
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// A CID with a path below it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The root.
+    pub(crate) cid: Cid,
+    /// `/` between names, empty for the root.
+    pub(crate) path: String,
+}
+
+impl Target {
+    /// Reads `CID`, `CID/path`, `/ipfs/CID/path` or `ipfs://CID/path`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let plain =
+            text.strip_prefix("ipfs://").or_else(|| text.strip_prefix("/ipfs/")).unwrap_or(text);
+        let (root, path) = plain.split_once('/').unwrap_or((plain, ""));
+        let path = path.trim_end_matches('/');
+        let names = || path.split('/').all(|name| !matches!(name, "" | "." | ".."));
+        if !path.is_empty() && !names() {
+            return Err(RelayError::usage(
+                format!("`{path}` has an empty name, `.` or `..` in it"),
+                "Write the path as `ls` shows it, one `/` between names.",
+            ));
+        }
+        Ok(Self { cid: cid(root)?, path: path.to_owned() })
+    }
+
+    /// The last name of the path, or the CID.
+    pub(crate) fn name(&self) -> String {
+        match self.path.rsplit('/').next() {
+            Some(name) if !name.is_empty() => name.to_owned(),
+            _ => self.cid.to_string(),
+        }
+    }
+}
+
+fn cid(text: &str) -> Result<Cid> {
+    text.parse().map_err(|error| {
+        RelayError::usage(
+            format!("`{text}` is not a CID of Craftec: {error}"),
+            "A CID here begins with `b` and has 59 characters; `craftec put` prints one.",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use craftec_core::Codec;
+
+    #[test]
+    fn targets_are_a_cid_and_a_clean_path() {
+        let cid = Cid::of(Codec::Raw, b"x");
+        let path = |text: String| Target::parse(&text).map(|target| target.path);
+        assert_eq!(path(format!("{cid}")).unwrap(), "");
+        assert_eq!(path(format!("{cid}/a/b c/")).unwrap(), "a/b c");
+        assert_eq!(path(format!("/ipfs/{cid}/a")).unwrap(), "a");
+        assert_eq!(Target::parse(&format!("ipfs://{cid}/a/b")).unwrap().name(), "b");
+        for bad in ["", "hello", "../x", "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWnPbdG"] {
+            assert_eq!(path(bad.to_owned()).unwrap_err().exit_code(), 2, "{bad}");
+        }
+        for bad in [format!("{cid}/../x"), format!("{cid}/a//b"), format!("{cid}/.")] {
+            assert_eq!(path(bad.clone()).unwrap_err().exit_code(), 2, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `craftec up`: the node with its relay, gateway and web app, until it is told to end. The ready
+//! line is printed once everything answers.
+
+use std::{sync::Arc, time::Duration};
+
+use craftec_api::{Command, Reply};
+use craftec_core::PeerId;
+use serde::Serialize;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use super::interrupted;
+use crate::{
+    access,
+    config::Settings,
+    console::Console,
+    error::{RelayError, Result},
+    folder::{self, Gateway},
+    http::{Http, Server},
+    node_thread::{NodeThread, Work},
+    session::{Session, unexpected},
+    socket::LocalSocket,
+};
+
+/// How long another process may take to let go of the folder (a restart, a command that ends).
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Serialize)]
+struct Ready {
+    url: String,
+    peer_id: PeerId,
+    addrs: Vec<String>,
+}
+
+/// Runs until Ctrl-C or SIGTERM.
+pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
+    folder::create(&settings.data)?;
+    let lock = lock(&settings).await?;
+    // Everything that can be refused is tried before the node joins the network.
+    let server = Server::bind(settings.http, settings.http_connections).await?;
+    let gateway = Gateway { domain: settings.domain.clone(), port: server.addr().port() };
+    let data = settings.data.clone();
+    let socket = LocalSocket::bind(&data)?;
+    let mut node = NodeThread::start(settings.clone(), Work::Serve).await?;
+    let http = Arc::new(Http::new(node.handle(), &settings)?);
+    gateway.save(&data)?;
+
+    let stop = CancellationToken::new();
+    let local = AbortOnDropHandle::new(tokio::spawn(socket.serve(node.handle())));
+    let serving = tokio::spawn(server.serve(http.clone(), stop.clone()));
+    http.set_ready(true);
+    let session = node.handle().session();
+    print_ready(&session, &gateway, &settings, &console).await?;
+
+    let ended = tokio::select! {
+        () = interrupted() => Ok(()),
+        () = node.failed() => Err(RelayError::Ended),
+    };
+    console.note("Stopping: requests in flight may end. Press Ctrl-C again to stop at once.");
+    http.set_ready(false);
+    stop.cancel();
+    let drain = async {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "HTTP broke off");
+        }
+        drop(session);
+        drop(local);
+        gateway.forget(&data);
+        node.stop().await;
+    };
+    tokio::select! {
+        () = drain => {}
+        () = interrupted() => {}
+    }
+    drop(lock);
+    ended
+}
+
+async fn lock(settings: &Settings) -> Result<folder::FolderLock> {
+    let start = std::time::Instant::now();
+    loop {
+        if let Some(lock) = folder::try_lock(&settings.data)? {
+            return Ok(lock);
+        }
+        let is_node = access::running(settings).await.is_ok_and(|session| session.is_some());
+        if is_node || start.elapsed() > LOCK_WAIT {
+            return Err(RelayError::InUse { folder: settings.data.clone() });
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+}
+
+async fn print_ready(
+    session: &Session,
+    gateway: &Gateway,
+    settings: &Settings,
+    console: &Console,
+) -> Result<()> {
+    let status = match session.call(Command::Status).await? {
+        Reply::Status(status) => status,
+        other => return Err(unexpected("status", &other)),
+    };
+    let url = format!("{}/", gateway.app_origin());
+    let ready = Ready { url, peer_id: status.peer_id, addrs: status.addresses };
+    console.result(&ready, || {
+        let mut text = format!("Craftec is ready at {}\n", ready.url);
+        text.push_str(&format!("peer {}\n", ready.peer_id));
+        for addr in &ready.addrs {
+            text.push_str(&format!("  {addr}\n"));
+        }
+        text.push_str(&format!("data in {}", settings.data.display()));
+        text
+    });
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! What holds for this run: flags before environment variables before the TOML file before
+//! defaults. It reads and checks; it never opens a listener or a store.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cli::{Cli, Command},
+    error::{RelayError, Result},
+    units,
+};
+
+/// Where HTTP listens unless told otherwise: this machine only.
+const DEFAULT_HTTP: &str = "127.0.0.1:4080";
+/// The domain of app and sites: browsers resolve every name below `localhost` to this machine.
+const DEFAULT_DOMAIN: &str = "craftec.localhost";
+/// Where peers connect: TCP and QUIC 4001, WebSocket (for tabs) 4002, IPv6 first.
+const DEFAULT_LISTEN: [&str; 6] = [
+    "/ip6/::/tcp/4001",
+    "/ip6/::/udp/4001/quic-v1",
+    "/ip6/::/tcp/4002/ws",
+    "/ip4/0.0.0.0/tcp/4001",
+    "/ip4/0.0.0.0/udp/4001/quic-v1",
+    "/ip4/0.0.0.0/tcp/4002/ws",
+];
+/// Longest domain: a site's label (63) and a dot must still fit a DNS name (253).
+const DOMAIN_BYTES: usize = 253 - 64;
+/// HTTP connections at one time unless told otherwise: each costs a file descriptor, and 1,024 is
+/// the usual soft limit of a process; the rest is for peers and files.
+const DEFAULT_HTTP_CONNECTIONS: usize = 512;
+/// A configuration file is a page of text; more is a mistaken path.
+const CONFIG_BYTES: u64 = 1 << 20;
+
+/// The TOML file, all fields optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    http: Option<String>,
+    http_connections: Option<usize>,
+    domain: Option<String>,
+    listen: Option<Vec<String>>,
+    announce: Option<Vec<String>>,
+    relay: Option<Vec<String>>,
+    relay_for_others: Option<bool>,
+    lend: Option<Amount>,
+    log: Option<String>,
+}
+
+/// Bytes, as a number or with a unit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Bytes(u64),
+    Text(String),
+}
+
+/// What holds for this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Settings {
+    /// Folder of keys and blocks.
+    pub(crate) data: PathBuf,
+    /// Where HTTP listens.
+    pub(crate) http: SocketAddr,
+    /// Most HTTP connections at one time.
+    pub(crate) http_connections: usize,
+    /// Domain of app and sites.
+    pub(crate) domain: String,
+    /// Where peers connect.
+    pub(crate) listen: Vec<String>,
+    /// Whether `listen` was chosen, so that every address must work.
+    pub(crate) listen_chosen: bool,
+    /// Addresses that browsers elsewhere are told to dial, for instance behind a TLS proxy.
+    pub(crate) announce: Vec<String>,
+    /// Peers to connect to at the start.
+    pub(crate) relay: Vec<String>,
+    /// Whether this node carries traffic between other peers.
+    pub(crate) relay_for_others: bool,
+    /// Bytes to keep for others; `None` leaves it to the node.
+    pub(crate) lend: Option<u64>,
+    /// Log filter.
+    pub(crate) log: String,
+}
+
+impl Settings {
+    /// Reads the file and lays flags and environment (both in `cli`) over it.
+    pub(crate) fn load(cli: &Cli) -> Result<Self> {
+        let data = match &cli.global.data {
+            Some(folder) if folder.as_os_str().is_empty() => {
+                return Err(RelayError::usage(
+                    "the data folder has an empty name",
+                    "Write `--data DIR`, or unset CRAFTEC_DATA.",
+                ));
+            }
+            Some(folder) => absolute(folder)?,
+            None => platform_folder()?,
+        };
+        let file = match &cli.global.config {
+            Some(path) => parse(path, &read(path)?)?,
+            None => {
+                let path = data.join("craftec.toml");
+                match read(&path) {
+                    Ok(text) => parse(&path, &text)?,
+                    Err(RelayError::File { source, .. })
+                        if source.kind() == io::ErrorKind::NotFound =>
+                    {
+                        FileConfig::default()
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        Self::merge(cli, file, data)
+    }
+
+    fn merge(cli: &Cli, file: FileConfig, data: PathBuf) -> Result<Self> {
+        let up = match &cli.command {
+            Some(Command::Up(up)) => Some(up),
+            _ => None,
+        };
+        let network = &cli.global.network;
+        let http = up.and_then(|up| up.http.clone()).or(file.http);
+        let listen = up.and_then(|up| up.listen.clone()).or(file.listen);
+        let lend = match (up.and_then(|up| up.lend.as_deref()), file.lend) {
+            (Some(text), _) => Some(bytes(text)?),
+            (None, Some(Amount::Text(text))) => Some(bytes(&text)?),
+            (None, Some(Amount::Bytes(bytes))) => Some(bytes),
+            (None, None) => None,
+        };
+        let settings = Self {
+            data,
+            http: http_addr(http.as_deref().unwrap_or(DEFAULT_HTTP))?,
+            http_connections: file.http_connections.unwrap_or(DEFAULT_HTTP_CONNECTIONS),
+            domain: domain(network.domain.clone().or(file.domain))?,
+            listen_chosen: listen.is_some(),
+            listen: listen.unwrap_or_else(|| DEFAULT_LISTEN.map(str::to_owned).to_vec()),
+            announce: file.announce.unwrap_or_default(),
+            relay: network.relay.clone().or(file.relay).unwrap_or_default(),
+            relay_for_others: !up.is_some_and(|up| up.no_relay)
+                && file.relay_for_others.unwrap_or(true),
+            lend,
+            log: cli.global.log.clone().or(file.log).unwrap_or_else(|| "warn".to_owned()),
+        };
+        if settings.http_connections == 0 {
+            return Err(RelayError::usage(
+                "`http_connections` is 0, so that nobody could connect",
+                "Set it to 1 or more, or leave it out.",
+            ));
+        }
+        let lists = [&settings.listen, &settings.announce, &settings.relay];
+        lists.into_iter().flatten().try_for_each(|addr| multiaddr(addr))?;
+        filter(&settings.log)?;
+        Ok(settings)
+    }
+
+    /// The log filter, parsed.
+    pub(crate) fn log_filter(&self) -> Result<tracing_subscriber::EnvFilter> {
+        filter(&self.log)
+    }
+}
+
+fn filter(text: &str) -> Result<tracing_subscriber::EnvFilter> {
+    tracing_subscriber::EnvFilter::try_new(text).map_err(|error| {
+        RelayError::usage(
+            format!("the log filter `{text}` is not valid: {error}"),
+            "Write for instance `info` or `warn,craftec_p2p=debug`.",
+        )
+    })
+}
+
+fn absolute(folder: &Path) -> Result<PathBuf> {
+    std::path::absolute(folder).map_err(RelayError::file("find", folder))
+}
+
+fn platform_folder() -> Result<PathBuf> {
+    directories::ProjectDirs::from("", "", "craftec")
+        .map(|dirs| dirs.data_dir().to_owned())
+        .ok_or_else(|| {
+            RelayError::usage(
+                "this account has no home folder to keep data in",
+                "Name a folder with --data or CRAFTEC_DATA.",
+            )
+        })
+}
+
+fn read(path: &Path) -> Result<String> {
+    let bytes = fs::metadata(path).map_err(RelayError::file("read", path))?.len();
+    if bytes > CONFIG_BYTES {
+        let message = format!("{bytes} bytes are more than the {CONFIG_BYTES} allowed");
+        return Err(RelayError::Config { path: path.to_owned(), message });
+    }
+    fs::read_to_string(path).map_err(RelayError::file("read", path))
+}
+
+fn parse(path: &Path, text: &str) -> Result<FileConfig> {
+    toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| 1 + text[..span.start].matches('\n').count());
+        let message = match line {
+            Some(line) => format!("line {line}: {}", error.message()),
+            None => error.message().to_owned(),
+        };
+        RelayError::Config { path: path.to_owned(), message }
+    })
+}
+
+fn http_addr(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        RelayError::usage(
+            format!("`{text}` is not an address to listen on"),
+            "Write ADDR:PORT, for instance 127.0.0.1:4080 or [::]:80; port 0 picks a free one.",
+        )
+    })
+}
+
+fn bytes(text: &str) -> Result<u64> {
+    units::parse_bytes(text).ok_or_else(|| {
+        RelayError::usage(
+            format!("`{text}` is not a number of bytes"),
+            "Write for instance 10GiB, 500MB or 1048576.",
+        )
+    })
+}
+
+fn multiaddr(text: &str) -> Result<()> {
+    text.parse::<multiaddr::Multiaddr>().map(drop).map_err(|error| {
+        RelayError::usage(
+            format!("`{text}` is not a multiaddr: {error}"),
+            "Write for instance /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…",
+        )
+    })
+}
+
+/// Checks that the domain is a lower-case DNS name with room for a site's label.
+fn domain(text: Option<String>) -> Result<String> {
+    let Some(text) = text else { return Ok(DEFAULT_DOMAIN.to_owned()) };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numbers = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if text.len() <= DOMAIN_BYTES && text.split('.').all(label) && !numbers {
+        return Ok(text);
+    }
+    Err(RelayError::usage(
+        format!("`{text}` cannot be the domain of sites"),
+        "Write a DNS name in lower case without port, for instance example.org.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn settings(args: &[&str], toml: &str) -> Result<Settings> {
+        let cli = Cli::try_parse_from(["craftec"].iter().chain(args)).unwrap();
+        let file = parse(Path::new("craftec.toml"), toml)?;
+        Settings::merge(&cli, file, PathBuf::from("/data"))
+    }
+
+    #[test]
+    fn flags_come_before_the_file_and_the_file_before_defaults() {
+        let toml = "http = '127.0.0.1:9'\nlend = '2KiB'\nrelay = ['/ip4/127.0.0.1/tcp/1']";
+        let all = settings(&["up", "--http", "127.0.0.1:0"], toml).unwrap();
+        assert_eq!(all.http.port(), 0);
+        assert_eq!(all.lend, Some(2048));
+        assert_eq!(all.relay, ["/ip4/127.0.0.1/tcp/1"]);
+        assert_eq!(all.domain, DEFAULT_DOMAIN);
+        assert!(all.relay_for_others && !all.listen_chosen);
+        let other = settings(&["--relay", "/ip4/127.0.0.1/tcp/2", "status"], toml).unwrap();
+        assert_eq!(other.relay, ["/ip4/127.0.0.1/tcp/2"]);
+        assert_eq!(other.http.port(), 9);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let text = |args: &[&str], toml| settings(args, toml).unwrap_err().to_string();
+        assert!(text(&["status"], "a = 1\nhtpp = 2").contains("line 1: unknown field `a`"));
+        assert!(text(&["status"], "http = '127.0.0.1'").contains("`127.0.0.1` is not an address"));
+        assert!(text(&["status"], "domain = 'Example.org'").contains("Example.org"));
+        assert!(text(&["status"], "domain = '10.0.0.1'").contains("10.0.0.1"));
+        assert!(text(&["status"], "relay = ['host:1']").contains("not a multiaddr"));
+        assert!(text(&["status"], "lend = 'lots'").contains("`lots` is not a number of bytes"));
+        assert!(text(&["--log", "a=b=c", "status"], "").contains("log filter"));
+        assert!(text(&["status"], "http_connections = 0").contains("nobody"));
+    }
+}

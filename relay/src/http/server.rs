@@ -1,0 +1,239 @@
+//! The listener: connections, their limits and their end. It knows HTTP/1.1 and timeouts, and no
+//! path or host.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{body::Body, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{Instant, Sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::Http;
+use crate::error::{RelayError, Result};
+
+/// How long a client may take to send the head of a request, and stay silent between two: stops
+/// clients that send a byte at a time.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
+/// Most bytes of a request's head: a CID host, a path of 4 KiB escaped, and a browser's headers.
+const HEAD_BYTES: usize = 32 << 10;
+/// Most header lines.
+const HEADERS: usize = 100;
+/// How long a client may accept nothing of an answer before it is let go.
+const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long requests in flight may still run when the process was asked to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Times that a connection must keep; tests shorten them.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    head: Duration,
+    stall: Duration,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    connections: usize,
+}
+
+impl Server {
+    /// Binds, so that the port is known before anything answers.
+    pub(crate) async fn bind(addr: SocketAddr, connections: usize) -> Result<Self> {
+        let failed = |source| RelayError::Listen { addr: addr.to_string(), source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, addr, connections })
+    }
+
+    /// The address bound.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `stop`, then lets requests in flight end, for a bounded time.
+    pub(crate) async fn serve(self, http: Arc<Http>, stop: CancellationToken) {
+        let patience = Patience { head: HEAD_TIMEOUT, stall: STALL_TIMEOUT };
+        self.serve_with(http, stop, patience).await;
+    }
+
+    async fn serve_with(self, http: Arc<Http>, stop: CancellationToken, patience: Patience) {
+        let slots = Arc::new(Semaphore::new(self.connections));
+        let tasks = TaskTracker::new();
+        loop {
+            // Beyond the limit connections wait in the kernel's queue.
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                slot = slots.clone().acquire_owned() => match slot {
+                    Ok(slot) => tokio::select! {
+                        () = stop.cancelled() => break,
+                        accepted = self.listener.accept() => accepted.map(|(io, peer)| (io, peer, slot)),
+                    },
+                    Err(_) => break,
+                },
+            };
+            match accepted {
+                Ok((stream, peer, slot)) => {
+                    let serving = connection(stream, peer, http.clone(), stop.clone(), patience);
+                    tasks.spawn(async move {
+                        serving.await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: wait for some to be freed.
+                    tracing::warn!(%error, "HTTP did not accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        tasks.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
+            tracing::warn!(left = tasks.len(), "HTTP requests were cut off");
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    http: Arc<Http>,
+    stop: CancellationToken,
+    patience: Patience,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection was gone at once");
+        return;
+    }
+    let service = service_fn(move |request: Request<Incoming>| {
+        let http = http.clone();
+        async move { Ok::<_, Infallible>(http.respond(peer, request.map(Body::new)).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience.head)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(Patient::new(stream, patience.stall)), service)
+        .with_upgrades();
+    let mut serving = pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "an HTTP connection broke");
+    }
+}
+
+/// A connection that fails when the other side accepts nothing for too long.
+struct Patient<T> {
+    io: T,
+    limit: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<T> Patient<T> {
+    fn new(io: T, limit: Duration) -> Self {
+        Self { io, limit, stalled: None }
+    }
+
+    /// Passes on what is ready; while nothing is, watches the time.
+    fn watch<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let limit = self.limit;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.watch(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.watch(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        self.watch(cx, result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.watch(cx, result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_stops_is_let_go() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let mut near = Patient::new(near, Duration::from_secs(5));
+        near.write_all(b"12345678").await.unwrap();
+        let stuck = near.write_all(b"9").await.unwrap_err();
+        assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);
+        let mut read = [0; 8];
+        far.read_exact(&mut read).await.unwrap();
+        near.write_all(b"9").await.unwrap();
+    }
+}

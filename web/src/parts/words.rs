@@ -4,7 +4,11 @@ use leptos::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 
 use super::marks::icon;
-use crate::{browser, node::types::Failure, say};
+use crate::{
+    browser,
+    node::{NodeState, Phase, types::Failure},
+    say,
+};
 
 /// A failure: what happened, then what can be done.
 pub(crate) fn failed(failure: &Failure) -> impl IntoView + use<> {
@@ -20,6 +24,17 @@ pub(crate) fn failed(failure: &Failure) -> impl IntoView + use<> {
             <p><b>{message}</b> {hint.map(|hint| format!(" {hint}"))} {again}</p>
         </div>
     }
+}
+
+/// What stands where the node's answer will be.
+pub(crate) fn waiting(state: NodeState) -> impl IntoView {
+    let failed = state.phase.with(|phase| matches!(phase, Phase::Failed(_)));
+    let words = if failed {
+        "Your node doesn’t run, so this can’t be read now. Home says why."
+    } else {
+        "Waiting for your node’s answer."
+    };
+    view! { <p class="dim">{words}</p> }
 }
 
 /// Something to know, with a warning's weight.

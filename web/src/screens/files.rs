@@ -14,7 +14,7 @@ use crate::{
     parts::{
         lookup::{Facts, LookUp},
         marks::{cid, icon, kind_words, verdict_mark},
-        words::{failed, when},
+        words::{failed, waiting, when},
     },
     say,
 };
@@ -131,7 +131,7 @@ fn List(chosen: Memo<Option<String>>) -> impl IntoView {
     let body = move || {
         let chosen = chosen.get();
         state.objects.with(|rows| match rows.as_deref() {
-            None => view! { <p class="dim">"Waiting for the node’s answer."</p> }.into_any(),
+            None => waiting(state).into_any(),
             Some([]) => view! {
                 <div class="panel stack">
                     <h2>"No files yet"</h2>

@@ -13,7 +13,7 @@ use crate::{
         drop_zone::DropZone,
         marks::{icon, kind_words, scale, verdict_mark, wire_class},
         strip::{DataHealth, Reach, phase_words, roots},
-        words::{failed, when},
+        words::{failed, waiting, when},
     },
     say,
 };
@@ -61,6 +61,7 @@ fn Readings() -> impl IntoView {
     };
     let ready = move || match state.started.get().opened_ms {
         Some(ms) => format!("{}, ready in {}", phase_words(state), say::seconds(ms)),
+        None if state.phase.with(|p| matches!(p, Phase::Failed(_))) => "See below why".to_owned(),
         None => "The page works meanwhile".to_owned(),
     };
     let reach = Memo::new(move |_| state.peers.with(|peers| Reach::of(peers)));
@@ -188,9 +189,13 @@ fn Boot() -> impl IntoView {
             return None;
         }
         let Started { loaded_ms, opened_ms, peer_ms, .. } = started;
+        let title = match opened_ms {
+            None => "Starting your node",
+            Some(_) => "Your node runs and looks for a first peer",
+        };
         Some(view! {
             <section class="panel starting" aria-labelledby="boott">
-                <h2 id="boott">"Starting your node"</h2>
+                <h2 id="boott">{title}</h2>
                 <ol class="steps2 s" role="status">
                     {step(loaded_ms, loaded_ms.is_none(), "Node fetched".into())}
                     {step(
@@ -281,9 +286,7 @@ fn Have() -> impl IntoView {
         let things = things(state);
         let loaded = state.sites.with(Option::is_some);
         match (things.is_empty(), loaded) {
-            (true, false) => {
-                view! { <p class="dim">"Waiting for the node’s answer."</p> }.into_any()
-            }
+            (true, false) => waiting(state).into_any(),
             (true, true) => view! {
                 <p class="dim">
                     "Nothing yet. Drop a folder above, or " <a href="/files">"put a file"</a> "."

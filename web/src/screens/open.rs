@@ -198,7 +198,7 @@ fn Sources(
         };
         let table = (!sources.is_empty()).then(|| {
             view! {
-                <table class="dense">
+                <div class="over"><table class="dense">
                     <caption class="vh">"Where it comes from"</caption>
                     <thead><tr>
                         <th scope="col">"From"</th>
@@ -207,7 +207,7 @@ fn Sources(
                         <th scope="col">"State"</th>
                     </tr></thead>
                     <tbody>{sources.into_iter().map(row).collect_view()}</tbody>
-                </table>
+                </table></div>
             }
         });
         Some(view! {

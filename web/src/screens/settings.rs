@@ -12,7 +12,7 @@ use crate::{
     },
     parts::{
         marks::{icon, print, scale},
-        words::{Copy, failed, warning},
+        words::{Copy, failed, waiting, warning},
     },
     say,
 };
@@ -47,7 +47,7 @@ fn Identity() -> impl IntoView {
     });
     let body = move || {
         match ids.get() {
-        None => view! { <p class="dim">"Waiting for the node’s answer."</p> }.into_any(),
+        None => waiting(state).into_any(),
         Some((did, peer)) => view! {
             <div class="row idr">
                 {print(&did)}
@@ -143,7 +143,7 @@ fn Space() -> impl IntoView {
             <div class="stack wide">
                 {move || match (known.get(), storage.get_untracked()) {
                     (true, Some(now)) => view! { <Lend now/> }.into_any(),
-                    _ => view! { <p class="dim">"Waiting for the node’s answer."</p> }.into_any(),
+                    _ => waiting(state).into_any(),
                 }}
                 {move || storage.get().map(used)}
                 <Kept/>

@@ -8,7 +8,7 @@ use crate::{
     node::{NodeState, types::SiteRow},
     parts::{
         marks::{cid, icon, scale, verdict_mark},
-        words::when,
+        words::{waiting, when},
     },
     say,
 };
@@ -31,7 +31,7 @@ pub(crate) fn Sites() -> impl IntoView {
     };
     let body = move || {
         state.sites.with(|rows| match rows.as_deref() {
-            None => view! { <p class="dim">"Waiting for the node’s answer."</p> }.into_any(),
+            None => waiting(state).into_any(),
             Some([]) => view! {
                 <div class="panel stack">
                     <h2>"No sites yet"</h2>

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Limits of an [`Rpc`](crate::Rpc). The defaults are what production uses; tests shorten the times.
+/// Limits of an [`Rpc`](crate::Rpc). The defaults are production's; tests shorten the times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Requests that we have open to one peer; more wait. Enough to fill a long fat link with

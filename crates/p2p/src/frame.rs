@@ -2,8 +2,8 @@
 //! then the body.
 //!
 //! The length is checked against the caller's limit before anything is allocated, and memory grows
-//! with the bytes that really arrived: a peer that promises much and sends little costs little. This
-//! module never looks into a body and never waits for anything but the stream.
+//! with the bytes that really arrived: a peer that promises much and sends little costs little.
+//! This module never looks into a body and never waits for anything but the stream.
 
 use std::io;
 

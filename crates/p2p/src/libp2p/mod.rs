@@ -24,7 +24,7 @@
 //!     key,
 //!     transport,                                       // direct, then relayed, boxed
 //!     relay_client,
-//!     extra: upgrade::Behaviour::new(),                // dials `…/p2p-circuit/webrtc/p2p/B` by itself
+//!     extra: upgrade::Behaviour::new(),                // dials `…/p2p-circuit/webrtc` by itself
 //!     swarm: libp2p::swarm::Config::with_wasm_executor(),
 //!     settings: Settings {
 //!         agent: "craftec/0.1.0 (tab)".into(),
@@ -42,8 +42,8 @@
 //!
 //! The driver sees connections of any transport: an address with `/webrtc` in it counts as
 //! [`Link::WebRtc`](crate::Link), new streams go over it at once, and the relayed connection beside
-//! it is closed some seconds later, when its streams have ended. A target's behaviour therefore only
-//! has to make the direct connection. It may also add listeners through its transport; `listen`
+//! it is closed some seconds later, when its streams have ended. A target's behaviour therefore
+//! only has to make the direct connection. It may also add listeners through its transport; `listen`
 //! takes any address that the transport understands.
 
 mod address;

@@ -44,6 +44,8 @@ pub(crate) struct Request {
 pub(crate) struct Arrival {
     /// Who.
     pub(crate) peer: PeerId,
+    /// Where it would be dialed in turn.
+    pub(crate) address: Multiaddr,
     /// The stream.
     pub(crate) stream: Stream,
     /// By its protocol.
@@ -60,7 +62,8 @@ pub(crate) struct Behaviour {
     /// Dials that wait for their circuit; bounded by the transport's handshakes.
     waiting: BTreeMap<PeerId, (ConnectionId, Vec<Reply>)>,
     events: VecDeque<Event>,
-    timer: Option<Delay>,
+    /// When the policy is asked again.
+    timer: Option<(Instant, Delay)>,
 }
 
 impl Behaviour {
@@ -224,7 +227,7 @@ impl NetworkBehaviour for Behaviour {
     fn on_connection_handler_event(
         &mut self,
         peer: PeerId,
-        _: ConnectionId,
+        id: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
         match event {
@@ -234,8 +237,9 @@ impl NetworkBehaviour for Behaviour {
                     tracing::debug!(%peer, "we are dialing it already; signaling stream refused");
                     return;
                 }
+                let Some(address) = self.policy.webrtc_address(&peer, id) else { return };
                 // A full queue means as many handshakes as we hold: this one is refused.
-                if self.arrivals.try_send(Arrival { peer, stream, mode }).is_err() {
+                if self.arrivals.try_send(Arrival { peer, address, stream, mode }).is_err() {
                     tracing::debug!(%peer, "too many handshakes; signaling stream refused");
                 }
             }
@@ -261,9 +265,14 @@ impl NetworkBehaviour for Behaviour {
                 actions.into_iter().for_each(|action| self.act(action));
                 continue;
             }
-            self.timer = next.map(|next| Delay::new(next.saturating_duration_since(now)));
-            match self.timer.as_mut().map(|timer| timer.poll_unpin(cx)) {
-                Some(Poll::Ready(())) => {}
+            // Replaced only for another moment: in a tab a timer that is dropped wakes its task, so
+            // a new one at each poll would be polled again for ever.
+            if self.timer.as_ref().map(|(at, _)| *at) != next {
+                let timer = |at: Instant| (at, Delay::new(at.saturating_duration_since(now)));
+                self.timer = next.map(timer);
+            }
+            match self.timer.as_mut().map(|(_, timer)| timer.poll_unpin(cx)) {
+                Some(Poll::Ready(())) => self.timer = None,
                 Some(Poll::Pending) | None => return Poll::Pending,
             }
         }

@@ -97,5 +97,5 @@ pub(crate) async fn muxer(
     } else {
         config.upgrade_inbound(io, YAMUX).await
     };
-    Ok(StreamMuxerBox::new(muxer.map_err(io::Error::from)?))
+    Ok(StreamMuxerBox::new(muxer?))
 }

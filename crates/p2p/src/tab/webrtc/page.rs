@@ -38,6 +38,7 @@ enum Answer {
     Channel(Channel),
 }
 
+type OnMessage = Closure<dyn FnMut(MessageEvent)>;
 type Pending = oneshot::Sender<Result<Answer, RtcError>>;
 
 /// The page, as the worker sees it. Clones share one port.
@@ -49,7 +50,7 @@ struct Inner {
     next_id: Cell<u32>,
     calls: RefCell<BTreeMap<u32, Pending>>,
     connections: RefCell<BTreeMap<u32, Weak<State>>>,
-    on_message: RefCell<Option<Closure<dyn FnMut(MessageEvent)>>>,
+    on_message: RefCell<Option<OnMessage>>,
 }
 
 /// What the page told us of one peer connection.
@@ -84,7 +85,7 @@ impl Page {
             on_message: RefCell::default(),
         });
         let weak = Rc::downgrade(&inner);
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let on_message = OnMessage::new(move |event: MessageEvent| {
             if let Some(inner) = weak.upgrade() {
                 inner.on_message(&event.data());
             }

@@ -135,6 +135,14 @@ impl Policy {
         self.peers.get(peer)?.relayed().map(|(id, _)| id).next()
     }
 
+    /// Where the peer is dialed directly, beside one of its relayed connections.
+    pub(crate) fn webrtc_address(&self, peer: &PeerId, id: ConnectionId) -> Option<Multiaddr> {
+        match &self.peers.get(peer)?.connections.get(&id)?.path {
+            Path::Relayed { webrtc } => Some(webrtc.clone()),
+            Path::WebRtc | Path::Other => None,
+        }
+    }
+
     /// What is due now, and when to ask again if nothing else happens.
     pub(crate) fn due(&self, now: Instant) -> (Vec<Action>, Option<Instant>) {
         let (mut actions, mut next) = (Vec::new(), None::<Instant>);

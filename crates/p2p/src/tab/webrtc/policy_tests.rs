@@ -94,6 +94,8 @@ fn a_direct_connection_ends_the_attempts() {
     policy.connected(peer, id(2), Path::WebRtc, true, now + MS);
     assert_eq!(policy.due(now + MS), (vec![], None));
     assert_eq!(policy.relayed(&peer), Some(id(1)));
+    assert_eq!(policy.webrtc_address(&peer, id(1)), Some(address()));
+    assert_eq!(policy.webrtc_address(&peer, id(2)), None);
     // Lost again while the relayed one is still there: upgraded again.
     policy.closed(peer, id(2));
     assert_eq!(policy.due(now + MS).0.len(), 1);

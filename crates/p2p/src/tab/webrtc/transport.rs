@@ -148,7 +148,7 @@ async fn accept(
     local: Rc<RefCell<Local>>,
     arrival: Arrival,
 ) -> Result<(PeerId, StreamMuxerBox), RtcError> {
-    let Arrival { peer, stream, mode } = arrival;
+    let Arrival { peer, stream, mode, .. } = arrival;
     let (page, config, _slot) = {
         let local = local.borrow();
         let slot = local.inbound.take(peer, HANDSHAKES_PER_PEER)?;
@@ -203,8 +203,10 @@ impl libp2p::Transport for Transport {
         let Some(listener_id) = self.listener else { return Poll::Pending };
         match self.arriving.poll_next_unpin(cx) {
             Poll::Ready(Some(arrival)) => {
+                // What identify tells the peer of itself: a full address, as js-libp2p stumbles over
+                // one that begins with `/webrtc`.
+                let send_back_addr = arrival.address.clone();
                 let local_addr = Multiaddr::from(Protocol::WebRTC);
-                let send_back_addr = local_addr.clone().with(Protocol::P2p(arrival.peer));
                 let upgrade = SendWrapper::new(accept(Rc::clone(&self.local), arrival)).boxed();
                 Poll::Ready(TransportEvent::Incoming {
                     listener_id,

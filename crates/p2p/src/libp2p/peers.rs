@@ -69,7 +69,10 @@ impl Peers {
                 ConnectedPoint::Listener { .. } => None,
             },
             addr: endpoint.get_remote_address().to_string(),
-            via: relay_of(endpoint).and_then(|relay| from_libp2p(&relay)),
+            // A WebRTC address names the relay that only signaled.
+            via: relay_of(endpoint)
+                .filter(|_| link_of(endpoint) == Link::Relayed)
+                .and_then(|relay| from_libp2p(&relay)),
             since: Instant::now(),
             rtt: None,
             missed: 0,

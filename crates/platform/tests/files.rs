@@ -1,5 +1,8 @@
 //! Every [`File`] behaves like a vector of bytes, on disk and in the simulator.
 
+// A failed step is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::{io, sync::Arc};
 
 use craftec_platform::{

@@ -331,7 +331,10 @@ fn a_full_disk_says_so_and_keeps_what_it_has() {
     assert!(fulls > 20, "the disk was hardly ever full: {fulls}");
 }
 
-fn batches() -> impl Strategy<Value = Vec<(Vec<(u64, usize)>, Vec<u64>, u8)>> {
+/// Blocks put (name and length), blocks deleted (names), and how the step ends.
+type Step = (Vec<(u64, usize)>, Vec<u64>, u8);
+
+fn batches() -> impl Strategy<Value = Vec<Step>> {
     let put = (0..12u64, prop_oneof![0..3000usize, Just(70_000)]);
     let batch = (prop::collection::vec(put, 0..6), prop::collection::vec(0..12u64, 0..4), 0..8u8);
     prop::collection::vec(batch, 1..12)

@@ -52,6 +52,9 @@ impl Size {
         Self { nodes: 50, objects: 24, gets: 100, replicas: 3, churn: 4, weather: Weather::ROUGH };
 }
 
+/// Nodes that one which comes back connects to.
+const BOOTSTRAP: usize = 3;
+
 struct Object {
     cid: Cid,
     author: usize,
@@ -66,6 +69,8 @@ struct Tally {
     crashes: u64,
     /// Nodes that serve a person now: these are not crashed, so that a failed read means something.
     busy: BTreeMap<usize, usize>,
+    /// Nodes that are down, or up and not connected yet: nobody reads there.
+    away: BTreeSet<usize>,
 }
 
 type SharedTally = Rc<RefCell<Tally>>;
@@ -181,7 +186,8 @@ async fn read_all(cluster: &Cluster, size: Size, objects: &[Rc<Object>], tally: 
         cluster.sleep(pause).await;
         // Whoever is up next to the one chosen.
         let from = reader as usize;
-        let up = (from..from + size.nodes).map(|n| n % size.nodes).find(|n| cluster.is_up(*n));
+        let mut nodes = (from..from + size.nodes).map(|index| index % size.nodes);
+        let up = nodes.find(|index| !tally.borrow().away.contains(index));
         let (Some(reader), Some(object)) = (up, objects.get(which as usize)) else { return };
         *tally.borrow_mut().busy.entry(reader).or_default() += 1;
         let begun = cluster.clock().monotonic();
@@ -211,7 +217,10 @@ async fn read_all(cluster: &Cluster, size: Size, objects: &[Rc<Object>], tally: 
 /// Crashes idle nodes and boots them again, for ever.
 async fn churn(cluster: &Cluster, size: Size, tally: &SharedTally) {
     let mut down: BTreeSet<(Duration, usize)> = BTreeSet::new();
-    while size.churn > 0 {
+    if size.churn == 0 {
+        return std::future::pending().await;
+    }
+    loop {
         let dice = cluster.dice();
         cluster.sleep(Duration::from_millis(500 + dice.below(2_000))).await;
         let now = cluster.clock().monotonic();
@@ -220,23 +229,34 @@ async fn churn(cluster: &Cluster, size: Size, tally: &SharedTally) {
                 break;
             }
             down.pop_first();
-            if let Err(error) = cluster.boot(index).await {
+            if let Err(error) = back_up(cluster, size, index).await {
                 tally.borrow_mut().failures.push(error.to_string());
-            } else {
-                let next = (index + 1) % size.nodes;
-                // A neighbour that is down is found later, when somebody asks.
-                let _ = cluster.connect(index, next).await;
             }
+            tally.borrow_mut().away.remove(&index);
         }
         let victim = dice.below(size.nodes as u64) as usize;
         let idle = tally.borrow().busy.get(&victim).is_none_or(|busy| *busy == 0);
         if idle && cluster.is_up(victim) && down.len() < size.churn {
             cluster.crash(victim, Damage::Torn(dice.below(u64::MAX)));
-            tally.borrow_mut().crashes += 1;
+            let mut tally = tally.borrow_mut();
+            tally.crashes += 1;
+            tally.away.insert(victim);
             down.insert((now + Duration::from_millis(2_000 + dice.below(10_000)), victim));
         }
     }
-    std::future::pending().await
+}
+
+/// Boots a node and connects it to a few that run, as a shell does with the addresses it remembers.
+async fn back_up(cluster: &Cluster, size: Size, index: usize) -> Result<(), ClusterError> {
+    cluster.boot(index).await?;
+    for step in 1..=BOOTSTRAP {
+        let others = (index + step..index + size.nodes).map(|other| other % size.nodes);
+        if let Some(other) = others.into_iter().find(|other| cluster.is_up(*other)) {
+            // One of them is enough; the others are found when somebody asks.
+            let _ = cluster.connect(index, other).await;
+        }
+    }
+    Ok(())
 }
 
 /// Reads every block of every disk.

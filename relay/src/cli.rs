@@ -33,7 +33,7 @@ pub(crate) struct Global {
     /// Check flags, environment and configuration file, and do nothing else
     #[arg(long, global = true)]
     pub(crate) check_config: bool,
-    /// Log filter, for instance `info` or `craftec_p2p=debug` [default: warn]
+    /// Log filter, for instance `info` or `craftec_p2p=debug` [default: warnings]
     #[arg(long, global = true, env = "CRAFTEC_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
     #[command(flatten)]

@@ -33,6 +33,9 @@ const DOMAIN_BYTES: usize = 253 - 64;
 /// HTTP connections at one time unless told otherwise: each costs a file descriptor, and 1,024 is
 /// the usual soft limit of a process; the rest is for peers and files.
 const DEFAULT_HTTP_CONNECTIONS: usize = 512;
+/// What is logged unless told otherwise. A first node of a network has no peers to ask, which its
+/// DHT takes for a reason to warn.
+const DEFAULT_LOG: &str = "warn,libp2p_kad=error";
 /// A configuration file is a page of text; more is a mistaken path.
 const CONFIG_BYTES: u64 = 1 << 20;
 
@@ -143,7 +146,7 @@ impl Settings {
             relay_for_others: !up.is_some_and(|up| up.no_relay)
                 && file.relay_for_others.unwrap_or(true),
             lend,
-            log: cli.global.log.clone().or(file.log).unwrap_or_else(|| "warn".to_owned()),
+            log: cli.global.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
         };
         if settings.http_connections == 0 {
             return Err(RelayError::usage(

@@ -21,7 +21,10 @@ mod session;
 mod socket;
 mod units;
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -63,6 +66,7 @@ fn start(cli: Cli, console: Console) -> Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(settings.log_filter()?)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

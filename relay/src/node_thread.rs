@@ -59,6 +59,12 @@ pub(crate) struct NodeHandle {
 }
 
 impl NodeHandle {
+    /// A handle whose node is gone.
+    #[cfg(test)]
+    pub(crate) fn without_node() -> Self {
+        Self { sessions: mpsc::unbounded_channel().0 }
+    }
+
     /// A session with all rights. If the node has stopped, every call on it says so.
     pub(crate) fn session(&self) -> Session {
         self.session_with(Trust::Owner)

@@ -326,3 +326,30 @@ fn a_hostile_folder_never_leaves_its_target() {
     }
     assert!(!home.path("escaped").exists() && !std::path::Path::new("/tmp/escaped").exists());
 }
+
+#[test]
+fn ctrl_c_ends_a_command_and_leaves_nothing_half_done() {
+    let home = Home::new();
+    let mut child = home
+        .command()
+        .args(["--json", "put", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&noise(3, 2 << 20)).unwrap();
+    // It is past its start once it took more than a pipe holds.
+    let killed = std::process::Command::new("sh")
+        .args(["-c", &format!("kill -INT {}", child.id())])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("stopped before it was done"), "{text}");
+    drop(stdin);
+    assert_eq!(home.run(["status"]).ok()["objects"], 0, "and the folder is free again");
+}

@@ -70,6 +70,21 @@ impl Http {
         })
     }
 
+    /// Answers without a node.
+    #[cfg(test)]
+    fn without_node(data: &std::path::Path) -> Self {
+        Self {
+            node: NodeHandle::without_node(),
+            domain: "craftec.localhost".to_owned(),
+            announce: Vec::new(),
+            api: api::Gate::open(data).unwrap(),
+            assets: assets::Assets::default(),
+            metrics: Metrics::default(),
+            names: site::Names::default(),
+            ready: AtomicBool::new(true),
+        }
+    }
+
     /// Says whether `/readyz` may answer yes.
     pub(crate) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);

@@ -127,7 +127,7 @@ async fn connection(
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
-        .max_buf_size(HEAD_BYTES)
+        .max_header_size(HEAD_BYTES)
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(Patient::new(stream, patience.stall)), service)
         .with_upgrades();
@@ -225,10 +225,42 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    #[tokio::test(start_paused = true)]
+    /// A server of one connection at a time that gives heads 300 ms; its port, and its end.
+    async fn served() -> (u16, CancellationToken, tokio::task::JoinHandle<()>) {
+        let data = tempfile::tempdir().unwrap();
+        let http = Arc::new(Http::without_node(data.path()));
+        let server = Server::bind(([127, 0, 0, 1], 0).into(), 1).await.unwrap();
+        let (port, stop) = (server.addr().port(), CancellationToken::new());
+        let patience = Patience { head: Duration::from_millis(300), stall: Duration::from_secs(5) };
+        let serving = tokio::spawn(server.serve_with(http, stop.clone(), patience));
+        (port, stop, serving)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_a_byte_at_a_time_is_let_go() {
+        let (port, stop, serving) = served().await;
+        let mut slow = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        slow.write_all(b"GET /healthz HTTP/1.1\r\nHost: loc").await.unwrap();
+        // The second waits for the only slot, and gets it.
+        let mut next = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let ask = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        next.write_all(ask).await.unwrap();
+        let mut answer = String::new();
+        let read = next.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), read).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "no node, not ready: {answer}");
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(10), slow.read_to_end(&mut rest));
+        ended.await.unwrap().unwrap();
+        assert!(!rest.starts_with(b"HTTP/1.1 200"));
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
     async fn a_reader_that_stops_is_let_go() {
         let (near, mut far) = tokio::io::duplex(8);
-        let mut near = Patient::new(near, Duration::from_secs(5));
+        let mut near = Patient::new(near, Duration::from_millis(50));
         near.write_all(b"12345678").await.unwrap();
         let stuck = near.write_all(b"9").await.unwrap_err();
         assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);

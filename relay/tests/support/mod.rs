@@ -15,10 +15,10 @@ use std::{
 use serde_json::Value;
 
 /// Longest that anything here may take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test, without anything of the caller's environment.
-pub fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_craftec"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CRAFTEC_") {
@@ -30,10 +30,10 @@ pub fn binary() -> Command {
 
 /// What one run left.
 #[derive(Debug)]
-pub struct Ran {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
@@ -46,7 +46,7 @@ impl Ran {
     }
 
     /// The one JSON object on standard output.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.trim().lines().count(), 1, "one object: {self:?}");
         let value: Value = serde_json::from_str(&self.stdout).expect("JSON");
         assert!(value.is_object(), "{value}");
@@ -54,51 +54,51 @@ impl Ran {
     }
 
     /// The same, of a run that must have succeeded.
-    pub fn ok(&self) -> Value {
+    pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.code, 0, "{self:?}");
         self.json()
     }
 }
 
 /// A data folder to run commands on.
-pub struct Home {
-    pub folder: tempfile::TempDir,
+pub(crate) struct Home {
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
         std::fs::write(&path, bytes).expect("a file");
         path
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = binary();
         command.arg("--data").arg(self.data()).current_dir(self.folder.path());
         command
     }
 
     /// Runs with these arguments, as a person would.
-    pub fn plain<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
+    pub(crate) fn plain<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
         let output = self.command().args(args).stdin(Stdio::null()).output().expect("it runs");
         Ran::of(output)
     }
 
     /// Runs with `--json`.
-    pub fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Ran {
         let mut command = self.command();
         let output = command.arg("--json").args(args).stdin(Stdio::null()).output();
         Ran::of(output.expect("it runs"))
@@ -106,19 +106,19 @@ impl Home {
 }
 
 /// A running `craftec up`.
-pub struct Daemon {
-    pub home: Home,
-    pub ready: Value,
-    pub port: u16,
+pub(crate) struct Daemon {
+    pub(crate) home: Home,
+    pub(crate) ready: Value,
+    pub(crate) port: u16,
     child: Child,
 }
 
 impl Daemon {
-    pub fn start(extra: &[&str]) -> Self {
+    pub(crate) fn start(extra: &[&str]) -> Self {
         Self::start_in(Home::new(), extra)
     }
 
-    pub fn start_in(home: Home, extra: &[&str]) -> Self {
+    pub(crate) fn start_in(home: Home, extra: &[&str]) -> Self {
         let mut child = home
             .command()
             .args(["--json", "up", "--http", "127.0.0.1:0"])
@@ -141,18 +141,18 @@ impl Daemon {
     }
 
     /// The address of its TCP listener, with its peer id.
-    pub fn addr(&self) -> String {
+    pub(crate) fn addr(&self) -> String {
         let addrs = self.ready["addrs"].as_array().expect("addrs");
         let tcp = addrs.iter().filter_map(Value::as_str).find(|addr| !addr.contains("/ws"));
         tcp.expect("a TCP address").to_owned()
     }
 
-    pub fn peer_id(&self) -> &str {
+    pub(crate) fn peer_id(&self) -> &str {
         self.ready["peer_id"].as_str().expect("peer_id")
     }
 
     /// Sends SIGTERM and waits; the exit code.
-    pub fn stop(&mut self) -> i32 {
+    pub(crate) fn stop(&mut self) -> i32 {
         let pid = self.child.id().to_string();
         let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
         assert!(sent.expect("kill runs").success());
@@ -166,11 +166,17 @@ impl Daemon {
         }
     }
 
-    pub fn get(&self, host: &str, target: &str) -> Answer {
+    pub(crate) fn get(&self, host: &str, target: &str) -> Answer {
         self.ask("GET", host, target, &[])
     }
 
-    pub fn ask(&self, method: &str, host: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        host: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let host = format!("{host}:{}", self.port);
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
         for (name, value) in headers {
@@ -181,7 +187,7 @@ impl Daemon {
     }
 
     /// Sends these bytes and reads to the end.
-    pub fn raw(&self, bytes: &[u8]) -> Answer {
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
         let addr = SocketAddr::from(([127, 0, 0, 1], self.port));
         let mut stream = TcpStream::connect(addr).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -201,10 +207,10 @@ impl Drop for Daemon {
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: BTreeMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -229,11 +235,11 @@ impl Answer {
         Self { status: status.parse().expect("a status"), headers, body }
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
@@ -253,7 +259,7 @@ fn unchunk(mut bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Bytes that compress badly and differ by seed.
-pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..bytes)
         .map(|_| {
@@ -265,8 +271,8 @@ pub fn noise(seed: u64, bytes: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Every file below a folder, by its path.
-pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+/// Every file below a folder, by its path; links that lead nowhere are none.
+pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -274,7 +280,7 @@ pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if path.exists() {
                 let name = path.strip_prefix(root).expect("below").to_str().expect("UTF-8");
                 found.insert(name.to_owned(), std::fs::read(&path).expect("a file"));
             }

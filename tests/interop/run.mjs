@@ -36,8 +36,8 @@ function play(name, timeout, body) {
       await Promise.all(pages.map((page) => page.close()));
       await relay.kill();
     });
-    const open = async (kind) => {
-      const page = await Page.open(browser, web.url, kind);
+    const open = async (kind, query) => {
+      const page = await Page.open(browser, web.url, kind, query);
       pages.push(page);
       return page;
     };
@@ -46,8 +46,8 @@ function play(name, timeout, body) {
       restart: async () => {
         relay = await startRelay(built.relay, { port: relay.port });
       },
-      tab: async () => {
-        const page = await open('tab');
+      tab: async (query = '') => {
+        const page = await open('tab', query);
         await page.start(relay);
         return page;
       },
@@ -70,8 +70,8 @@ play('a relayed connection becomes direct and outlives its relay', 40_000, async
   await a.tab('exchange', b.id, 1000);
   await Promise.all([direct(a, b), direct(b, a)]);
   const talking = Promise.all([
-    a.tab('exchanges', b.id, 100_000, 4000),
-    b.tab('exchanges', a.id, 1000, 4000),
+    a.tab('exchanges', b.id, 100_000, 3000),
+    b.tab('exchanges', a.id, 1000, 3000),
   ]);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   await on.relay.kill();
@@ -105,6 +105,29 @@ play('two tabs that turn to each other at once end up direct', 30_000, async (on
     b.tab('exchanges', a.id, 1000, 2000),
   ]);
   assert.deepEqual(talks.flatMap((talk) => talk.errors), []);
+});
+
+play('what cannot be direct stays relayed', 30_000, async (on) => {
+  const [a, b] = await Promise.all([on.tab(), on.tab('?lend=0')]);
+  const { errors } = await a.tab('exchanges', b.id, 10_000, 3000);
+  assert.deepEqual(errors, []);
+  assert.equal(await a.link(b.id), 'Relayed');
+  await b.tab('exchange', a.id, MIB);
+});
+
+play('bytes go on while both pages are busy', 30_000, async (on) => {
+  const [a, b] = await Promise.all([on.tab(), on.tab()]);
+  await a.tab('exchange', b.id, 1000);
+  await Promise.all([direct(a, b), direct(b, a)]);
+  const talking = a.tab('exchanges', b.id, 1000, 3000);
+  const block = () => {
+    const end = performance.now() + 2500;
+    while (performance.now() < end);
+  };
+  await Promise.all([a.page.evaluate(block), b.page.evaluate(block)]);
+  const { done, errors, slowest } = await talking;
+  assert.deepEqual(errors, []);
+  assert.ok(done > 20 && slowest < 1500, `${done} exchanges, the slowest ${slowest} ms`);
 });
 
 play('the end of a page or of its worker is seen soon', 30_000, async (on) => {

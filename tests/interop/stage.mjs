@@ -89,14 +89,14 @@ export async function until(what, look, ms = 15_000) {
 
 /** A page in a context of its own (as another person's browser would be). */
 export class Page {
-  static async open(browser, url, name) {
+  static async open(browser, url, name, query = '') {
     const context = await browser.newContext();
     const page = await context.newPage();
     page.on('pageerror', (error) => console.error(`[${name}]`, error.message));
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) console.error(`[${name}]`, message.text());
     });
-    await page.goto(`${url}/${name}.html`);
+    await page.goto(`${url}/${name}.html${query}`);
     await page.waitForFunction(() => globalThis.tab ?? globalThis.foreign);
     return new Page(context, page);
   }

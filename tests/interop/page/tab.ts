@@ -2,7 +2,7 @@
  * A page with a node's network in its worker, driven by the tests: `tab.call(name, …)`.
  */
 
-import { serveRtc } from '../../../sdk-js/src/rtc.js';
+import { serveRtc, type RtcServer } from '../../../sdk-js/src/rtc.js';
 
 type Answer = { id: number; value?: unknown; error?: string };
 
@@ -10,14 +10,16 @@ type Answer = { id: number; value?: unknown; error?: string };
 const CALL_MS = 30_000;
 
 class Tab {
-  readonly rtc;
+  readonly rtc: RtcServer;
   private readonly worker = new Worker('/worker.js', { type: 'module' });
   private readonly waiting = new Map<number, (answer: Answer) => void>();
   private next = 0;
 
   constructor() {
     const { port1, port2 } = new MessageChannel();
-    this.rtc = serveRtc(port1);
+    // `?lend=0`: a page that lends no connections.
+    const lend = new URLSearchParams(location.search).get('lend');
+    this.rtc = serveRtc(port1, lend === null ? {} : { maxConnections: Number(lend) });
     this.worker.onmessage = ({ data }: MessageEvent<Answer>) => this.waiting.get(data.id)?.(data);
     this.worker.postMessage({ port: port2 }, [port2]);
   }

@@ -225,6 +225,10 @@ mod tests {
         assert!(block_on(signals.next()).unwrap_err().to_string().contains("more than 64"));
         let error = block_on(Signals::new(Cursor::new(candidate)).offer()).unwrap_err();
         assert_eq!(error.to_string(), "expected an offer, the peer sent a candidate");
+        let offer = Signal::Offer("v=0".into()).encode().unwrap();
+        assert_eq!(block_on(Signals::new(Cursor::new(&offer)).offer()).unwrap(), "v=0");
+        let error = block_on(Signals::new(Cursor::new(&offer)).answer()).unwrap_err();
+        assert_eq!(error.to_string(), "expected an answer, the peer sent an offer");
         assert!(Signal::is_end_of_candidates("null") && !Signal::is_end_of_candidates("{}"));
     }
 

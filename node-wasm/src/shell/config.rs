@@ -64,9 +64,8 @@ fn field(config: &JsValue, name: &str) -> JsValue {
 /// A whole number that a double holds exactly.
 fn whole(value: &JsValue) -> Option<u64> {
     let number = value.as_f64()?;
-    let exact =
-        number >= 0.0 && number <= js_sys::Number::MAX_SAFE_INTEGER && number.fract() == 0.0;
-    exact.then_some(number as u64)
+    let whole = (0.0..=js_sys::Number::MAX_SAFE_INTEGER).contains(&number) && number.fract() == 0.0;
+    whole.then_some(number as u64)
 }
 
 fn wrong(name: &str, wanted: &str) -> JsValue {

@@ -130,9 +130,29 @@ fn from_root(text: &str) -> Result<Target, AddressError> {
     Err(AddressError::Unknown)
 }
 
-/// Drops query and fragment, and decodes nothing: the path goes back into a URL.
+/// Drops query and fragment and decodes percent signs, so that a path is plain text everywhere.
 fn clean_path(path: &str) -> String {
-    path.split(['?', '#']).next().unwrap_or("").trim_matches('/').to_owned()
+    decode_path(path.split(['?', '#']).next().unwrap_or("").trim_matches('/'))
+}
+
+/// Decodes `%20` and the like; text that is no such code, or no UTF-8 afterwards, stays as it is.
+fn decode_path(path: &str) -> String {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |at: usize| after.get(at).and_then(|b| char::from(*b).to_digit(16));
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+                rest = &after[2..];
+            }
+            _ => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| path.to_owned())
 }
 
 fn is_base32(text: &str) -> bool {
@@ -244,6 +264,18 @@ mod tests {
             home.site_url(FOLDER, "a.html"),
             format!("http://{FOLDER}.craftec.localhost:4080/a.html")
         );
+    }
+
+    #[test]
+    fn pasted_paths_are_plain_text() {
+        let path = |text: &str| match parse(&format!("ipfs://{FOLDER}/{text}")) {
+            Ok(Target::Content { path, .. }) => path,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(path("a%20b/%C3%BC%23.html?x#y"), "a b/ü#.html");
+        assert_eq!(path("100%.txt"), "100%.txt");
+        assert_eq!(path("%ff"), "%ff");
+        assert_eq!(path("%"), "%");
     }
 
     #[test]

@@ -28,7 +28,10 @@ pub(crate) struct Verdict {
 pub(crate) fn verdict(copies: Copies) -> Verdict {
     let Copies { wanted, signed, reachable } = copies;
     let reach = if reachable == 0 { "none".to_owned() } else { reachable.to_string() };
-    let figures = if wanted == 0 {
+    let figures = if wanted == 0 && signed > 0 {
+        let noun = if signed == 1 { "copy" } else { "copies" };
+        format!("{signed} {noun} signed for; {reach} reachable now")
+    } else if wanted == 0 {
         "No copies on other nodes were asked for".to_owned()
     } else if signed == 0 {
         format!("0 of {wanted} copies signed for")
@@ -47,6 +50,12 @@ pub(crate) fn verdict(copies: Copies) -> Verdict {
         (Level::Fine, "Healthy")
     };
     Verdict { level, title, figures }
+}
+
+/// What the copies of content amount to that this node did not publish: `None` where it knows of
+/// none, since its publisher sees to them.
+pub(crate) fn known_verdict(copies: Copies) -> Option<Verdict> {
+    (copies.wanted > 0 || copies.signed > 0).then(|| verdict(copies))
 }
 
 /// Whether the tab that published may go, in a sentence.
@@ -97,6 +106,14 @@ mod tests {
         assert_eq!(verdict(copies(3, 4, 2)).title, "Healthy");
         assert_eq!(verdict(copies(3, 4, 2)).level, Level::Fine);
         assert_eq!(verdict(copies(0, 0, 0)).title, "Kept here");
+    }
+
+    #[test]
+    fn of_what_others_published_only_known_copies_are_told() {
+        assert_eq!(known_verdict(copies(0, 0, 0)), None);
+        let v = known_verdict(copies(0, 2, 1)).unwrap();
+        assert_eq!(v.figures, "2 copies signed for; 1 reachable now");
+        assert_eq!(known_verdict(copies(3, 0, 0)), Some(verdict(copies(3, 0, 0))));
     }
 
     #[test]

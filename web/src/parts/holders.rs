@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use leptos::prelude::*;
 
-use super::marks::{icon, link_words, peer_id, role_words, wire};
+use super::{
+    marks::{icon, link_words, peer_id, role_words, wire},
+    words::waiting,
+};
 use crate::{
     node::{
         NodeState, TransferKey,
@@ -98,23 +101,26 @@ pub(crate) fn Holders(
     /// The root.
     #[prop(into)]
     root: Signal<String>,
-    /// Holders by the last `stat`, until an event brings newer ones.
+    /// Holders by the last `stat`, until an event brings newer ones; `None` while it is asked for.
     #[prop(into)]
-    known: Signal<Vec<Holder>>,
+    known: Signal<Option<Vec<Holder>>>,
     /// Said where there are none.
     none: &'static str,
 ) -> impl IntoView {
     let state = expect_context::<NodeState>();
-    let rows = Memo::new(move |_| {
-        let root = root.get();
-        let newer = state.health.with(|all| all.get(&root).map(|h| h.holders.clone()));
-        let holders = newer.unwrap_or_else(|| known.get());
-        state
-            .transfers
-            .with(|transfers| state.peers.with(|peers| rows(&root, &holders, transfers, peers)))
-    });
+    let rows =
+        Memo::new(move |_| {
+            let root = root.get();
+            let newer = state.health.with(|all| all.get(&root).map(|h| h.holders.clone()));
+            let holders = newer.or_else(|| known.get())?;
+            Some(state.transfers.with(|transfers| {
+                state.peers.with(|peers| rows(&root, &holders, transfers, peers))
+            }))
+        });
     move || {
-        let rows = rows.get();
+        let Some(rows) = rows.get() else {
+            return waiting(state).into_any();
+        };
         if rows.is_empty() {
             return view! { <p class="dim">{none}</p> }.into_any();
         }

@@ -13,7 +13,7 @@ use crate::{
     browser, copies,
     node::{
         NodeState,
-        types::{ByteProgress, Failure, Kind, ObjectRow, Resolved, Stat},
+        types::{ByteProgress, Copies, Failure, Kind, ObjectRow, Resolved, Stat},
     },
     say,
 };
@@ -178,13 +178,23 @@ fn default_name(stat: &Stat) -> String {
     say::tail(&stat.cid, 8).to_owned()
 }
 
+/// The copies as one entry of a list of facts, where any are known.
+pub(crate) fn copies_fact(copies: Copies) -> impl IntoView {
+    copies::known_verdict(copies).map(|verdict| {
+        let mark = verdict_mark(&verdict);
+        view! {
+            <dt>"Copies"</dt>
+            <dd>{mark} <small class="figures">{verdict.figures}</small></dd>
+        }
+    })
+}
+
 #[component]
 fn Found(stat: Stat, name: String, changed: impl Fn() + Clone + Send + 'static) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let failure = RwSignal::new(None::<Failure>);
     let busy = RwSignal::new(false);
-    let verdict = copies::verdict(stat.health);
-    let (mark, figures) = (verdict_mark(&verdict), verdict.figures);
+
     let here = format!("{} of {} blocks", say::count(stat.local_blocks), say::count(stat.blocks));
     let folder = stat.kind == Kind::Folder;
     let keep = {
@@ -222,7 +232,7 @@ fn Found(stat: Stat, name: String, changed: impl Fn() + Clone + Send + 'static) 
             <dt>"In this browser"</dt><dd>{here}</dd>
             <dt>"Kept"</dt>
             <dd>{if stat.pinned { "Yes, until you stop" } else { "No, it may be cleared for space" }}</dd>
-            <dt>"Copies"</dt><dd>{mark} <small class="figures">{figures}</small></dd>
+            {copies_fact(stat.health)}
         </dl>
         <div class="row tight">
             {save}
@@ -231,7 +241,7 @@ fn Found(stat: Stat, name: String, changed: impl Fn() + Clone + Send + 'static) 
         </div>
         <p class="s dim" role="status">{move || busy.get().then_some("Fetching what is missing, then it stays.")}</p>
         {move || failure.with(|f| f.as_ref().map(failed))}
-        <Holders root=stat.cid.clone() known=stat.holders.clone()
+        <Holders root=stat.cid.clone() known=Some(stat.holders.clone())
             none="No other node is known to have a copy."/>
     }
 }
@@ -277,6 +287,6 @@ fn Download(
     view! {
         <button class="b small" disabled=move || moved.get().is_some() on:click=save>"Download"</button>
         {progress}
-        <span class="s dim" role="status">{said}</span>
+        <p class="s dim after" role="status">{said}</p>
     }
 }

@@ -29,12 +29,7 @@ pub(crate) fn Network() -> impl IntoView {
         match (all + reach.relays, all) {
             (0, _) => "Nobody is connected yet. Your node goes on looking.".to_owned(),
             (_, 0) => "A relay answers; no other tab is connected yet.".to_owned(),
-            _ => format!(
-                "Everyone this tab is talking to. {} of {} reached directly; a relay only carries \
-                 what it must.",
-                say::small_number(direct),
-                say::counted(all, "peer"),
-            ),
+            _ => format!("Everyone this tab is talking to. {}", reach_words(direct, all)),
         }
     };
     view! {
@@ -47,6 +42,22 @@ pub(crate) fn Network() -> impl IntoView {
             <Legend/>
         </div>
         <Peers/>
+    }
+}
+
+/// How many peers are reached directly, relays left aside.
+fn reach_words(direct: u64, all: u64) -> String {
+    match (direct, all) {
+        (1, 1) => "The only peer is reached directly.".into(),
+        (0, 1) => "The only peer is reached through a relay.".into(),
+        (direct, all) if direct == all => {
+            format!("All {} are reached directly.", say::counted(all, "peer"))
+        }
+        (direct, all) => {
+            let is = if direct == 1 { "is" } else { "are" };
+            let (direct, all) = (say::small_number(direct), say::counted(all, "peer"));
+            format!("{direct} of {all} {is} reached directly; a relay only carries what it must.")
+        }
     }
 }
 
@@ -324,5 +335,19 @@ fn ConnectPeer() -> impl IntoView {
                 <button class="b go" form="connectform" disabled=busy>"Connect"</button>
             </footer>
         </dialog>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reach_is_a_sentence_for_any_count() {
+        assert_eq!(reach_words(1, 1), "The only peer is reached directly.");
+        assert_eq!(reach_words(3, 3), "All 3 peers are reached directly.");
+        assert!(reach_words(1, 2).starts_with("One of 2 peers is reached directly;"));
+        assert!(reach_words(0, 2).starts_with("None of 2 peers are reached directly;"));
+        assert!(reach_words(0, 1).starts_with("The only peer is reached through"));
     }
 }

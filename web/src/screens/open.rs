@@ -7,14 +7,13 @@ use wasm_bindgen_futures::spawn_local;
 use crate::{
     address,
     app::titled,
-    copies,
     node::{
         NodeState,
         types::{Failure, Kind, Link, Stat, Way},
     },
     parts::{
-        lookup::LookUp,
-        marks::{cid, icon, kind_words, link_words, peer_id, verdict_mark, wire},
+        lookup::{LookUp, copies_fact},
+        marks::{cid, icon, kind_words, link_words, peer_id, wire},
         words::failed,
     },
     say,
@@ -61,7 +60,7 @@ fn Target(root: String, path: String) -> impl IntoView {
     };
     ask();
     let framed = RwSignal::new(false);
-    let url = format!("{}{path}", state.site_url(&root));
+    let url = format!("{}{}", state.site_url(&root), address::encode_path(&path));
     let (frame_url, tab_url) = (url.clone(), url);
     let again = move |_| ask();
     let facts = move || {
@@ -114,17 +113,15 @@ fn Target(root: String, path: String) -> impl IntoView {
 }
 
 fn found(stat: &Stat) -> impl IntoView + use<> {
-    let verdict = copies::verdict(stat.health);
     let here = format!("{} of {} blocks", say::count(stat.local_blocks), say::count(stat.blocks));
     let files =
         (stat.kind == Kind::Folder).then(|| format!(", {}", say::counted(stat.files, "file")));
-    let (mark, holders) = (verdict_mark(&verdict), verdict.figures);
     view! {
         <dl class="facts">
             <dt>"Kind"</dt><dd>{kind_words(stat.kind)} {files}</dd>
             <dt>"Size"</dt><dd>{say::bytes(stat.size)}</dd>
             <dt>"Already here"</dt><dd>{here}</dd>
-            <dt>"Copies"</dt><dd>{mark} <small class="figures">{holders}</small></dd>
+            {copies_fact(stat.health)}
         </dl>
     }
 }

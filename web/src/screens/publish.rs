@@ -474,7 +474,7 @@ fn Outcome(published: Published) -> impl IntoView {
     });
     view! {
         {late}
-        <Holders root=cid known=Vec::new()
+        <Holders root=cid known=Some(Vec::new())
             none="No holder yet. As soon as a tab or a relay is connected, it is asked to keep a copy."/>
         <section class="live" aria-label="Share it">
             <div class="two">

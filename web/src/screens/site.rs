@@ -82,10 +82,10 @@ fn About(cid: String) -> impl IntoView {
         let asked = stat.with(|stat| stat.as_ref().and_then(|s| s.as_ref().ok().map(|s| s.health)));
         event.or(listed).or(asked)
     });
-    let known = Signal::derive(move || -> Vec<Holder> {
-        stat.with(|stat| match stat {
-            Some(Ok(stat)) => stat.holders.clone(),
-            _ => Vec::new(),
+    let known = Signal::derive(move || -> Option<Vec<Holder>> {
+        stat.with(|stat| match stat.as_ref()? {
+            Ok(stat) => Some(stat.holders.clone()),
+            Err(_) => Some(Vec::new()),
         })
     });
     let failure = move || {

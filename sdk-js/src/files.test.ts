@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { collect, commonTop, pathProblem } from '../src/files.js';
+import { collect, commonTop, pathProblem } from './files.js';
 
 function file(path: string, text = 'x'): File {
   const made = new File([text], path.split('/').at(-1) ?? '');

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { CraftecError } from '../src/errors.js';
-import { decodeFrame, encodeFrame, encodeRequest } from '../src/wire/frames.js';
-import { cidBytes, cidText, isCid, parseAddress, peerKey, peerText } from '../src/wire/text.js';
-import type { Command } from '../src/wire/types.js';
+import { CraftecError } from '../errors.js';
+import { decodeFrame, encodeFrame, encodeRequest } from './frames.js';
+import { cidBytes, cidText, isCid, parseAddress, peerKey, peerText } from './text.js';
+import type { Command } from './types.js';
 
 interface Vector {
   name: string;
@@ -11,7 +11,7 @@ interface Vector {
   json: unknown;
 }
 const read = (name: string): unknown =>
-  JSON.parse(readFileSync(new URL(`../../tests/vectors/${name}`, import.meta.url), 'utf8'));
+  JSON.parse(readFileSync(new URL(`../../../tests/vectors/${name}`, import.meta.url), 'utf8'));
 const api = read('api.json') as { to_node: Vector[]; from_node: Vector[] };
 const core = read('core.json') as { cids: { bytes: string; text: string }[] };
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');

@@ -1,10 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
-import { camel } from '../src/client/camel.js';
-import { Session } from '../src/client/session.js';
-import { CraftecError } from '../src/errors.js';
-import { Objects } from '../src/obj.js';
-import { Sites } from '../src/sites.js';
-import type { Health, PublishProgress } from '../src/types.js';
+import { camel } from './camel.js';
+import { Session } from './session.js';
+import { CraftecError } from '../errors.js';
+import { Objects } from '../obj.js';
+import { Sites } from '../sites.js';
+import type { Health, PublishProgress } from '../types.js';
 import { CID, FakeNode, memory, type Behaviour } from './fake-node.js';
 
 /** A session whose nth connection goes to the nth node; the last one serves all that follow. */

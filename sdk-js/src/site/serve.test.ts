@@ -1,13 +1,13 @@
 import { describe, expect, it, vi } from 'vitest';
 
 vi.stubGlobal('location', new URL('http://x.craftec.localhost:4080'));
-import { Connection } from '../src/client/connection.js';
-import { ConnectionLost } from '../src/errors.js';
-import { isNameLabel, siteHost } from '../src/site/names.js';
-import { CID, FakeNode, type Behaviour } from './fake-node.js';
+import { Connection } from '../client/connection.js';
+import { ConnectionLost } from '../errors.js';
+import { isNameLabel, siteHost } from './names.js';
+import { CID, FakeNode, type Behaviour } from '../client/fake-node.js';
 
 // A service worker has a location when its modules load.
-const { parseRange, pathOf, serve } = await import('../src/site/serve.js');
+const { parseRange, pathOf, serve } = await import('./serve.js');
 
 /** A node with one site. A folder opens as its `index.html`, as the node does it. */
 function siteNode(files: Record<string, string>): Behaviour {

@@ -1,10 +1,10 @@
 /** A node of a few lines behind a transport: what the client under test talks to. */
 
 import { decode } from 'cborg';
-import type { Transport } from '../src/client/transport.js';
-import { ConnectionLost } from '../src/errors.js';
-import { encodeFrame } from '../src/wire/frames.js';
-import { cidText } from '../src/wire/text.js';
+import type { Transport } from './transport.js';
+import { ConnectionLost } from '../errors.js';
+import { encodeFrame } from '../wire/frames.js';
+import { cidText } from '../wire/text.js';
 
 export const CID = 'bafkr4ihkr4ld3m4gqkjf4reryxsy2s5tkbxprqkow6fin2iiyvreuzzab4';
 

@@ -5,6 +5,7 @@ use std::{ops::Range, process::ExitCode};
 
 use clap::Parser;
 use craftec_sim::{Report, scenario::Scenario};
+use tracing_subscriber::EnvFilter;
 
 /// Runs a scenario in simulated worlds.
 #[derive(Parser)]
@@ -34,6 +35,12 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    // `RUST_LOG=debug` tells the story of a seed that fails. Without times: they would be real ones.
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
     let scenario = options.scenario;
     let mut reports = Vec::new();
     let mut failed = 0;

@@ -85,9 +85,12 @@ impl Weather {
             0 => Duration::ZERO,
             most => Duration::from_micros(dice.below(most + 1)),
         };
-        let packets = bytes.div_ceil(PACKET_BYTES).max(1) as u64;
-        // Of small chances, the chance that any of the packets is lost is their sum.
-        let lost = packets.saturating_mul(u64::from(self.loss_per_million)).min(500_000) as u32;
+        // Of small chances, the chance that any of the packets is lost is about their sum. What is
+        // sent again is only what was lost: a packet or two.
+        let chance = |packets: u64| {
+            packets.saturating_mul(u64::from(self.loss_per_million)).min(900_000) as u32
+        };
+        let mut lost = chance(bytes.div_ceil(PACKET_BYTES).max(1) as u64);
         let mut resend = (delay * RESEND_DELAYS).max(RESEND_LEAST);
         for _ in 0..RESENDS {
             if !dice.chance(lost) {
@@ -95,6 +98,7 @@ impl Weather {
             }
             late += resend;
             resend *= 2;
+            lost = chance(2);
         }
         None
     }

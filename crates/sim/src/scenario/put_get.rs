@@ -191,6 +191,7 @@ async fn read_all(cluster: &Cluster, size: Size, objects: &[Rc<Object>], tally: 
         let (Some(reader), Some(object)) = (up, objects.get(which as usize)) else { return };
         *tally.borrow_mut().busy.entry(reader).or_default() += 1;
         let begun = cluster.clock().monotonic();
+        tracing::debug!(number, reader, cid = %object.cid, at = ?begun, "a read begins");
         let outcome = match cluster.session(reader) {
             Ok(session) => match client::get(&session, object.cid).await {
                 Ok(content) if content == object.content => Ok(()),
@@ -199,6 +200,7 @@ async fn read_all(cluster: &Cluster, size: Size, objects: &[Rc<Object>], tally: 
             },
             Err(error) => Err(error.to_string()),
         };
+        tracing::debug!(number, reader, at = ?cluster.clock().monotonic(), ?outcome, "a read ends");
         let mut tally = tally.borrow_mut();
         if let Some(busy) = tally.busy.get_mut(&reader) {
             *busy -= 1;
@@ -237,6 +239,7 @@ async fn churn(cluster: &Cluster, size: Size, tally: &SharedTally) {
         let victim = dice.below(size.nodes as u64) as usize;
         let idle = tally.borrow().busy.get(&victim).is_none_or(|busy| *busy == 0);
         if idle && cluster.is_up(victim) && down.len() < size.churn {
+            tracing::debug!(victim, peer = ?cluster.peer(victim), at = ?now, "power is lost");
             cluster.crash(victim, Damage::Torn(dice.below(u64::MAX)));
             let mut tally = tally.borrow_mut();
             tally.crashes += 1;

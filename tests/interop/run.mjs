@@ -157,7 +157,10 @@ play('js-libp2p dials a tab over WebRTC', 40_000, async (on) => {
   const addresses = await tab.tab('addresses');
   const address = addresses.find((a) => a.includes('/p2p-circuit/webrtc/p2p/'));
   assert.match(await dialFromForeign(foreign, address), /\/webrtc\/p2p\//);
+  const started = Date.now();
   assert.ok((await foreign.foreign('ping', tab.id)) >= 0);
+  // js-libp2p's ping ends when its stream's end is confirmed, after 10 s at most.
+  assert.ok(Date.now() - started < 3000, `the stream ended after ${Date.now() - started} ms`);
   const { agent, protocols } = await foreign.foreign('identify', tab.id);
   assert.match(agent, /^craftec\/.* \(tab\)$/);
   assert.ok(protocols.includes('/craftec/echo/1'), String(protocols));

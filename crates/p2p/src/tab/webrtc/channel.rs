@@ -159,7 +159,12 @@ fn on_message(inbox: &RefCell<Inbox>, link: &Link, event: &MessageEvent) {
         inbox.messages.push_back(message.into());
         inbox.reader.take()
     };
-    reader.into_iter().for_each(Waker::wake);
+    match reader {
+        Some(reader) => reader.wake(),
+        // A protocol handler may hold a stream that it looks at only when its connection is polled
+        // (libp2p's ping between two pings does).
+        None => link.wake(),
+    }
 }
 
 impl Messages for Channel {

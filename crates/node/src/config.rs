@@ -45,9 +45,9 @@ impl Config {
     }
 
     /// Bytes of cache.
-    pub(crate) fn cache_bytes(&self) -> u64 {
+    pub(crate) fn cache_bytes(&self, free_bytes: Option<u64>) -> u64 {
         self.cache_limit.unwrap_or(match self.role {
-            Role::Tab => 1 << 30,
+            Role::Tab => free_bytes.map_or(256 << 20, |free| (free / 4).min(1 << 30)),
             Role::Relay | Role::Foreign => 10 << 30,
         })
     }

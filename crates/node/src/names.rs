@@ -4,17 +4,18 @@
 //! number. What was read of others is remembered, so that an older head offered later is noticed.
 //! Two heads with one number are reported, never chosen between in silence.
 
-use std::{rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode, Reply};
 use craftec_core::{
     Cid, Did,
     head::{Head, HeadRecord, SignedHead, check_name, head_key, key_of_label, label},
+    placement::placement_key,
     record::Record as Signed,
 };
 use craftec_obj::{
-    Announcer, Store, StoreError,
+    Announcer, Session, Store, StoreError,
     store::{Batch, Meta},
 };
 use craftec_p2p::{Key, Record, SharedNetwork};
@@ -33,8 +34,13 @@ const ANNOUNCED: usize = 256;
 /// Heads of others that are remembered.
 const REMEMBERED: usize = 4096;
 
+/// Roots whose owner is remembered from a name that was read.
+const OWNERS: usize = 256;
+
 /// The names that a node writes and reads.
 pub(crate) struct Names {
+    /// Whose the roots are that names led to: their placement records may name holders.
+    pub(crate) owners: RefCell<BTreeMap<Cid, Did>>,
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) clock: Rc<dyn Clock>,
@@ -172,6 +178,13 @@ impl Names {
             self.remember(&key, &newest).map_err(fault::store)?;
         }
         let head = &newest.head.head;
+        if !own {
+            let mut owners = self.owners.borrow_mut();
+            if owners.len() >= OWNERS {
+                owners.pop_first();
+            }
+            owners.insert(head.root, head.did);
+        }
         Ok(Reply::Resolved {
             cid: head.root,
             seq: head.seq,
@@ -179,6 +192,25 @@ impl Names {
             expires_ms: head.expires_ms,
             equivocation: newest.rival.is_some(),
         })
+    }
+
+    /// Tells a session who holds its root, by the placement record of the owner whose name led to it.
+    pub(crate) fn hint(&self, session: &Session) {
+        let root = session.root();
+        let Some(owner) = self.owners.borrow_mut().remove(&root) else { return };
+        let key = placement_key(&root, &owner);
+        let (search, clock) = (self.network.records(Key(key)), self.clock.clone());
+        let session = session.clone();
+        self.clock.spawn(Box::pin(async move {
+            let Ok(Ok(records)) = timeout(&*clock, READ, search).await else { return };
+            for record in records {
+                let checked = Signed::verify(&key, &record.value, clock.now().0);
+                if let Ok(Signed::Placement(record)) = checked {
+                    let holders = record.placement.holders.iter();
+                    session.hint(holders.map(|signed| signed.promise.holder));
+                }
+            }
+        }));
     }
 
     /// What is held here: a head of ours, or the newest that was seen of another.

@@ -1,6 +1,10 @@
 //! The node: the layers put together, and what it says about itself.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use craftec_api::{Event, HolderState, Link, ObjectHealth, Peer, Role, Status, Storage};
@@ -21,6 +25,9 @@ use crate::{
     names::Names,
     session::Access,
 };
+
+/// How often this node's names are looked through for heads that grow old.
+const RENEW: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// A running node.
 pub struct Node {
@@ -54,6 +61,10 @@ impl Node {
         if network != keys.peer_id() {
             return Err(NodeError::Peer { network, keys: keys.peer_id() });
         }
+        let free_bytes = match &config.folder {
+            Some(folder) => folder.free_bytes().await.ok().flatten(),
+            None => None,
+        };
         let news = Feed::default();
         let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
         let exchange =
@@ -64,7 +75,7 @@ impl Node {
             store.clone(),
             ports.clock.clone(),
             announcer.clone(),
-            config.cache_bytes(),
+            config.cache_bytes(free_bytes),
         )?;
         let names = Rc::new(Names {
             store: store.clone(),
@@ -72,6 +83,7 @@ impl Node {
             clock: ports.clock.clone(),
             network: ports.network.clone(),
             announcer,
+            owners: RefCell::default(),
         });
         names.announce_own()?;
         let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
@@ -101,7 +113,22 @@ impl Node {
             stopped: Cell::new(false),
         });
         events::start(&node);
+        node.renew_names();
         Ok(node)
+    }
+
+    /// Signs heads that grow old anew, for as long as the node runs.
+    fn renew_names(self: &Rc<Self>) {
+        let (weak, clock) = (Rc::downgrade(self), self.ports.clock.clone());
+        self.ports.clock.spawn(Box::pin(async move {
+            loop {
+                clock.sleep(RENEW).await;
+                let Some(node) = weak.upgrade() else { return };
+                if let Err(error) = node.names.announce_own() {
+                    tracing::warn!(%error, "names could not be renewed");
+                }
+            }
+        }));
     }
 
     /// A session of somebody on this machine.
@@ -154,6 +181,14 @@ impl Node {
             received: traffic.received,
             sent: traffic.sent,
         }
+    }
+
+    /// Reads below a root, from here or from whoever is known to have it.
+    pub(crate) fn reader(&self, root: Cid) -> craftec_obj::Session {
+        let session = self.objects.reader(root);
+        session.hint(self.replicator.signers(&root));
+        self.names.hint(&session);
+        session
     }
 
     /// Copies of a root on other nodes, and each holder.

@@ -11,9 +11,13 @@ use common::{bytes, get, publish, put, run};
 use craftec_api::{Command, ErrorCode, Reply, Role};
 use craftec_core::{Cid, Codec, PeerId, cbor, limits};
 use craftec_node::Config;
-use craftec_obj::exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request};
+use craftec_obj::{
+    exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request},
+    replicate::wire::{self as hold, Ask, Release},
+};
 use craftec_p2p::Rpc;
 use craftec_platform::sim::SimDisk;
+use futures::StreamExt;
 
 #[test]
 fn what_one_node_puts_another_reads() {
@@ -188,5 +192,74 @@ fn a_node_that_lends_nothing_refuses_and_says_why() {
         let error = stat.holders[0].error.as_deref().expect("a reason");
         assert!(error.contains("it lends 0 bytes"), "{error}");
         assert_eq!(b.store().blocks().expect("a figure"), 0);
+    });
+}
+
+#[test]
+fn only_who_asked_for_a_copy_can_end_it() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        let content = bytes(6, 2 << 20);
+        let cid = put(&a.session(), &content, 1).await;
+        world.sleep(5).await;
+        // Another peer claims to be the owner.
+        let thief = PeerId::from_public_key([9; 32]);
+        let rpc = Rpc::new(world.network(thief, 8 << 20), Rc::new(world.clock.clone()));
+        let release = Release { root: cid, owner: a.keys().did() };
+        let body = cbor::encode(&Ask::Release(release)).expect("encodes");
+        let mut told = rpc.subscribe(b.keys().peer_id(), hold::PROTOCOL, body);
+        told.next().await.expect("an answer").expect("a frame");
+        world.sleep(5).await;
+        world.leave(a.keys().peer_id());
+        assert!(get(&b.session(), cid, "").await == Ok(content));
+    });
+}
+
+#[test]
+fn a_holder_that_died_while_it_pulled_is_asked_again() {
+    run(|world| async move {
+        let a = world.node(1).await;
+        let disk = SimDisk::new();
+        let b = world.node_on(2, &disk, Config::new(Role::Tab)).await;
+        let ids = [&a, &b].map(|node| node.keys().peer_id());
+        world.link(ids[0], ids[1]);
+        let content = bytes(6, 20 << 20);
+        let cid = put(&a.session(), &content, 1).await;
+        b.stop().await;
+        drop(b);
+        world.leave(ids[1]);
+        world.sleep(60).await;
+        assert_eq!(signed(&a, cid).await, 0);
+        world.come_back(ids[1]);
+        let b = world.node_on(2, &disk, Config::new(Role::Tab)).await;
+        world.link(ids[0], ids[1]);
+        world.sleep(60).await;
+        assert_eq!(signed(&a, cid).await, 1);
+        world.leave(ids[0]);
+        assert!(get(&b.session(), cid, "").await == Ok(content));
+    });
+}
+
+#[test]
+fn a_pin_keeps_what_others_wrote_and_an_unpin_frees_it() {
+    run(|world| async move {
+        let (a, b) = (world.node(1).await, world.node(2).await);
+        let ids = [&a, &b].map(|node| node.keys().peer_id());
+        world.link(ids[0], ids[1]);
+        let shared = bytes(1, 500 << 10);
+        let files = |own: &'static [u8]| [("same.bin", shared.as_slice()), ("own.txt", own)];
+        let (one, _) = publish(&a.session(), &files(b"one"), None, 0).await;
+        let (two, _) = publish(&a.session(), &files(b"two"), None, 0).await;
+        for cid in [one, two] {
+            assert_eq!(b.session().call(Command::Pin { cid }).await, Ok(Reply::Done));
+        }
+        world.leave(ids[0]);
+        assert_eq!(b.session().call(Command::Unpin { cid: one }).await, Ok(Reply::Done));
+        let left = b.store().blocks().expect("a figure");
+        assert_eq!(left, 3, "the shared file, the other's own file, its folder");
+        assert!(get(&b.session(), two, "same.bin").await == Ok(shared));
+        let again = b.session().call(Command::Unpin { cid: one }).await.unwrap_err();
+        assert_eq!(again.code, ErrorCode::NotFound);
     });
 }

@@ -51,7 +51,7 @@ impl Reader {
 
 impl Session {
     fn source(&self, root: Cid) -> Rc<dyn BlockSource> {
-        Rc::new(self.node.objects.reader(root))
+        Rc::new(self.node.reader(root))
     }
 
     fn open(
@@ -83,7 +83,7 @@ impl Session {
             }));
         }
         let range = range.map(|range| checked(range, found.size)).transpose()?;
-        if range.is_none() {
+        if range.is_none() && cid == root {
             self.node.objects.reader(root).expect_bytes(found.size);
         }
         let content = content(self.source(root), cid, range).await.map_err(fault::object)?;
@@ -122,7 +122,7 @@ impl Session {
     }
 
     pub(super) async fn block(&self, cid: Cid) -> Result<Reply, ApiError> {
-        let block = self.node.objects.reader(cid).block(cid).await.map_err(fault::object)?;
+        let block = self.node.reader(cid).block(cid).await.map_err(fault::object)?;
         Ok(Reply::Bytes { bytes: ByteBuf::from(block.into_bytes()) })
     }
 

@@ -84,6 +84,10 @@ impl Shared {
         }
     }
 
+    pub(super) fn ran_full(&self) -> bool {
+        matches!(self.fresh.borrow().failed, Some(StoreError::Full { .. }))
+    }
+
     /// Commits what is gathered; fails if anything fetched since the last call could not be kept.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.write_fresh();

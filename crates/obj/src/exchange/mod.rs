@@ -5,6 +5,7 @@
 //! by its CID before anybody sees it. It never decides what is kept for long: what it stores is
 //! cache until something pins it.
 
+mod ask;
 mod keep;
 mod plan;
 mod serve;
@@ -111,6 +112,11 @@ impl Exchange {
     /// Makes everything durable that sessions have fetched so far.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.0.flush()
+    }
+
+    /// Whether fetched blocks were dropped since the last flush because the disk is full.
+    pub fn ran_full(&self) -> bool {
+        self.0.ran_full()
     }
 
     /// Ends all sessions: what waits is told that nothing more will come.

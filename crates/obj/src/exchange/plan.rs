@@ -14,7 +14,10 @@ use std::{
 
 use craftec_core::{Cid, PeerId, limits};
 
-use super::wire::ANSWER_BYTES;
+use super::{
+    ask::{Ask, AskId, AskKind, Failure},
+    wire::ANSWER_BYTES,
+};
 
 /// Peers that one session deals with: enough to find a copy, few enough to keep in mind.
 pub(super) const CANDIDATES: usize = 64;
@@ -42,38 +45,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(3);
 const FAILURES: u32 = 4;
 /// Peers that one block is asked of at the same time.
 const ASKERS: usize = 2;
-
-/// Names one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AskId(u64);
-
-/// One request to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) id: AskId,
-    pub(super) peer: PeerId,
-    pub(super) kind: AskKind,
-}
-
-/// What to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum AskKind {
-    /// Blocks, up to a budget of bytes.
-    Want { cids: Vec<Cid>, budget: u64 },
-    /// Which of these it has.
-    Have { cids: Vec<Cid> },
-}
-
-/// How a request ended without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// It may work later.
-    Retry,
-    /// It asked us to wait.
-    Busy(Duration),
-    /// It never will in this session.
-    Never,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {

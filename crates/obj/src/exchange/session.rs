@@ -23,7 +23,8 @@ use futures::{
 
 use super::{
     Shared,
-    plan::{Ask, AskKind, Failure, Plan, REQUEST_TIMEOUT},
+    ask::{Ask, AskKind, Failure},
+    plan::{Plan, REQUEST_TIMEOUT},
     provider_key,
     wire::{self, Answer, Blocks, Have, PROTOCOL, Request, Want},
 };

@@ -73,7 +73,11 @@ impl Sink {
     fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         self.gathered_bytes = 0;
         batch.put_all(std::mem::take(&mut self.gathered));
-        self.objects.0.store.commit(batch)
+        let committed = self.objects.0.store.commit(batch);
+        if let Err(StoreError::Full { .. }) = committed {
+            self.objects.make_room();
+        }
+        committed
     }
 
     /// The last commit: blocks, pin and record together.

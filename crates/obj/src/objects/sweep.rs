@@ -29,11 +29,22 @@ impl Objects {
                 let objects = Objects(inner);
                 let used = objects.0.store.used_bytes().unwrap_or_default();
                 let cached = used.saturating_sub(objects.0.kept_bytes.get());
-                if cached > objects.0.cache_bytes
+                let full = objects.0.exchange.ran_full();
+                if (full || cached > objects.0.cache_bytes)
                     && let Err(error) = objects.free_cache().await
                 {
                     tracing::warn!(%error, "the cache could not be freed");
                 }
+            }
+        }));
+    }
+
+    /// The disk is full: frees the cache soon, so that the next try may have room.
+    pub(super) fn make_room(&self) {
+        let objects = self.clone();
+        self.0.clock.spawn(Box::pin(async move {
+            if let Err(error) = objects.free_cache().await {
+                tracing::warn!(%error, "the cache could not be freed");
             }
         }));
     }

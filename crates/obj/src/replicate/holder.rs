@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use craftec_core::{
-    Cid, Did, PeerId, cbor,
+    Cid, PeerId, cbor,
     placement::{Promise, SignedPromise},
 };
 use craftec_p2p::Rpc;
@@ -50,7 +50,7 @@ struct Inner {
     clock: Rc<dyn Clock>,
     signer: Signer,
     around: Rc<dyn Surroundings>,
-    running: RefCell<BTreeSet<(Cid, Did)>>,
+    running: RefCell<BTreeSet<(Cid, PeerId)>>,
     /// Bytes that running pulls may still take.
     reserved: Cell<u64>,
 }
@@ -58,7 +58,7 @@ struct Inner {
 /// Ends a running pull, however it ends.
 struct Running {
     inner: Rc<Inner>,
-    key: (Cid, Did),
+    key: (Cid, PeerId),
     bytes: u64,
 }
 
@@ -96,8 +96,7 @@ impl Holder {
 
     /// Bytes kept for others.
     pub fn lent_bytes(&self) -> Result<u64, StoreError> {
-        let records = LentRecord::all(self.0.objects.store())?;
-        Ok(records.iter().filter(|record| record.complete).map(|record| record.bytes).sum())
+        LentRecord::lent_bytes(self.0.objects.store())
     }
 
     /// Lets go of copies whose time is over, from time to time.
@@ -120,7 +119,7 @@ impl Inner {
     async fn end_terms(&self) -> Result<(), StoreError> {
         let now_ms = self.clock.now().0;
         for record in LentRecord::all(self.objects.store())? {
-            let running = self.running.borrow().contains(&(record.root, record.owner));
+            let running = self.running.borrow().contains(&(record.root, record.asker));
             if record.until_ms <= now_ms && !running {
                 record.drop(self.objects.store())?;
                 self.objects.let_go(record.root).await?;
@@ -169,11 +168,11 @@ impl Inner {
         done: Rc<Cell<u64>>,
     ) -> Result<SignedPromise, Refusal> {
         let store = self.objects.store();
-        let known = LentRecord::find(store, &hold.root, &hold.owner).map_err(failed)?;
+        let known = LentRecord::find(store, &hold.root, &peer).map_err(failed)?;
         if let Some(record) = known.as_ref().filter(|record| record.complete) {
-            return self.renew(peer, &hold, record.clone());
+            return self.renew(&hold, record.clone());
         }
-        let _running = self.admit(&hold, known.as_ref()).await?;
+        let _running = self.admit(peer, &hold, known.as_ref()).await?;
         let now_ms = self.clock.now().0;
         let mut record = LentRecord {
             v: 1,
@@ -204,20 +203,11 @@ impl Inner {
     }
 
     /// Signs again for what is here already.
-    fn renew(
-        &self,
-        peer: PeerId,
-        hold: &Hold,
-        mut record: LentRecord,
-    ) -> Result<SignedPromise, Refusal> {
+    fn renew(&self, hold: &Hold, mut record: LentRecord) -> Result<SignedPromise, Refusal> {
         let now_ms = self.clock.now().0;
-        record.epoch = hold.epoch.max(record.epoch);
+        record.owner = hold.owner;
+        record.epoch = hold.epoch;
         record.until_ms = now_ms + TERM_MS;
-        // A device that was restored from its words asks under another transport key. It may renew,
-        // but what it asked for stays in the hands of who asked first.
-        if record.asker != peer {
-            tracing::debug!(%peer, asker = %record.asker, "renewed by another device");
-        }
         record.keep(self.objects.store(), now_ms).map_err(failed)?;
         self.promise(&record)
     }
@@ -225,6 +215,7 @@ impl Inner {
     /// Whether there is room, and a place among the running pulls.
     async fn admit(
         self: &Rc<Self>,
+        peer: PeerId,
         hold: &Hold,
         known: Option<&LentRecord>,
     ) -> Result<Running, Refusal> {
@@ -233,10 +224,12 @@ impl Inner {
             return refuse(format!("a copy has 1 to {BLOCKS} blocks"), 24 * 60);
         }
         let lend = self.around.lend().await;
-        let records = LentRecord::all(self.objects.store()).map_err(failed)?;
-        let lent: u64 = records.iter().filter(|r| r.complete).map(|r| r.bytes).sum();
+        let lent = LentRecord::lent_bytes(self.objects.store()).map_err(failed)?;
         let free = lend.limit_bytes.saturating_sub(lent.saturating_add(self.reserved.get()));
-        if hold.bytes > free {
+        // What is here for somebody else takes no more room.
+        let records = LentRecord::all(self.objects.store()).map_err(failed)?;
+        let is_here = records.iter().any(|record| record.complete && record.root == hold.root);
+        if hold.bytes > free && !is_here {
             let limit = lend.limit_bytes;
             let bytes = hold.bytes;
             let reason = format!("it lends {limit} bytes, {free} are free, this needs {bytes}");
@@ -245,7 +238,7 @@ impl Inner {
         if lend.free_bytes.is_some_and(|disk| disk / 10 * 9 < hold.bytes) {
             return refuse("its disk is nearly full".to_owned(), 60);
         }
-        let key = (hold.root, hold.owner);
+        let key = (hold.root, peer);
         let mut running = self.running.borrow_mut();
         if running.contains(&key) {
             return refuse("it is taking this copy already".to_owned(), 1);
@@ -291,17 +284,13 @@ impl Inner {
 
     async fn release(self: Rc<Self>, peer: PeerId, release: Release) -> Told {
         let store = self.objects.store();
-        match LentRecord::find(store, &release.root, &release.owner) {
-            Ok(Some(record)) if record.asker == peer => {
+        match LentRecord::find(store, &release.root, &peer) {
+            Ok(Some(record)) => {
                 let dropped = match record.drop(store) {
                     Ok(()) => self.objects.let_go(release.root).await,
                     Err(error) => Err(error),
                 };
                 dropped.map_or_else(|error| Told::Refused(failed(error)), |()| Told::Released)
-            }
-            Ok(Some(_)) => {
-                let reason = "another peer asked for this copy".to_owned();
-                Told::Refused(refused(reason, TERM_MS))
             }
             Ok(None) => Told::Released,
             Err(error) => Told::Refused(failed(error)),

@@ -1,5 +1,7 @@
-//! What is kept for others, on disk: namespace `Lent`, key root (36 bytes) and owner (32 bytes), value
+//! What is kept for others, on disk: namespace `Lent`, key root (36 bytes) and the asking peer (32 bytes), value
 //! canonical DAG-CBOR of [`LentRecord`], at most [`LENT_BYTES`].
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use craftec_core::{Cid, Did, PeerId, cbor, cid::CID_BYTES};
@@ -35,8 +37,10 @@ pub struct LentRecord {
 }
 
 impl LentRecord {
-    fn key(root: &Cid, owner: &Did) -> Vec<u8> {
-        [root.to_bytes().as_slice(), &owner.0.0].concat()
+    /// By who asked, which the transport proves, and not by the owner, which is only claimed: nobody
+    /// can end a copy that somebody else asked for.
+    fn key(root: &Cid, asker: &PeerId) -> Vec<u8> {
+        [root.to_bytes().as_slice(), asker.public_key()].concat()
     }
 
     /// All records, by root.
@@ -46,9 +50,22 @@ impl LentRecord {
     }
 
     /// The record of one copy.
-    pub(super) fn find(store: &Store, root: &Cid, owner: &Did) -> Result<Option<Self>, StoreError> {
-        let value = store.meta_get(Meta::Lent, Self::key(root, owner))?;
+    pub(super) fn find(
+        store: &Store,
+        root: &Cid,
+        asker: &PeerId,
+    ) -> Result<Option<Self>, StoreError> {
+        let value = store.meta_get(Meta::Lent, Self::key(root, asker))?;
         value.map(|value| Self::read(&value)).transpose()
+    }
+
+    /// Bytes of complete copies; a root that several asked for is there once.
+    pub(super) fn lent_bytes(store: &Store) -> Result<u64, StoreError> {
+        let mut roots = BTreeMap::new();
+        for record in Self::all(store)?.into_iter().filter(|record| record.complete) {
+            roots.insert(record.root, record.bytes);
+        }
+        Ok(roots.values().sum())
     }
 
     fn read(value: &[u8]) -> Result<Self, StoreError> {
@@ -59,7 +76,7 @@ impl LentRecord {
     pub(super) fn keep(&self, store: &Store, now_ms: u64) -> Result<(), StoreError> {
         let value: Bytes = cbor::encode(self)?.into();
         let mut batch = Batch::new();
-        batch.meta_put(Meta::Lent, Self::key(&self.root, &self.owner), value);
+        batch.meta_put(Meta::Lent, Self::key(&self.root, &self.asker), value);
         batch.pin(self.root, Pin::new(PinReason::Lent, now_ms, "", self.bytes));
         store.commit(batch)
     }
@@ -67,7 +84,7 @@ impl LentRecord {
     /// Removes the record, and the pin if nobody else wants the root kept.
     pub(super) fn drop(&self, store: &Store) -> Result<(), StoreError> {
         let mut batch = Batch::new();
-        batch.meta_delete(Meta::Lent, Self::key(&self.root, &self.owner));
+        batch.meta_delete(Meta::Lent, Self::key(&self.root, &self.asker));
         let prefix = self.root.to_bytes();
         let others = store.meta_scan_prefix(Meta::Lent, prefix)?;
         debug_assert!(others.iter().all(|(key, _)| key.len() == CID_BYTES + 32));

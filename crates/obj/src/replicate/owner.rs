@@ -143,6 +143,13 @@ impl Replicator {
             .map_or_else(Vec::new, |placed| placed.list(&self.0.connected(), self.0.now()))
     }
 
+    /// Those who signed for a copy of `root`.
+    pub fn signers(&self, root: &Cid) -> Vec<PeerId> {
+        let (roots, now) = (self.0.roots.borrow(), self.0.now());
+        let promises = roots.get(root).map(|placed| placed.promises(now)).unwrap_or_default();
+        promises.iter().map(|signed| signed.promise.holder).collect()
+    }
+
     /// Asks nobody any more.
     pub fn stop(&self) {
         self.0.stopped.set(true);

@@ -99,6 +99,9 @@ async function main() {
   const build = JSON.stringify(`${version}-${await fingerprint()}`);
   await bundle('app-sw.ts', 'app-sw.js', 'iife', { define: { __VERSION__: build } });
 
+  for (const licence of ['LICENSE-APACHE', 'LICENSE-MIT']) {
+    await copyFile(join(here, '..', licence), join(dist, licence));
+  }
   declarations();
   await writeFile(join(dist, 'VERSION'), `${JSON.parse(build)}\n`);
 }

@@ -7,10 +7,12 @@
 
 mod frames;
 mod rights;
+mod room;
 #[cfg(target_family = "wasm")]
 mod shell;
 
 pub use frames::{Asked, answer, ask, event};
 pub use rights::{Refusal, SiteRights};
+pub use room::{SiteSession, evicted};
 #[cfg(target_family = "wasm")]
 pub use shell::TabNode;

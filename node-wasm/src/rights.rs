@@ -37,6 +37,11 @@ impl SiteRights {
         Self { root }
     }
 
+    /// The root that may be read.
+    pub const fn root(&self) -> Cid {
+        self.root
+    }
+
     /// Whether the site may ask this. The list is of what is allowed: a command that is added to
     /// the language is refused until it is thought about.
     pub fn check(&self, command: &Command) -> Result<(), Refusal> {

@@ -1,8 +1,9 @@
 /**
- * The page's half of WebRTC: lends `RTCPeerConnection`s, which exist only in a window, to the node's
- * worker, by ids that the worker chooses. Every data channel is transferred to the worker in the very
- * task that created it (one task later a browser refuses), so no byte of a stream passes through the
- * page's thread. What still needs that thread: a new connection, a new channel, a change of state.
+ * The page's half of WebRTC: lends `RTCPeerConnection`s, which exist only in a window, to the
+ * node's worker, by ids that the worker chooses. Every data channel is transferred to the worker in
+ * the very task that created it (one task later a browser refuses), so no byte of a stream passes
+ * through the page's thread. What still needs that thread: a new connection, a new channel, a
+ * change of state.
  *
  * Decides nothing, retries nothing, and keeps no state but the connections themselves.
  */

@@ -7,24 +7,21 @@ use std::{
     time::Duration,
 };
 
+use craftec_core::Cid;
 use craftec_node::{Access, Node};
 use craftec_platform::Clock;
 use futures::future::{AbortHandle, abortable};
 use web_sys::MessagePort;
 
 use super::port::{self, Served};
-use crate::SiteRights;
-
-/// Open sites; one more ends the one that asked nothing for longest. A site whose service worker
-/// was ended by the browser just asks for a new port.
-const SITES: usize = 64;
+use crate::{SiteRights, SiteSession, evicted};
 
 /// One session.
 struct Open {
     task: AbortHandle,
     port: MessagePort,
-    /// Of a site: when it last asked something.
-    site: Option<Rc<Cell<Duration>>>,
+    /// Of a site: what it reads, and when it last asked something.
+    site: Option<(Cid, Rc<Cell<Duration>>)>,
 }
 
 /// All sessions.
@@ -47,8 +44,8 @@ impl Sessions {
         access: Access,
         rights: Option<SiteRights>,
     ) -> u32 {
-        if rights.is_some() {
-            self.make_room();
+        if let Some(rights) = rights {
+            self.make_room(&rights.root());
         }
         let id = self.last.get().wrapping_add(1);
         self.last.set(id);
@@ -61,7 +58,7 @@ impl Sessions {
             used: used.clone(),
         };
         let (task, abort) = abortable(port::serve(served));
-        let site = rights.map(|_| used);
+        let site = rights.map(|rights| (rights.root(), used));
         self.open.borrow_mut().insert(id, Open { task: abort, port, site });
         let all: Weak<Self> = Rc::downgrade(self);
         self.clock.spawn(Box::pin(async move {
@@ -90,14 +87,14 @@ impl Sessions {
         all.into_iter().for_each(|id| self.detach(id));
     }
 
-    fn make_room(&self) {
-        let idlest = {
-            let open = self.open.borrow();
-            let sites =
-                || open.iter().filter_map(|(id, open)| Some((open.site.as_ref()?.get(), *id)));
-            if sites().count() < SITES { None } else { sites().min() }
+    /// A site whose session goes asks for a new port when it needs one.
+    fn make_room(&self, root: &Cid) {
+        let session = |(id, open): (&u32, &Open)| {
+            let (root, used) = open.site.as_ref()?;
+            Some(SiteSession { id: *id, root: *root, used: used.get() })
         };
-        if let Some((_, id)) = idlest {
+        let open: Vec<SiteSession> = self.open.borrow().iter().filter_map(session).collect();
+        if let Some(id) = evicted(&open, root) {
             self.detach(id);
         }
     }

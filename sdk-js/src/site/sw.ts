@@ -21,6 +21,15 @@ const DIRECT_MS = 60_000;
 const NAME_MS = 60_000;
 /** How long a page may take to bring a port, for a request that is not a navigation. */
 const PORT_MS = 500;
+/** How long pages are not asked again after none brought one. */
+const ASK_AGAIN_MS = 10_000;
+/**
+ * How long a request keeps this worker, and with it the port, alive. Browsers end an idle one after
+ * half a minute and allow an event five minutes.
+ */
+const STAY_MS = 4 * 60_000;
+/** Requests within this share one wait. */
+const STAY_STEP_MS = 15_000;
 
 /** Static routing, where the browser has it. */
 interface RoutedInstall {
@@ -37,6 +46,8 @@ const named = isNameLabel(siteHost(self.location.origin)?.label ?? '');
 let linked: Linked | undefined;
 let directUntil = 0;
 let arrivals: (() => void)[] = [];
+let askAgainAt = 0;
+let staying = { since: -Infinity, over: Promise.resolve() };
 
 self.addEventListener('install', (event) => {
   event.waitUntil(self.skipWaiting());
@@ -91,8 +102,20 @@ self.addEventListener('fetch', (event) => {
   if (url.origin !== self.location.origin) return;
   if (request.method !== 'GET' && request.method !== 'HEAD') return;
   if (url.pathname === `${OURS}boot.js`) event.respondWith(script(bootScript));
-  else if (!url.pathname.startsWith(OURS)) event.respondWith(answer(request, url));
+  else if (!url.pathname.startsWith(OURS)) {
+    event.respondWith(answer(request, url));
+    event.waitUntil(stay());
+  }
 });
+
+function stay(): Promise<void> {
+  const now = Date.now();
+  if (now - staying.since > STAY_STEP_MS) {
+    const over = new Promise<void>((resolve) => setTimeout(resolve, STAY_MS));
+    staying = { since: now, over };
+  }
+  return staying.over;
+}
 
 async function answer(request: Request, url: URL): Promise<Response> {
   const navigates = request.mode === 'navigate';
@@ -146,10 +169,11 @@ async function direct(request: Request, url: URL, navigates: boolean): Promise<R
 /** Asks open pages of this origin for a port; a killed worker has forgotten it. */
 async function askPages(): Promise<void> {
   const pages = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
-  if (pages.length === 0 || linked) return;
+  if (pages.length === 0 || linked || Date.now() < askAgainAt) return;
   const arrived = new Promise<void>((resolve) => arrivals.push(resolve));
   for (const page of pages) page.postMessage({ t: 'need-port' } satisfies FromSite);
   await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, PORT_MS))]);
+  if (!linked) askAgainAt = Date.now() + ASK_AGAIN_MS;
 }
 
 function boot(): Response {

@@ -1,5 +1,7 @@
 //! The native clock and the entropies do what their ports promise.
 
+#![cfg(not(target_arch = "wasm32"))]
+
 use std::{
     cell::Cell,
     future::pending,

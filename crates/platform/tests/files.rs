@@ -1,5 +1,6 @@
 //! Every [`File`] behaves like a vector of bytes, on disk and in the simulator.
 
+#![cfg(not(target_arch = "wasm32"))]
 // A failed step is a failed test.
 #![allow(clippy::unwrap_used)]
 

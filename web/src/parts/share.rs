@@ -11,8 +11,6 @@ pub(crate) fn LinkField(
     /// The link.
     #[prop(into)]
     url: Signal<String>,
-    /// Said below it.
-    help: &'static str,
 ) -> impl IntoView {
     let select = move |event: leptos::ev::FocusEvent| {
         event_target::<web_sys::HtmlInputElement>(&event).select();
@@ -25,7 +23,9 @@ pub(crate) fn LinkField(
                     aria-describedby="linkhelp"/>
                 <Copy text=url name="Copy link" class="b go"/>
             </div>
-            <p class="help" id="linkhelp">{help}</p>
+            <p class="help" id="linkhelp">
+                "The address is the content. Nobody, you included, can change what this link shows."
+            </p>
         </div>
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     copies,
     node::{
         NodeState, Phase, Started,
-        types::{Copies, Kind, Link},
+        types::{Copies, Kind, Link, Storage},
     },
     parts::{
         drop_zone::DropZone,
@@ -50,50 +50,17 @@ pub(crate) fn Home() -> impl IntoView {
 #[component]
 fn Readings() -> impl IntoView {
     let state = expect_context::<NodeState>();
-    let running = move || {
-        state.phase.with(|phase| match phase {
-            Phase::Loading => "Loading",
-            Phase::Opening => "Starting",
-            Phase::Running => "Running",
-            Phase::Reconnecting => "Moving",
-            Phase::Failed(_) => "Not running",
-        })
-    };
-    let ready = move || match state.started.get().opened_ms {
-        Some(ms) => format!("{}, ready in {}", phase_words(state), say::seconds(ms)),
-        None if state.phase.with(|p| matches!(p, Phase::Failed(_))) => "See below why".to_owned(),
-        None => "The page works meanwhile".to_owned(),
-    };
     let reach = Memo::new(move |_| state.peers.with(|peers| Reach::of(peers)));
     let storage = move || state.status.with(|s| s.as_ref().map(|s| s.storage));
-    let for_others = move || {
-        storage().map(|s| {
+    let for_others = move || match storage() {
+        None => "–".into_any(),
+        Some(s) => {
             let (figure, unit) = say::byte_parts(s.for_others);
             view! { {figure} " " <small>{unit} " of " {say::bytes(s.lend_limit)}</small> }
-        })
-    };
-    let lent = move || {
-        storage().map(|s| {
-            let label =
-                format!("{} lent to others in use", say::bytes_of(s.for_others, s.lend_limit));
-            let share = u128::from(s.for_others) * 48 / u128::from(s.lend_limit.max(1));
-            let ticks = u64::try_from(share).unwrap_or(48).max(u64::from(s.for_others > 0));
-            scale(ticks, 48, "", label)
-        })
+                .into_any()
+        }
     };
     let data = Memo::new(move |_| DataHealth::of(&roots(state)));
-    let data_scale = move || {
-        let d = data.get();
-        let class = if d.short > 0 { "warn" } else { "" };
-        (d.wanted > 0).then(|| {
-            scale(
-                d.signed,
-                d.wanted,
-                class,
-                format!("{} of {} copies signed for", d.signed, d.wanted),
-            )
-        })
-    };
     let data_words = move || match data.get() {
         DataHealth { roots: 0, .. } => "Drop a folder to begin".to_owned(),
         d => format!("{} of {} copies signed for", say::count(d.signed), say::count(d.wanted)),
@@ -102,9 +69,9 @@ fn Readings() -> impl IntoView {
         <dl class="readings" aria-label="This node">
             <div>
                 <dt>"This node"</dt>
-                <dd class="val">{running}</dd>
+                <dd class="val">{move || running_words(state)}</dd>
                 <dd class="g">{move || boot_line(state.started.get())}</dd>
-                <dd class="s">{ready}</dd>
+                <dd class="s">{move || ready_words(state)}</dd>
             </div>
             <div>
                 <dt>"Peers"</dt>
@@ -114,18 +81,51 @@ fn Readings() -> impl IntoView {
             </div>
             <div>
                 <dt>"Stored for others"</dt>
-                <dd class="val">{move || for_others().map_or_else(|| "–".into_any(), IntoAny::into_any)}</dd>
-                <dd class="g">{lent}</dd>
+                <dd class="val">{for_others}</dd>
+                <dd class="g">{move || storage().map(lent_scale)}</dd>
                 <dd class="s">"Copies that others asked for"</dd>
             </div>
             <div>
                 <dt>"Your data"</dt>
                 <dd class="val">{move || data.get().title}</dd>
-                <dd class="g">{data_scale}</dd>
+                <dd class="g">{move || data_scale(&data.get())}</dd>
                 <dd class="s">{data_words}</dd>
             </div>
         </dl>
     }
+}
+
+fn running_words(state: NodeState) -> &'static str {
+    state.phase.with(|phase| match phase {
+        Phase::Loading => "Loading",
+        Phase::Opening => "Starting",
+        Phase::Running => "Running",
+        Phase::Reconnecting => "Moving",
+        Phase::Failed(_) => "Not running",
+    })
+}
+
+fn ready_words(state: NodeState) -> String {
+    match state.started.get().opened_ms {
+        Some(ms) => format!("{}, ready in {}", phase_words(state), say::seconds(ms)),
+        None if state.phase.with(|p| matches!(p, Phase::Failed(_))) => "See below why".to_owned(),
+        None => "The page works meanwhile".to_owned(),
+    }
+}
+
+/// What is lent and used, as a part of what may be.
+fn lent_scale(storage: Storage) -> impl IntoView {
+    let Storage { for_others, lend_limit, .. } = storage;
+    let label = format!("{} lent to others in use", say::bytes_of(for_others, lend_limit));
+    let share = u128::from(for_others) * 48 / u128::from(lend_limit.max(1));
+    let ticks = u64::try_from(share).unwrap_or(48).max(u64::from(for_others > 0));
+    scale(ticks, 48, "", label)
+}
+
+fn data_scale(data: &DataHealth) -> Option<impl IntoView + use<>> {
+    let class = if data.short > 0 { "warn" } else { "" };
+    let label = format!("{} of {} copies signed for", data.signed, data.wanted);
+    (data.wanted > 0).then(|| scale(data.signed, data.wanted, class, label))
 }
 
 /// The start as a line of time: a tick a step, the last one in the accent.

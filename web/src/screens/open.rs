@@ -9,7 +9,7 @@ use crate::{
     app::titled,
     node::{
         NodeState,
-        types::{Failure, Kind, Link, Stat, Way},
+        types::{Failure, Kind, Link, Peer, Stat, Way},
     },
     parts::{
         lookup::{LookUp, copies_fact},
@@ -149,67 +149,71 @@ fn Sources(
                 .collect::<Vec<_>>()
         })
     });
-    let row = move |source: Source| {
-        let peer =
-            state.peers.with(|peers| peers.iter().find(|p| p.peer_id == source.peer_id).cloned());
-        let reached = match &peer {
+    move || {
+        let sources = sources.get();
+        (!sources.is_empty() || known.get()).then(|| {
+            let words = state.peers.with(|peers| received_words(&sources, peers));
+            let table =
+                (!sources.is_empty()).then(|| state.peers.with(|peers| table(&sources, peers)));
+            view! {
+                <div class="note sec2" role="status">{icon("#i-lock")}<p>{words}</p></div>
+                {table}
+            }
+        })
+    }
+}
+
+/// How much came, from how many, and how much of it directly.
+fn received_words(sources: &[Source], peers: &[Peer]) -> String {
+    if sources.is_empty() {
+        return "Every file is checked in this browser. Nothing had to be fetched yet: what is \
+                already here is shown from here."
+            .to_owned();
+    }
+    let is_direct = |source: &&Source| {
+        peers.iter().any(|p| p.peer_id == source.peer_id && p.link != Link::Relayed)
+    };
+    let bytes = sources.iter().map(|s| s.bytes).sum();
+    let direct = sources.iter().filter(is_direct).map(|s| s.bytes).sum();
+    let from = say::counted(sources.len() as u64, "peer");
+    format!(
+        "Every file is checked in this browser: {} received from {from}, {} of it directly.",
+        say::bytes(bytes),
+        say::bytes(direct),
+    )
+}
+
+fn table(sources: &[Source], peers: &[Peer]) -> impl IntoView + use<> {
+    let row = |source: &Source| {
+        let reached = match peers.iter().find(|p| p.peer_id == source.peer_id) {
             Some(peer) => view! {
                 <span class="st">{wire(peer.link)} " " <span>{link_words(peer)}</span></span>
             }
             .into_any(),
             None => "Gone meanwhile".into_any(),
         };
+        let state = if source.done { "Checked" } else { "Arriving, checked block by block" };
         view! {
             <tr>
                 <th scope="row">{peer_id(&source.peer_id)}</th>
                 <td>{reached}</td>
                 <td class="num">{say::bytes(source.bytes)}</td>
-                <td>{if source.done { "Checked" } else { "Arriving, checked block by block" }}</td>
+                <td>{state}</td>
             </tr>
         }
     };
-    move || {
-        let sources = sources.get();
-        let bytes: u64 = sources.iter().map(|s| s.bytes).sum();
-        let direct = state.peers.with(|peers| {
-            let direct = |s: &&Source| {
-                peers.iter().any(|p| p.peer_id == s.peer_id && p.link != Link::Relayed)
-            };
-            sources.iter().filter(direct).map(|s| s.bytes).sum::<u64>()
-        });
-        if sources.is_empty() && !known.get() {
-            return None;
-        }
-        let words = match (sources.len(), bytes) {
-            (0, _) => {
-                "Every file is checked in this browser. Nothing had to be fetched yet: what is \
-                       already here is shown from here."
-                    .to_owned()
-            }
-            (n, _) => format!(
-                "Every file is checked in this browser: {} received from {}, {} of it directly.",
-                say::bytes(bytes),
-                say::counted(n as u64, "peer"),
-                say::bytes(direct)
-            ),
-        };
-        let table = (!sources.is_empty()).then(|| {
-            view! {
-                <div class="over"><table class="dense">
-                    <caption class="vh">"Where it comes from"</caption>
-                    <thead><tr>
-                        <th scope="col">"From"</th>
-                        <th scope="col">"Reached"</th>
-                        <th scope="col" class="num">"Received"</th>
-                        <th scope="col">"State"</th>
-                    </tr></thead>
-                    <tbody>{sources.into_iter().map(row).collect_view()}</tbody>
-                </table></div>
-            }
-        });
-        Some(view! {
-            <div class="note sec2" role="status">{icon("#i-lock")}<p>{words}</p></div>
-            {table}
-        })
+    view! {
+        <div class="over">
+            <table class="dense">
+                <caption class="vh">"Where it comes from"</caption>
+                <thead><tr>
+                    <th scope="col">"From"</th>
+                    <th scope="col">"Reached"</th>
+                    <th scope="col" class="num">"Received"</th>
+                    <th scope="col">"State"</th>
+                </tr></thead>
+                <tbody>{sources.iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
     }
 }

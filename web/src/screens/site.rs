@@ -65,23 +65,7 @@ fn About(cid: String) -> impl IntoView {
     let row = Memo::new(move |_| {
         state.sites.with(|rows| rows.iter().flatten().find(|row| row.cid == wanted).cloned())
     });
-    let title = {
-        let cid = cid.clone();
-        move || {
-            let name = row.with(|row| row.as_ref().and_then(|row| row.name.clone()));
-            name.unwrap_or_else(|| format!("{}…{}", say::lead(&cid, 8), say::tail(&cid, 5)))
-        }
-    };
-    let published = move || {
-        row.get().map(|row| view! { "Published " {when(row.time_ms)} " from this browser." })
-    };
-    let root = cid.clone();
-    let copies = Memo::new(move |_| {
-        let event = state.health.with(|all| all.get(&root).map(|h| h.health));
-        let listed = row.with(|row| row.as_ref().map(|row| row.health));
-        let asked = stat.with(|stat| stat.as_ref().and_then(|s| s.as_ref().ok().map(|s| s.health)));
-        event.or(listed).or(asked)
-    });
+    let copies = copies_of(state, cid.clone(), row, stat);
     let known = Signal::derive(move || -> Option<Vec<Holder>> {
         stat.with(|stat| match stat.as_ref()? {
             Ok(stat) => Some(stat.holders.clone()),
@@ -101,23 +85,11 @@ fn About(cid: String) -> impl IntoView {
     let url = state.site_url(&cid);
     let code = qr_figure(&url);
     view! {
-        <div class="head">
-            <div>
-                <p class="s faint"><a href="/sites">"Sites"</a> " / " {title.clone()}</p>
-                <h1 class="brk">{title}</h1>
-                <p>{published}</p>
-            </div>
-            <div class="row">
-                <a class="b go" href=url.clone() target="_blank" rel="noopener">
-                    {icon("#i-ext")} " Open site"
-                </a>
-            </div>
-        </div>
+        <Heading cid=cid.clone() url=url.clone() row/>
         {failure}
         <div class="two">
             <div class="stack wide">
-                <LinkField url
-                    help="The address is the content. Nobody, you included, can change what this link shows."/>
+                <LinkField url/>
                 {newest}
                 <Health copies/>
                 <div>
@@ -132,6 +104,46 @@ fn About(cid: String) -> impl IntoView {
                 <Facts row stat/>
                 <Stop cid/>
             </aside>
+        </div>
+    }
+}
+
+/// Copies by the last event, else by the list, else by `stat`.
+fn copies_of(
+    state: NodeState,
+    root: String,
+    row: Memo<Option<SiteRow>>,
+    stat: Asked<Stat>,
+) -> Memo<Option<Copies>> {
+    Memo::new(move |_| {
+        let event = state.health.with(|all| all.get(&root).map(|h| h.health));
+        let listed = row.with(|row| row.as_ref().map(|row| row.health));
+        let asked = stat.with(|stat| stat.as_ref().and_then(|s| s.as_ref().ok().map(|s| s.health)));
+        event.or(listed).or(asked)
+    })
+}
+
+#[component]
+fn Heading(cid: String, url: String, row: Memo<Option<SiteRow>>) -> impl IntoView {
+    let title = move || {
+        let name = row.with(|row| row.as_ref().and_then(|row| row.name.clone()));
+        name.unwrap_or_else(|| format!("{}…{}", say::lead(&cid, 8), say::tail(&cid, 5)))
+    };
+    let published = move || {
+        row.get().map(|row| view! { "Published " {when(row.time_ms)} " from this browser." })
+    };
+    view! {
+        <div class="head">
+            <div>
+                <p class="s faint"><a href="/sites">"Sites"</a> " / " {title.clone()}</p>
+                <h1 class="brk">{title}</h1>
+                <p>{published}</p>
+            </div>
+            <div class="row">
+                <a class="b go" href=url target="_blank" rel="noopener">
+                    {icon("#i-ext")} " Open site"
+                </a>
+            </div>
         </div>
     }
 }

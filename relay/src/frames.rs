@@ -34,9 +34,9 @@ pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> i
     io.flush().await
 }
 
-/// A client's frame, or the answer to it where it can't be understood. `Err(None)`: not even its
-/// id can be read, so that no answer would find its way.
-pub(crate) fn decode(frame: &[u8]) -> Result<ToNode, Option<FromNode>> {
+/// A client's frame, or its id and the refusal where it can't be understood. `Err(None)`: not even
+/// its id can be read, so that no answer would find its way.
+pub(crate) fn decode(frame: &[u8]) -> Result<ToNode, Option<(u64, ApiError)>> {
     let reason = match cbor::decode::<ToNode>(frame, API_FRAME_BYTES) {
         Ok(ask) => return Ok(ask),
         Err(reason) => reason,
@@ -50,7 +50,7 @@ pub(crate) fn decode(frame: &[u8]) -> Result<ToNode, Option<FromNode>> {
     };
     let error = ApiError::new(ErrorCode::BadInput, format!("the frame is not a command: {reason}"))
         .hint("Client and node may be of different versions; update both.");
-    Err(id.map(|id| FromNode::Err { id, error }))
+    Err(id.map(|id| (id, error)))
 }
 
 /// Encodes an answer. One that can't be encoded becomes an internal error, so that the client
@@ -111,7 +111,7 @@ mod tests {
         let fields = [("command", Ipld::from("fly")), ("id", Ipld::Integer(9))];
         let unknown = Ipld::Map(fields.map(|(k, v)| (k.to_owned(), v)).into());
         let frame = cbor::encode(&unknown).unwrap();
-        assert!(matches!(decode(&frame), Err(Some(FromNode::Err { id: 9, .. }))));
+        assert!(matches!(decode(&frame), Err(Some((9, _)))));
         assert_eq!(decode(b"\xff\xff"), Err(None));
         let answer = FromNode::Ok { id: 3, reply: Reply::Done };
         assert_eq!(cbor::decode::<FromNode>(&encode(&answer), 64), Ok(answer));

@@ -37,7 +37,7 @@ pub(crate) async fn serve(mut session: Session, mut io: impl FrameIo) {
                         }));
                         continue;
                     }
-                    Err(Some(refusal)) => refusal,
+                    Err(Some((id, error))) => FromNode::Err { id, error },
                     Err(None) => break,
                 }
             }

@@ -1,6 +1,8 @@
 //! The command line as a person and a script use it, without a running node: each command runs one
 //! itself on its data folder.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
 mod support;
 
 use std::{

@@ -1,5 +1,7 @@
 //! Two running nodes, HTTP as browsers and programs speak it, and what strangers try.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
 mod support;
 
 use std::{

@@ -87,7 +87,7 @@ pub(crate) fn range(get: &Get) -> Result<Option<Range>> {
     parse_range(text).map(Some).ok_or_else(|| {
         RelayError::usage(
             format!("`{text}` is not a range of bytes"),
-            "Write FIRST-LAST, for instance 0-99 for the first hundred bytes, or 100- for the rest.",
+            "Write FIRST-LAST, as in 0-99 for the first hundred bytes, or 100- for what follows.",
         )
     })
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use craftec_api::{Command, Reply};
 use craftec_core::PeerId;
 use serde::Serialize;
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::interrupted;
 use crate::{
@@ -47,7 +47,7 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     gateway.save(&data)?;
 
     let stop = CancellationToken::new();
-    let local = AbortOnDropHandle::new(tokio::spawn(socket.serve(node.handle())));
+    let local = tokio::spawn(socket.serve(node.handle()));
     let serving = tokio::spawn(server.serve(http.clone(), stop.clone()));
     http.set_ready(true);
     let session = node.handle().session();
@@ -65,7 +65,9 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
             tracing::error!(%error, "HTTP broke off");
         }
         drop(session);
-        drop(local);
+        local.abort();
+        // Cancelled, so that the socket is gone before the process is.
+        drop(local.await);
         gateway.forget(&data);
         node.stop().await;
     };

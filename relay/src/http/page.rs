@@ -100,7 +100,8 @@ impl Page {
              <style>:root{{color-scheme:light dark;font:15px/1.5 system-ui,sans-serif}}\
              body{{max-width:36rem;margin:20vh auto;padding:0 1rem;overflow-wrap:anywhere}}\
              small{{opacity:.7}}</style>\
-             <h1 style='font-size:18px'>{message}</h1><p>{hint}</p><small>{status}</small></html>\n",
+             <h1 style='font-size:18px'>{message}</h1>\
+             <p>{hint}</p><small>{status}</small></html>\n",
             status = self.status,
             message = escape(&self.sentence()),
             hint = escape(&self.hint),

@@ -82,7 +82,9 @@ impl Server {
                 slot = slots.clone().acquire_owned() => match slot {
                     Ok(slot) => tokio::select! {
                         () = stop.cancelled() => break,
-                        accepted = self.listener.accept() => accepted.map(|(io, peer)| (io, peer, slot)),
+                        accepted = self.listener.accept() => {
+                            accepted.map(|(io, peer)| (io, peer, slot))
+                        }
                     },
                     Err(_) => break,
                 },

@@ -1,6 +1,7 @@
 //! Runs the real binary in temporary folders and speaks plain HTTP/1.1 to it.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::expect_used, reason = "what a test needs and does not get fails the test")]
 
 use std::{
     collections::BTreeMap,

@@ -2,8 +2,8 @@
  * What the tests need built: the relay, the probe's wasm, and the pages' scripts.
  *
  * `WASM_CARGO` (default `cargo`) builds for wasm32-unknown-unknown with the profile `WASM_PROFILE`
- * (default `dev`); `WASM_BINDGEN` is the wasm-bindgen CLI of the version in Cargo.lock (default: the
- * one that the project's set-up installs, else the one on the PATH).
+ * (default `dev`); `WASM_BINDGEN` is the wasm-bindgen CLI of the version in Cargo.lock (default:
+ * the one that the project's set-up installs, else the one on the PATH).
  */
 
 import { execFileSync } from 'node:child_process';
@@ -35,7 +35,7 @@ export async function buildAll() {
   const [cargo, ...first] = (process.env.WASM_CARGO ?? 'cargo').split(' ');
   const profile = process.env.WASM_PROFILE ?? 'dev';
   const wasm = ['--target', 'wasm32-unknown-unknown', '--profile', profile];
-  run(cargo, [...first, ...example('tab_probe'), ...wasm]);
+  run(cargo, [...first, ...example('tab_probe'), '--features', 'probe', ...wasm]);
   const folder = profile === 'dev' ? 'debug' : profile;
   const probe = join(target, 'wasm32-unknown-unknown', folder, 'examples/tab_probe.wasm');
   const out = join(here, 'dist');

@@ -1,24 +1,25 @@
 //! A native node on free ports of this machine, for tests: prints its peer id and addresses as one
 //! line of JSON and runs until its standard input ends.
 
-#[cfg(not(target_arch = "wasm32"))]
+use std::{io::Read, sync::Arc};
+
+use craftec_core::TransportKey;
+use craftec_p2p::{
+    Network, Record, RecordCheck, RecordChoice,
+    native::{NativeConfig, start},
+};
+
+/// This relay keeps no records.
+struct NoRecords;
+
+impl RecordCheck for NoRecords {
+    fn choose(&self, _: &Record, _: Option<&Record>) -> Result<RecordChoice, String> {
+        Err("this relay keeps no records".to_owned())
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use std::{io::Read, sync::Arc};
-
-    use craftec_core::TransportKey;
-    use craftec_p2p::{
-        Network, Record, RecordCheck, RecordChoice,
-        native::{NativeConfig, start},
-    };
-
-    struct NoRecords;
-    impl RecordCheck for NoRecords {
-        fn choose(&self, _: &Record, _: Option<&Record>) -> Result<RecordChoice, String> {
-            Err("this relay keeps no records".to_owned())
-        }
-    }
-
     let seed = std::env::args().nth(1).map_or(Ok(1), |arg| arg.parse())?;
     let mut config = NativeConfig::new(TransportKey::from_seed([seed; 32]), Arc::new(NoRecords));
     let port = std::env::args().nth(2).unwrap_or_else(|| "0".to_owned());
@@ -29,6 +30,3 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
-
-#[cfg(target_arch = "wasm32")]
-fn main() {}

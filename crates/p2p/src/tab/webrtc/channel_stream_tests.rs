@@ -1,3 +1,5 @@
+//! Streams over a pair of channels in memory.
+
 use super::*;
 use crate::tab::webrtc::messages::fake::{FakeChannel, pair};
 use futures::{AsyncReadExt, AsyncWriteExt, executor::block_on, poll};

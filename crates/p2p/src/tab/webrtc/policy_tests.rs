@@ -1,3 +1,5 @@
+//! The upgrade policy, moment by moment.
+
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);

@@ -67,7 +67,8 @@ pub(super) struct Inner {
 type Waiting = mpsc::Sender<(PeerId, ByteStream)>;
 
 pub(super) struct Peer {
-    pub(super) index: u64,
+    /// Where it is dialed; kept, since the text of a peer id takes a while to make.
+    pub(super) address: String,
     pub(super) role: Role,
     pub(super) up: bool,
     pub(super) check: Arc<dyn RecordCheck>,
@@ -110,9 +111,12 @@ impl Fabric {
         let Joined { peer, role, check } = joined;
         let incarnation = self.number();
         let mut peers = self.0.peers.borrow_mut();
-        let index = peers.get(&peer).map_or(peers.len() as u64, |known| known.index);
+        let address = match peers.get(&peer) {
+            Some(known) => known.address.clone(),
+            None => format!("/memory/{}/p2p/{peer}", peers.len()),
+        };
         let entry = Peer {
-            index,
+            address,
             role,
             up: true,
             check,
@@ -275,7 +279,7 @@ impl Fabric {
             link,
             role: theirs.role,
             rtt_ms: Some(2 * self.delay(me, other).as_millis() as u32),
-            addr: address(theirs.index, other),
+            addr: theirs.address.clone(),
             agent: "craftec-sim".to_owned(),
             via: None,
         })
@@ -421,9 +425,4 @@ impl Fabric {
         self.0.next.set(number + 1);
         number
     }
-}
-
-/// The address of a simulated peer.
-pub(super) fn address(index: u64, peer: &PeerId) -> String {
-    format!("/memory/{index}/p2p/{peer}")
 }

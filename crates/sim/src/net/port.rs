@@ -10,7 +10,7 @@ use futures::{
     stream::{self, LocalBoxStream},
 };
 
-use super::fabric::{Fabric, address};
+use super::fabric::Fabric;
 
 /// The network as one simulated peer sees it.
 pub struct SimNetwork {
@@ -55,7 +55,7 @@ impl Network for SimNetwork {
 
     fn addresses(&self) -> Vec<String> {
         let peers = self.fabric.0.peers.borrow();
-        peers.get(&self.me).map(|peer| address(peer.index, &self.me)).into_iter().collect()
+        peers.get(&self.me).map(|peer| peer.address.clone()).into_iter().collect()
     }
 
     fn peers(&self) -> Vec<PeerInfo> {

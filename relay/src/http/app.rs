@@ -91,7 +91,7 @@ fn protect(answer: &mut Response, assets: &Assets, origin: &Origin, name: &str) 
     }
     let permissions = "publickey-credentials-get=(self), publickey-credentials-create=(self), \
                        camera=(), microphone=(), geolocation=(), payment=(), usb=(), serial=(), \
-                       hid=(), bluetooth=(), midi=(), display-capture=()";
+                       hid=(), midi=(), display-capture=()";
     set(answer, HeaderName::from_static("permissions-policy"), permissions);
     set(answer, HeaderName::from_static("origin-agent-cluster"), "?1");
     set(answer, HeaderName::from_static("cross-origin-resource-policy"), "same-origin");

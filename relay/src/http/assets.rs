@@ -173,7 +173,7 @@ fn is_hashed(name: &str) -> bool {
     let Some((stem, ending)) = file.rsplit_once('.') else { return false };
     let stem = stem.strip_suffix("_bg").unwrap_or(stem);
     let hash = stem.rsplit('-').next().filter(|hash| hash.len() < stem.len());
-    ["js", "wasm", "css"].contains(&ending)
+    ["js", "wasm", "css", "svg", "png", "woff2"].contains(&ending)
         && hash.is_some_and(|hash| {
             hash.len() >= 12 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         })

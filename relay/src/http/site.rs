@@ -282,7 +282,7 @@ fn protect(answer: &mut Response, origin: &Origin) {
     }
     let permissions = "publickey-credentials-get=(), publickey-credentials-create=(), \
                        identity-credentials-get=(), otp-credentials=(), payment=(), usb=(), \
-                       serial=(), hid=(), bluetooth=(), midi=(), local-fonts=(), \
+                       serial=(), hid=(), midi=(), local-fonts=(), \
                        idle-detection=(), display-capture=()";
     set(answer, HeaderName::from_static("permissions-policy"), permissions);
     set(answer, HeaderName::from_static("origin-agent-cluster"), "?1");

@@ -15,7 +15,7 @@ use craftec_obj::{
     event::{Moved, Way},
     feed::Heard,
 };
-use futures::{FutureExt, StreamExt, select};
+use futures::{FutureExt, StreamExt, select_biased};
 
 use crate::Node;
 
@@ -45,7 +45,7 @@ pub(crate) fn start(node: &Rc<Node>) {
     let mut objects = node.news.listen(NEWS).fuse();
     node.ports.clock.spawn(Box::pin(async move {
         loop {
-            select! {
+            select_biased! {
                 event = network.next() => match (event, weak.upgrade()) {
                     (Some(_), Some(node)) => peers_changed(&node),
                     _ => return,

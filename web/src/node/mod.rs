@@ -170,13 +170,13 @@ impl NodeState {
     fn take_transfer(self, transfer: Transfer) {
         let key = (transfer.cid.clone(), transfer.kind, transfer.peer.clone());
         self.transfers.update(|all| {
-            all.insert(key, transfer);
-            // Ended ones of other roots go first; which of them is of no account.
-            while all.len() > ROOTS_REMEMBERED {
+            // Ended ones go first; which of them is of no account.
+            while all.len() >= ROOTS_REMEMBERED && !all.contains_key(&key) {
                 let gone = all.iter().find(|(_, t)| t.done).or_else(|| all.iter().next());
                 let Some(key) = gone.map(|(key, _)| key.clone()) else { break };
                 all.remove(&key);
             }
+            all.insert(key, transfer);
         });
     }
 
@@ -193,10 +193,10 @@ impl NodeState {
             }
         });
         self.health.update(|all| {
-            all.insert(cid, health);
-            while all.len() > ROOTS_REMEMBERED {
+            while all.len() >= ROOTS_REMEMBERED && !all.contains_key(&cid) {
                 all.pop_first();
             }
+            all.insert(cid, health);
         });
     }
 

@@ -14,6 +14,18 @@ use crate::{
 /// Cargo's profile for what a browser downloads.
 const WEB_PROFILE: &str = "web";
 
+/// What rustc emits and every supported browser takes. Naming them, instead of all features, keeps
+/// binaryen from writing encodings that only the newest engines know.
+const WASM_FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--enable-simd",
+];
+
 /// Builds everything and returns the path of the `craftec` binary.
 pub(crate) fn all() -> anyhow::Result<PathBuf> {
     setup::all()?;
@@ -53,7 +65,7 @@ fn node_for_the_tab() -> anyhow::Result<()> {
             run(bindgen.arg(&out).arg(&wasm))?;
             // npm's binaryen: Debian's old one corrupts what wasm-bindgen writes.
             let mut opt = command(paths::npm_tool("wasm-opt"));
-            opt.args(["-Os", "--all-features", "--disable-gc", "--disable-custom-descriptors"]);
+            opt.arg("-Oz").args(WASM_FEATURES);
             run(opt.arg(&done).arg("-o").arg(&done))
         },
     )

@@ -35,6 +35,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
+fn bytes(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 1..most)
+}
+
 fn open(folder: &dyn Folder) -> Arc<dyn File> {
     block_on(folder.open("file")).unwrap()
 }
@@ -101,7 +105,7 @@ proptest! {
     #[test]
     fn what_was_flushed_survives_any_crash(
         flushed in prop::collection::vec(any::<u8>(), 1..3000),
-        later in prop::collection::vec((0..3000u64, prop::collection::vec(any::<u8>(), 1..1500)), 0..6),
+        later in prop::collection::vec((0..3000_u64, bytes(1500)), 0..6),
         seed in any::<u64>(),
     ) {
         let disk = SimDisk::new();

@@ -31,10 +31,31 @@ impl Store {
     /// took effect, except that a disk which fails the very last flush may have kept all of it.
     pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         check_lengths(&batch)?;
-        if batch.is_empty() {
+        if batch.is_empty() && !self.0.unflushed.get() {
             return Ok(());
         }
-        let transaction = self.0.index.write()?;
+        self.change(batch, true)
+    }
+
+    /// Stores `blocks` without a flush: they can be read at once, and survive a crash only after the
+    /// next [`Store::commit`], which flushes them too, or [`Store::flush`]. For what can be fetched
+    /// again, and for all but the last part of a large put.
+    pub fn cache(&self, blocks: &[Block]) -> Result<(), StoreError> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        batch.put_all(blocks.iter().cloned());
+        self.change(batch, false)
+    }
+
+    /// Makes everything durable that was stored without a flush.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.commit(Batch::new())
+    }
+
+    fn change(&self, batch: Batch, durable: bool) -> Result<(), StoreError> {
+        let transaction = self.0.index.write(durable)?;
         // Taken out while the commit runs: after an error it is read from the index again.
         let space = self.0.space.borrow_mut().take();
         let mut space = match space {
@@ -42,12 +63,13 @@ impl Store {
             None => self.0.recorded_space()?,
         };
         let before = space.end();
-        if let Err(error) = self.apply(&transaction, batch, &mut space) {
+        if let Err(error) = self.apply(&transaction, batch, &mut space, durable) {
             // What was written of it would otherwise keep a full disk full.
             self.trim_pack(before);
             return Err(error);
         }
         transaction.commit().map_err(|e| self.0.index.failure("committing", e))?;
+        self.0.unflushed.set(!durable);
         if space.end() < before {
             self.trim_pack(space.end());
         }
@@ -60,6 +82,7 @@ impl Store {
         transaction: &WriteTransaction,
         batch: Batch,
         space: &mut Space,
+        durable: bool,
     ) -> Result<(), StoreError> {
         let doing = "writing the index";
         let mut tally = Tally::default();
@@ -68,7 +91,12 @@ impl Store {
             let blocks = transaction.open_table(BLOCKS);
             let mut blocks = blocks.map_err(|e| self.0.index.failure(doing, e))?;
             released = self.remove_blocks(&mut blocks, batch.deleted, &mut tally)?;
-            self.add_blocks(&mut blocks, batch.blocks, space, &mut tally)?;
+            let packed = self.add_blocks(&mut blocks, batch.blocks, space, &mut tally)?;
+            // The index must never durably name bytes that are not: what was stored without a
+            // flush goes with this commit.
+            if durable && (packed || self.0.unflushed.get()) {
+                self.0.pack.sync().map_err(|e| StoreError::io("flushing blocks", e))?;
+            }
         }
         for (offset, length) in released {
             space.release(offset, length);
@@ -99,13 +127,14 @@ impl Store {
         Ok(released)
     }
 
+    /// Whether bytes were written to the pack.
     fn add_blocks(
         &self,
         blocks: &mut BlockTable<'_>,
         added: Vec<Block>,
         space: &mut Space,
         tally: &mut Tally,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut packed = false;
         let mut seen = BTreeSet::new();
         for block in added {
@@ -127,10 +156,7 @@ impl Store {
             tally.blocks_in += 1;
             tally.bytes_in += block.len() as u64;
         }
-        if packed {
-            self.0.pack.sync().map_err(|e| StoreError::io("flushing blocks", e))?;
-        }
-        Ok(())
+        Ok(packed)
     }
 
     fn change_pins(

@@ -63,12 +63,12 @@ impl Index {
         database.begin_read().map_err(|e| self.failure("reading the index", e))
     }
 
-    pub(super) fn write(&self) -> Result<WriteTransaction, StoreError> {
+    pub(super) fn write(&self, durable: bool) -> Result<WriteTransaction, StoreError> {
         let database = self.ready()?;
         let doing = "writing the index";
         let mut transaction = database.begin_write().map_err(|e| self.failure(doing, e))?;
         transaction
-            .set_durability(Durability::Immediate)
+            .set_durability(if durable { Durability::Immediate } else { Durability::None })
             .map_err(|e| StoreError::damaged(e.to_string()))?;
         Ok(transaction)
     }
@@ -92,7 +92,7 @@ impl Index {
 
     fn check_format(&self) -> Result<(), StoreError> {
         let doing = "reading the store's format";
-        let transaction = self.write()?;
+        let transaction = self.write(true)?;
         {
             let mut numbers =
                 transaction.open_table(NUMBERS).map_err(|e| self.failure(doing, e))?;

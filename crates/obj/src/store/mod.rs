@@ -30,7 +30,11 @@ mod space;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use craftec_core::{Cid, cid::CID_BYTES};
@@ -84,6 +88,8 @@ struct Inner {
     pack: Arc<dyn File>,
     /// None after a failure, until it is read from the index again.
     space: RefCell<Option<Space>>,
+    /// The last commit was not flushed.
+    unflushed: Cell<bool>,
 }
 
 impl std::fmt::Debug for Store {
@@ -104,7 +110,12 @@ impl Store {
         let file = folder.open(INDEX_FILE).await.map_err(|e| StoreError::io(doing, e))?;
         let pack = folder.open(PACK_FILE).await.map_err(|e| StoreError::io(doing, e))?;
         let index = Index::open(file, options.cache_bytes)?;
-        let store = Self(Rc::new(Inner { index, pack, space: RefCell::new(None) }));
+        let store = Self(Rc::new(Inner {
+            index,
+            pack,
+            space: RefCell::new(None),
+            unflushed: Cell::new(false),
+        }));
         store.trim_pack(store.0.recorded_space()?.end());
         Ok(store)
     }

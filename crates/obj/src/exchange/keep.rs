@@ -1,6 +1,7 @@
-//! Fetched blocks on their way to the disk: gathered for a moment and committed together, so that
-//! a reader never waits for a flush. They are readable and served meanwhile. A crash loses at most
-//! what a session can fetch again; who needs them durable calls [`Shared::flush`].
+//! Fetched blocks on their way to the disk: gathered for a moment, stored together, and flushed when
+//! it is quiet, so that a reader never waits for a flush. They are readable and served meanwhile. A
+//! crash loses at most what a session can fetch again; who needs them durable calls
+//! [`Shared::flush`].
 
 use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -14,13 +15,18 @@ use crate::{StoreError, block::Block};
 const GATHERED_BYTES: usize = 8 << 20;
 /// How long a block waits for company.
 const GATHER: Duration = Duration::from_millis(150);
+/// How long nothing must come before what was stored is flushed.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Blocks not yet committed.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     blocks: BTreeMap<Cid, Block>,
     bytes: usize,
+    /// Whether the timer runs that stores and flushes.
     timer: bool,
+    /// Blocks kept so far.
+    count: u64,
     /// Blocks that could not be written were dropped since the last [`Shared::flush`].
     failed: Option<StoreError>,
 }
@@ -50,6 +56,7 @@ impl Shared {
         let full = {
             let mut fresh = self.fresh.borrow_mut();
             let bytes = block.len();
+            fresh.count += 1;
             if fresh.blocks.insert(*block.cid(), block).is_none() {
                 fresh.bytes += bytes;
             }
@@ -57,15 +64,27 @@ impl Shared {
         };
         if full {
             self.write_fresh();
-        } else if !std::mem::replace(&mut self.fresh.borrow_mut().timer, true) {
-            let (weak, clock) = (Rc::downgrade(self), self.clock.clone());
-            self.clock.spawn(Box::pin(async move {
+        }
+        if std::mem::replace(&mut self.fresh.borrow_mut().timer, true) {
+            return;
+        }
+        let (weak, clock) = (Rc::downgrade(self), self.clock.clone());
+        self.clock.spawn(Box::pin(async move {
+            let (mut seen, mut quiet) = (0, Duration::ZERO);
+            while quiet < QUIET {
                 clock.sleep(GATHER).await;
                 let Some(shared) = weak.upgrade() else { return };
-                shared.fresh.borrow_mut().timer = false;
                 shared.write_fresh();
-            }));
-        }
+                let count = shared.fresh.borrow().count;
+                quiet = if count == seen { quiet + GATHER } else { Duration::ZERO };
+                seen = count;
+            }
+            let Some(shared) = weak.upgrade() else { return };
+            shared.fresh.borrow_mut().timer = false;
+            if let Err(error) = shared.store.flush() {
+                tracing::warn!(%error, "the cache could not be flushed");
+            }
+        }));
     }
 
     fn write_fresh(&self) {
@@ -78,7 +97,7 @@ impl Shared {
             return;
         }
         let blocks: Vec<Block> = blocks.into_values().collect();
-        if let Err(error) = self.store.put(&blocks) {
+        if let Err(error) = self.store.cache(&blocks) {
             tracing::warn!(%error, blocks = blocks.len(), "fetched blocks could not be kept");
             self.fresh.borrow_mut().failed = Some(error);
         }
@@ -88,12 +107,13 @@ impl Shared {
         matches!(self.fresh.borrow().failed, Some(StoreError::Full { .. }))
     }
 
-    /// Commits what is gathered; fails if anything fetched since the last call could not be kept.
+    /// Makes everything durable; fails if anything fetched since the last call could not be kept.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.write_fresh();
-        match self.fresh.borrow_mut().failed.take() {
+        let failed = self.fresh.borrow_mut().failed.take();
+        match failed {
             Some(error) => Err(error),
-            None => Ok(()),
+            None => self.store.flush(),
         }
     }
 }

@@ -65,7 +65,10 @@ impl Sink {
             self.gathered.push(block);
         }
         if self.gathered_bytes >= GATHERED_BYTES {
-            self.commit(Batch::new())?;
+            self.gathered_bytes = 0;
+            // Flushed with the last commit: before that nothing of the put is promised.
+            let gathered = std::mem::take(&mut self.gathered);
+            self.noticed(self.objects.0.store.cache(&gathered))?;
         }
         Ok(())
     }
@@ -73,11 +76,15 @@ impl Sink {
     fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         self.gathered_bytes = 0;
         batch.put_all(std::mem::take(&mut self.gathered));
-        let committed = self.objects.0.store.commit(batch);
-        if let Err(StoreError::Full { .. }) = committed {
+        self.noticed(self.objects.0.store.commit(batch))
+    }
+
+    /// Makes room for another try where the disk was full.
+    fn noticed(&self, result: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(StoreError::Full { .. }) = result {
             self.objects.make_room();
         }
-        committed
+        result
     }
 
     /// The last commit: blocks, pin and record together.

@@ -157,7 +157,7 @@ fn two_stores_cannot_share_a_folder() {
 fn a_newer_format_is_refused_by_name() {
     let disk = SimDisk::new();
     let store = open(&disk).unwrap();
-    let transaction = store.0.index.write().unwrap();
+    let transaction = store.0.index.write(true).unwrap();
     transaction.open_table(NUMBERS).unwrap().insert(index::FORMAT, 2).unwrap();
     transaction.commit().unwrap();
     drop(store);
@@ -216,6 +216,65 @@ fn a_crash_at_any_change_loses_nothing_acknowledged() {
             Model::of(&store);
         }
     }
+}
+
+/// Caches blocks and commits now and then; what is durable by the end or the disk's failure.
+fn run_cached(disk: &SimDisk) -> BTreeSet<Cid> {
+    let mut durable = BTreeSet::new();
+    let Ok(store) = open(disk) else { return durable };
+    let mut cached = Vec::new();
+    for step in 0..9_u64 {
+        let block = block(step, 400 + step as usize * 3_000);
+        cached.push(*block.cid());
+        if store.cache(std::slice::from_ref(&block)).is_err() {
+            return durable;
+        }
+        assert_eq!(store.get(block.cid()).unwrap(), Some(block.clone()), "readable at once");
+        if step % 3 == 2 {
+            // The block is there already, and must be durable when the commit returns.
+            if store.put(&[block]).is_err() {
+                return durable;
+            }
+            durable.extend(cached.iter().copied());
+        }
+    }
+    durable
+}
+
+#[test]
+fn what_is_cached_is_durable_with_the_next_commit_and_never_wrong() {
+    let disk = SimDisk::new();
+    assert_eq!(run_cached(&disk).len(), 9);
+    let changes = disk.changes();
+    for at in 0..changes + 1 {
+        for damage in [Damage::Lost, Damage::Kept, Damage::Torn(at), Damage::Torn(at + 1000)] {
+            let disk = SimDisk::new();
+            disk.power_off_at(at);
+            let durable = run_cached(&disk);
+            disk.crash(damage);
+            let store = open(&disk).unwrap_or_else(|e| panic!("change {at}, {damage:?}: {e}"));
+            let listed: BTreeSet<Cid> = store.iterate(None, 100).unwrap().into_iter().collect();
+            assert!(listed.is_superset(&durable), "change {at}, {damage:?}");
+            for cid in listed {
+                assert!(store.get(&cid).unwrap().is_some(), "change {at}, {damage:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flush_without_a_change_makes_the_cache_durable() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    store.cache(&[block(1, 9_000)]).unwrap();
+    store.flush().unwrap();
+    let changes = disk.changes();
+    store.flush().unwrap();
+    assert_eq!(disk.changes(), changes, "nothing is left to flush");
+    disk.power_off_at(changes);
+    drop(store);
+    disk.crash(Damage::Lost);
+    assert!(open(&disk).unwrap().get(block(1, 9_000).cid()).unwrap().is_some());
 }
 
 #[test]

@@ -1,5 +1,5 @@
 // The pictures in docs/, taken from the running app; and that no screen is wider than its window.
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, type Page } from '@playwright/test';
@@ -10,7 +10,8 @@ import { hasPeer, put, signed } from '../support/node.ts';
 const DOCS = path.resolve(import.meta.dirname, '../../../docs');
 
 async function garden(): Promise<string> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'herbarium-'));
+  const folder = path.join(await mkdtemp(path.join(tmpdir(), 'site-')), 'herbarium');
+  await mkdir(folder);
   await writeFile(path.join(folder, 'index.html'), '<!doctype html><title>Herbarium</title><h1>Herbarium</h1>');
   for (let sheet = 1; sheet <= 40; sheet++) {
     await writeFile(path.join(folder, `sheet-${sheet}.svg`), `<svg><!--${sheet.toString().repeat(9_000)}--></svg>`);
@@ -19,6 +20,7 @@ async function garden(): Promise<string> {
 }
 
 async function bothSchemes(page: Page, name: string): Promise<void> {
+  await page.evaluate(() => scrollTo(0, 0));
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme });
     await page.screenshot({ path: path.join(DOCS, `${name}-${colorScheme}.png`), fullPage: true });
@@ -28,11 +30,14 @@ async function bothSchemes(page: Page, name: string): Promise<void> {
 
 async function fitsWidth(page: Page, width: number): Promise<void> {
   await page.setViewportSize({ width, height: 800 });
-  const wider = await page.evaluate(() => {
-    const root = document.documentElement;
-    return root.scrollWidth - root.clientWidth;
+  const wide = await page.evaluate(() => {
+    const { clientWidth, scrollWidth } = document.documentElement;
+    if (scrollWidth <= clientWidth) return [];
+    const elements = [...document.querySelectorAll('body *')];
+    const over = elements.filter((e) => e.getBoundingClientRect().right > clientWidth + 0.5);
+    return over.slice(0, 6).map((e) => e.outerHTML.slice(0, 160));
   });
-  expect(wider, `${page.url()} at ${width} px is wider by`).toBeLessThanOrEqual(0);
+  expect(wide, `${page.url()} at ${width} px is wider than its window`).toEqual([]);
 }
 
 test('home, publish and network, light and dark', async ({ openTab }) => {

@@ -35,7 +35,10 @@ declare global {
 
 /** Attaches to the node that this tab's app runs. */
 async function attach(page: Page): Promise<void> {
-  await page.evaluate(() => {
+  await page.evaluate(async () => {
+    // The app runs the node; what is made here joins it.
+    const runs = async () => (await navigator.locks.query()).held?.some((l) => l.name === 'craftec-node');
+    for (let i = 0; i < 100 && !(await runs()); i++) await new Promise((f) => setTimeout(f, 100));
     const url = '/sdk/index.js';
     window.testNode ??= import(url).then((sdk: Sdk) => sdk.createNode());
     return window.testNode.then(() => undefined);

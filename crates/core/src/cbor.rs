@@ -40,5 +40,56 @@ pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Re
     }
     let value: T = serde_ipld_dagcbor::from_slice(bytes)
         .map_err(|e| CborError::Malformed { reason: e.to_string() })?;
-    if encode(&value)? == bytes { Ok(value) } else { Err(CborError::NotCanonical) }
+    // Compared piece by piece while it is written: a large message is not copied for it.
+    let mut same = Same(bytes);
+    match serde_ipld_dagcbor::to_writer(&mut same, &value) {
+        Ok(()) if same.0.is_empty() => Ok(value),
+        _ => Err(CborError::NotCanonical),
+    }
+}
+
+/// Takes exactly the bytes that it holds, and fails on the first that differs.
+struct Same<'a>(&'a [u8]);
+
+impl std::io::Write for Same<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.strip_prefix(bytes) {
+            Some(rest) => self.0 = rest,
+            None => return Err(std::io::ErrorKind::InvalidData.into()),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_canonical_encoding_is_read() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Pair {
+            a: u64,
+            b: Vec<u64>,
+        }
+        let pair = Pair { a: 1, b: vec![2, 300] };
+        let bytes = encode(&pair).unwrap();
+        assert_eq!(decode::<Pair>(&bytes, 99), Ok(pair));
+        let limit = bytes.len() - 1;
+        assert!(matches!(decode::<Pair>(&bytes, limit), Err(CborError::TooLong { .. })));
+        let cut = decode::<Pair>(&bytes[..limit], 99);
+        assert!(matches!(cut, Err(CborError::Malformed { .. })), "{cut:?}");
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(decode::<Pair>(&longer, 99).is_err());
+        // The same values: a number in a longer form, the keys in another order.
+        for other in [b"\xa2aa\x18\x01ab\x80".as_slice(), b"\xa2ab\x80aa\x01"] {
+            let error = decode::<Pair>(other, 99).unwrap_err();
+            let refused = matches!(error, CborError::NotCanonical | CborError::Malformed { .. });
+            assert!(refused, "{error}");
+        }
+    }
 }

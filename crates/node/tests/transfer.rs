@@ -263,3 +263,40 @@ fn a_pin_keeps_what_others_wrote_and_an_unpin_frees_it() {
         assert_eq!(again.code, ErrorCode::NotFound);
     });
 }
+
+#[test]
+fn a_full_disk_refuses_a_put_and_loses_nothing() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let a = world.node_on(1, &disk, Config::new(Role::Tab)).await;
+        let kept = bytes(1, 2 << 20);
+        let cid = put(&a.session(), &kept, 0).await;
+        disk.set_capacity(Some(disk.used_bytes() + (9 << 20)));
+        let session = a.session();
+        let big = bytes(2, 30 << 20);
+        let open = Command::PutOpen { replicas: Some(0), name: None };
+        let Ok(Reply::Handle { handle }) = session.call(open).await else { panic!() };
+        let mut refused = None;
+        for chunk in big.chunks(1 << 20) {
+            let chunk = Command::PutChunk { handle, bytes: serde_bytes::ByteBuf::from(chunk) };
+            refused = session.call(chunk).await.err();
+            if refused.is_some() {
+                break;
+            }
+        }
+        let refused = refused.expect("the disk is full");
+        assert_eq!((refused.code, refused.retryable), (ErrorCode::Full, true), "{refused}");
+        assert_eq!(session.call(Command::Close { handle }).await, Ok(Reply::Done));
+        assert!(get(&session, cid, "").await == Ok(kept.clone()));
+        world.sleep(60).await;
+        assert!(a.store().used_bytes().expect("a figure") < 3 << 20, "what was half put is freed");
+        disk.set_capacity(None);
+        let again = put(&session, &big, 0).await;
+        a.stop().await;
+        drop((session, a));
+        let a = world.node_on(1, &disk, Config::new(Role::Tab)).await;
+        for (cid, content) in [(cid, kept), (again, big)] {
+            assert!(get(&a.session(), cid, "").await == Ok(content));
+        }
+    });
+}

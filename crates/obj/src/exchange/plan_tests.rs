@@ -1,3 +1,5 @@
+//! The plan over values: who is asked for what, when, and when it ends.
+
 use craftec_core::Codec;
 
 use super::*;

@@ -1,5 +1,5 @@
-//! What is kept for others, on disk: namespace `Lent`, key root (36 bytes) and the asking peer (32 bytes), value
-//! canonical DAG-CBOR of [`LentRecord`], at most [`LENT_BYTES`].
+//! What is kept for others, on disk: namespace `Lent`, key root (36 bytes) and the asking peer (32
+//! bytes), value canonical DAG-CBOR of [`LentRecord`], at most [`LENT_BYTES`].
 
 use std::collections::BTreeMap;
 

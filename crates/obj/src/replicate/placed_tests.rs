@@ -1,3 +1,5 @@
+//! Who is asked for copies, and when again.
+
 use craftec_core::{Codec, Did, TransportKey, placement::Promise, sign::Hash};
 
 use super::*;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Cargo's profile for what a browser downloads.
-const WEB_PROFILE: &str = "web";
+pub(crate) const WEB_PROFILE: &str = "web";
 
 /// What rustc emits and every supported browser takes. Naming them, instead of all features, keeps
 /// binaryen from writing encodings that only the newest engines know.

@@ -12,12 +12,13 @@ use crate::{
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
     ("clippy-wasm", clippy_wasm),
     ("rust", rust),
+    ("rust-in-a-tab", rust_in_a_tab),
     ("build", || build::all().map(drop)),
     ("sdk", sdk),
     ("browser", browser),
@@ -71,6 +72,18 @@ fn rust() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace", "--quiet"]))
 }
 
+/// The Rust tests that need a browser: the ports and the store on OPFS, in a dedicated worker.
+fn rust_in_a_tab() -> anyhow::Result<()> {
+    let toolchain = setup::wasm_toolchain()?;
+    setup::all()?;
+    let mut tests = toolchain.cargo();
+    tests.args(["test", "--quiet", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
+    tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
+    let runner = paths::tool("wasm-bindgen-test-runner");
+    tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
+    run(tests.env("CHROMEDRIVER", setup::chromedriver()?))
+}
+
 fn sdk() -> anyhow::Result<()> {
     let mut npm = command("npm");
     npm.env("CHROME", setup::chromium()?);
@@ -83,9 +96,15 @@ fn browser() -> anyhow::Result<()> {
     npm_test(command("npm").env("SITE", paths::target().join("doc")), "tests/browser")
 }
 
+/// js-libp2p as a foreign client, with the transports built as they are shipped.
 fn interop() -> anyhow::Result<()> {
     setup::npm(&paths::root().join("tests/interop"))?;
-    npm_test(&mut command("npm"), "tests/interop")
+    let mut npm = command("npm");
+    npm.env("WASM_PROFILE", build::WEB_PROFILE);
+    if setup::wasm_toolchain()? == setup::WasmToolchain::Fallback {
+        npm.env("WASM_CARGO", "cargo +web");
+    }
+    npm_test(&mut npm, "tests/interop")
 }
 
 fn unixfs_interop() -> anyhow::Result<()> {

@@ -26,6 +26,17 @@ pub(crate) fn chromium() -> anyhow::Result<PathBuf> {
     installed().context("Debian's chromium package brought no program")
 }
 
+/// The program through which WebAssembly tests drive Chromium: `CHROMEDRIVER`, or Debian's.
+pub(crate) fn chromedriver() -> anyhow::Result<PathBuf> {
+    let path =
+        std::env::var_os("CHROMEDRIVER").map_or("/usr/bin/chromedriver".into(), PathBuf::from);
+    if !path.exists() {
+        apt::install(&["chromium", "chromium-driver"])
+            .context("tests in a tab need chromedriver; install it or set CHROMEDRIVER")?;
+    }
+    Ok(path)
+}
+
 fn installed() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(|name| {
         let path = std::env::var_os("PATH")?;

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
 
-pub(crate) use chromium::chromium;
+pub(crate) use chromium::{chromedriver, chromium};
 pub(crate) use wasm_target::{WasmToolchain, wasm_toolchain};
 
 use crate::{

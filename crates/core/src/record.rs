@@ -99,7 +99,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
+        fn arbitrary_bytes_are_refused_without_a_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..512),
+        ) {
             prop_assert!(Record::verify(&[0; 32], &bytes, 0).is_err());
         }
 

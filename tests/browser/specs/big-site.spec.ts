@@ -14,29 +14,39 @@ async function filesOf(folder: string): Promise<Map<string, string>> {
   for (const name of await readdir(folder, { recursive: true })) {
     const full = path.join(folder, name);
     if ((await stat(full)).isDirectory()) continue;
-    files.set(name, createHash('sha256').update(await readFile(full)).digest('hex'));
+    files.set(
+      name,
+      createHash('sha256')
+        .update(await readFile(full))
+        .digest('hex'),
+    );
   }
   return files;
 }
 
 /** Fetches every path on the site's own origin; answers those whose bytes differ. */
 async function differing(site: Page, files: Map<string, string>): Promise<string[]> {
-  return site.evaluate(async (files) => {
-    const wrong: string[] = [];
-    const queue = [...files];
-    const worker = async () => {
-      for (let next = queue.pop(); next; next = queue.pop()) {
-        const [name, expected] = next;
-        const url = '/' + name.split('/').map(encodeURIComponent).join('/');
-        const response = await fetch(url, { redirect: 'manual' });
-        const digest = await crypto.subtle.digest('SHA-256', await response.arrayBuffer());
-        const hex = [...new Uint8Array(digest)].map((b) => b.toString(16).padStart(2, '0')).join('');
-        if (hex !== expected) wrong.push(`${name}: ${response.status} ${hex}`);
-      }
-    };
-    await Promise.all(Array.from({ length: 8 }, worker));
-    return wrong;
-  }, [...files]);
+  return site.evaluate(
+    async (files) => {
+      const wrong: string[] = [];
+      const queue = [...files];
+      const worker = async () => {
+        for (let next = queue.pop(); next; next = queue.pop()) {
+          const [name, expected] = next;
+          const url = '/' + name.split('/').map(encodeURIComponent).join('/');
+          const response = await fetch(url, { redirect: 'manual' });
+          const digest = await crypto.subtle.digest('SHA-256', await response.arrayBuffer());
+          const hex = [...new Uint8Array(digest)]
+            .map((b) => b.toString(16).padStart(2, '0'))
+            .join('');
+          if (hex !== expected) wrong.push(`${name}: ${response.status} ${hex}`);
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, worker));
+      return wrong;
+    },
+    [...files],
+  );
 }
 
 test('the documentation of this project, from the command line and from the page', async ({

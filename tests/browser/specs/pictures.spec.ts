@@ -12,9 +12,15 @@ const DOCS = path.resolve(import.meta.dirname, '../../../docs');
 async function garden(): Promise<string> {
   const folder = path.join(await mkdtemp(path.join(tmpdir(), 'site-')), 'herbarium');
   await mkdir(folder);
-  await writeFile(path.join(folder, 'index.html'), '<!doctype html><title>Herbarium</title><h1>Herbarium</h1>');
+  await writeFile(
+    path.join(folder, 'index.html'),
+    '<!doctype html><title>Herbarium</title><h1>Herbarium</h1>',
+  );
   for (let sheet = 1; sheet <= 40; sheet++) {
-    await writeFile(path.join(folder, `sheet-${sheet}.svg`), `<svg><!--${sheet.toString().repeat(9_000)}--></svg>`);
+    await writeFile(
+      path.join(folder, `sheet-${sheet}.svg`),
+      `<svg><!--${sheet.toString().repeat(9_000)}--></svg>`,
+    );
   }
   return folder;
 }
@@ -57,7 +63,15 @@ test('home, publish and network, light and dark', async ({ openTab }) => {
   await goTo(a.page, 'Home');
   await expect(a.page.getByRole('heading', { level: 1 }).first()).toBeVisible();
   await bothSchemes(a.page, 'home');
-  for (const place of ['/', '/sites', '/files', '/open', '/network', '/settings', `/sites/${site.cid}`]) {
+  for (const place of [
+    '/',
+    '/sites',
+    '/files',
+    '/open',
+    '/network',
+    '/settings',
+    `/sites/${site.cid}`,
+  ]) {
     await a.page.setViewportSize({ width: 1280, height: 900 });
     await a.page.goto(new URL(place, a.page.url()).href);
     await expect(a.page.getByRole('heading').first()).toBeVisible();
@@ -76,6 +90,9 @@ test('the keyboard alone reaches the places and the skip link comes first', asyn
     seen.push(await page.locator(':focus').innerText());
   }
   for (const place of ['Home', 'Sites', 'Files', 'Open', 'Network']) {
-    expect(seen.some((text) => text.includes(place)), `${place} among ${seen.join(' | ')}`).toBe(true);
+    expect(
+      seen.some((text) => text.includes(place)),
+      `${place} among ${seen.join(' | ')}`,
+    ).toBe(true);
   }
 });

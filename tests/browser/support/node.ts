@@ -37,7 +37,8 @@ declare global {
 async function attach(page: Page): Promise<void> {
   await page.evaluate(async () => {
     // The app runs the node; what is made here joins it.
-    const runs = async () => (await navigator.locks.query()).held?.some((l) => l.name === 'craftec-node');
+    const runs = async () =>
+      (await navigator.locks.query()).held?.some((l) => l.name === 'craftec-node');
     for (let i = 0; i < 100 && !(await runs()); i++) await new Promise((f) => setTimeout(f, 100));
     const url = '/sdk/index.js';
     window.testNode ??= import(url).then((sdk: Sdk) => sdk.createNode());
@@ -102,5 +103,7 @@ export async function signed(page: Page, cid: string, count: number): Promise<vo
       const { holders } = await (await window.testNode!).obj.stat(cid);
       return holders.filter((h) => h.signed).length;
     }, cid);
-  await expect.poll(holders, { timeout: 60_000, message: 'too few holders' }).toBeGreaterThanOrEqual(count);
+  await expect
+    .poll(holders, { timeout: 60_000, message: 'too few holders' })
+    .toBeGreaterThanOrEqual(count);
 }

@@ -155,6 +155,7 @@ impl Objects {
         }
         self.0.pulls.set(self.0.pulls.get() + 1);
         let _guard = PullGuard(self.0.clone());
+        let losses = self.0.store.losses();
         let session = self.reader(root);
         let source: Rc<dyn BlockSource> = Rc::new(session);
         let mut pulled = Pulled::default();
@@ -165,6 +166,7 @@ impl Objects {
             progress(pulled);
         }
         self.0.exchange.flush()?;
+        self.0.store.commit_since(losses, Batch::new())?;
         Ok(pulled)
     }
 

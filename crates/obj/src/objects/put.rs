@@ -44,6 +44,8 @@ pub struct Label {
 struct Sink {
     objects: Objects,
     fresh: u64,
+    /// [`Store::losses`](crate::Store::losses) when the put began.
+    losses: u64,
     gathered: Vec<Block>,
     gathered_bytes: usize,
     blocks: u64,
@@ -52,8 +54,9 @@ struct Sink {
 
 impl Sink {
     fn new(objects: Objects) -> Self {
-        let fresh = objects.0.begin_fresh();
-        Self { objects, fresh, gathered: Vec::new(), gathered_bytes: 0, blocks: 0, block_bytes: 0 }
+        let (fresh, losses) = (objects.0.begin_fresh(), objects.0.store.losses());
+        let gathered = Vec::new();
+        Self { objects, fresh, losses, gathered, gathered_bytes: 0, blocks: 0, block_bytes: 0 }
     }
 
     fn take(&mut self, blocks: Vec<Block>) -> Result<(), StoreError> {
@@ -76,7 +79,7 @@ impl Sink {
     fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         self.gathered_bytes = 0;
         batch.put_all(std::mem::take(&mut self.gathered));
-        self.noticed(self.objects.0.store.commit(batch))
+        self.noticed(self.objects.0.store.commit_since(self.losses, batch))
     }
 
     /// Makes room for another try where the disk was full.

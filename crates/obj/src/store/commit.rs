@@ -6,7 +6,7 @@ use craftec_core::{Cid, cid::CID_BYTES};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::{
-    Batch, META_KEY_BYTES, META_VALUE_BYTES, Store, StoreError,
+    Batch, Inner, META_KEY_BYTES, META_VALUE_BYTES, Store, StoreError,
     batch::PinChange,
     entry::{Entry, INLINE_BYTES},
     index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS},
@@ -19,19 +19,30 @@ type BlockTable<'t> = Table<'t, &'static [u8; CID_BYTES], &'static [u8]>;
 
 /// How the counters move.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     blocks_in: u64,
     blocks_out: u64,
     bytes_in: u64,
     bytes_out: u64,
 }
 
+impl Tally {
+    /// One block of `bytes` more.
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.blocks_in += 1;
+        self.bytes_in += bytes;
+    }
+}
+
+/// Keys and entries of blocks that a change added.
+pub(super) type Added = Vec<([u8; CID_BYTES], Vec<u8>)>;
+
 impl Store {
     /// Applies `batch`: when this returns, all of it survives a crash. After an error none of it
     /// took effect, except that a disk which fails the very last flush may have kept all of it.
     pub fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         check_lengths(&batch)?;
-        if batch.is_empty() && !self.0.unflushed.get() {
+        if batch.is_empty() && self.0.redo.is_empty() {
             return Ok(());
         }
         self.change(batch, true)
@@ -46,7 +57,7 @@ impl Store {
         }
         let mut batch = Batch::new();
         batch.put_all(blocks.iter().cloned());
-        self.change(batch, false)
+        self.change(batch, self.0.redo.is_full())
     }
 
     /// Makes everything durable that was stored without a flush.
@@ -55,6 +66,7 @@ impl Store {
     }
 
     fn change(&self, batch: Batch, durable: bool) -> Result<(), StoreError> {
+        self.0.recover()?;
         let transaction = self.0.index.write(durable)?;
         // Taken out while the commit runs: after an error it is read from the index again.
         let space = self.0.space.borrow_mut().take();
@@ -63,13 +75,19 @@ impl Store {
             None => self.0.recorded_space()?,
         };
         let before = space.end();
-        if let Err(error) = self.apply(&transaction, batch, &mut space, durable) {
-            // What was written of it would otherwise keep a full disk full.
-            self.trim_pack(before);
-            return Err(error);
-        }
+        let added = match self.apply(&transaction, batch, &mut space, durable) {
+            Ok(added) => added,
+            Err(error) => {
+                // What was written of it would otherwise keep a full disk full.
+                self.trim_pack(before);
+                return Err(error);
+            }
+        };
         transaction.commit().map_err(|e| self.0.index.failure("committing", e))?;
-        self.0.unflushed.set(!durable);
+        match durable {
+            true => self.0.redo.clear(),
+            false => self.0.redo.remember(added),
+        }
         if space.end() < before {
             self.trim_pack(space.end());
         }
@@ -83,18 +101,19 @@ impl Store {
         batch: Batch,
         space: &mut Space,
         durable: bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Added, StoreError> {
         let doing = "writing the index";
         let mut tally = Tally::default();
-        let released;
+        let (released, added);
         {
             let blocks = transaction.open_table(BLOCKS);
             let mut blocks = blocks.map_err(|e| self.0.index.failure(doing, e))?;
             released = self.remove_blocks(&mut blocks, batch.deleted, &mut tally)?;
-            let packed = self.add_blocks(&mut blocks, batch.blocks, space, &mut tally)?;
+            let packed;
+            (added, packed) = self.add_blocks(&mut blocks, batch.blocks, space, &mut tally)?;
             // The index must never durably name bytes that are not: what was stored without a
             // flush goes with this commit.
-            if durable && (packed || self.0.unflushed.get()) {
+            if durable && (packed || !self.0.redo.is_empty()) {
                 self.0.pack.sync().map_err(|e| StoreError::io("flushing blocks", e))?;
             }
         }
@@ -103,7 +122,8 @@ impl Store {
         }
         self.change_pins(transaction, batch.pins)?;
         self.change_meta(transaction, batch.meta)?;
-        self.record(transaction, space, &tally)
+        self.0.record(transaction, space, &tally)?;
+        Ok(added)
     }
 
     fn remove_blocks(
@@ -127,15 +147,15 @@ impl Store {
         Ok(released)
     }
 
-    /// Whether bytes were written to the pack.
+    /// What was added, and whether bytes of it went to the pack.
     fn add_blocks(
         &self,
         blocks: &mut BlockTable<'_>,
         added: Vec<Block>,
         space: &mut Space,
         tally: &mut Tally,
-    ) -> Result<bool, StoreError> {
-        let mut packed = false;
+    ) -> Result<(Added, bool), StoreError> {
+        let (mut entries, mut packed) = (Added::new(), false);
         let mut seen = BTreeSet::new();
         for block in added {
             let key = block.cid().to_bytes();
@@ -151,12 +171,13 @@ impl Store {
                 packed = true;
                 Entry::Packed { offset, length: block.len() as u32 }
             };
-            let inserted = blocks.insert(&key, entry.encode().as_slice());
+            let entry = entry.encode();
+            let inserted = blocks.insert(&key, entry.as_slice());
             inserted.map_err(|e| self.0.index.failure("writing the index", e))?;
-            tally.blocks_in += 1;
-            tally.bytes_in += block.len() as u64;
+            tally.add(block.len() as u64);
+            entries.push((key, entry));
         }
-        Ok(packed)
+        Ok((entries, packed))
     }
 
     fn change_pins(
@@ -208,18 +229,21 @@ impl Store {
         }
         Ok(())
     }
+}
 
-    fn record(
+impl Inner {
+    /// Records what changed in the free list and the counters.
+    pub(super) fn record(
         &self,
         transaction: &WriteTransaction,
         space: &mut Space,
         tally: &Tally,
     ) -> Result<(), StoreError> {
-        let failed = |e| self.0.index.failure("writing the index", e);
+        let failed = |e| self.index.failure("writing the index", e);
         let changes = space.take_changes();
         if !changes.is_empty() {
             let table = transaction.open_table(FREE);
-            let mut free = table.map_err(|e| self.0.index.failure("writing the index", e))?;
+            let mut free = table.map_err(|e| self.index.failure("writing the index", e))?;
             for (offset, length) in changes {
                 match length {
                     Some(length) => free.insert(offset, length).map_err(failed)?,
@@ -231,7 +255,7 @@ impl Store {
             return Ok(());
         }
         let table = transaction.open_table(NUMBERS);
-        let mut numbers = table.map_err(|e| self.0.index.failure("writing the index", e))?;
+        let mut numbers = table.map_err(|e| self.index.failure("writing the index", e))?;
         let moves =
             [(COUNT, tally.blocks_in, tally.blocks_out), (BYTES, tally.bytes_in, tally.bytes_out)];
         for (name, more, less) in moves {

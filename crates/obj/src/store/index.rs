@@ -58,13 +58,28 @@ impl Index {
         Ok(index)
     }
 
+    /// Whether redb refuses to go on until it is opened again.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get()
+    }
+
+    /// Opens the index again: what was committed without a flush is gone.
+    pub(super) fn reopen(&self) -> Result<(), StoreError> {
+        // redb must let go of the file before it is opened anew.
+        self.database.replace(None);
+        let opened = backend::open(&self.file, self.cache_bytes)?;
+        self.database.replace(Some(opened));
+        self.failed.set(false);
+        Ok(())
+    }
+
     pub(super) fn read(&self) -> Result<ReadTransaction, StoreError> {
-        let database = self.ready()?;
+        let database = self.opened()?;
         database.begin_read().map_err(|e| self.failure("reading the index", e))
     }
 
     pub(super) fn write(&self, durable: bool) -> Result<WriteTransaction, StoreError> {
-        let database = self.ready()?;
+        let database = self.opened()?;
         let doing = "writing the index";
         let mut transaction = database.begin_write().map_err(|e| self.failure(doing, e))?;
         transaction
@@ -73,20 +88,13 @@ impl Index {
         Ok(transaction)
     }
 
-    /// Notes a failure, so that the next use opens the index again.
+    /// Notes a failure: the next use opens the index again.
     pub(super) fn failure(&self, doing: &'static str, error: impl Into<redb::Error>) -> StoreError {
         self.failed.set(true);
         StoreError::index(doing, error)
     }
 
-    fn ready(&self) -> Result<Ref<'_, Database>, StoreError> {
-        if self.failed.get() {
-            // redb must let go of the file before it is opened anew.
-            self.database.replace(None);
-            let opened = backend::open(&self.file, self.cache_bytes)?;
-            self.database.replace(Some(opened));
-            self.failed.set(false);
-        }
+    fn opened(&self) -> Result<Ref<'_, Database>, StoreError> {
         Ref::filter_map(self.database.borrow(), Option::as_ref).map_err(|_| StoreError::Busy)
     }
 

@@ -26,22 +26,19 @@ mod entry;
 mod error;
 mod index;
 mod pin;
+mod redo;
 mod space;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use craftec_core::{Cid, cid::CID_BYTES};
 use craftec_platform::{File, Folder};
 use redb::{ReadOnlyTable, ReadableTable, TableDefinition};
 
-use self::{entry::Entry, index::Index, pin::pinned_root, space::Space};
+use self::{entry::Entry, index::Index, pin::pinned_root, redo::Redo, space::Space};
 use crate::block::Block;
 
 pub use batch::{Batch, META_KEY_BYTES, META_VALUE_BYTES, Meta};
@@ -88,8 +85,8 @@ struct Inner {
     pack: Arc<dyn File>,
     /// None after a failure, until it is read from the index again.
     space: RefCell<Option<Space>>,
-    /// The last commit was not flushed.
-    unflushed: Cell<bool>,
+    /// What was stored without a flush, to be done again if the index has to be reopened.
+    redo: Redo,
 }
 
 impl std::fmt::Debug for Store {
@@ -110,12 +107,8 @@ impl Store {
         let file = folder.open(INDEX_FILE).await.map_err(|e| StoreError::io(doing, e))?;
         let pack = folder.open(PACK_FILE).await.map_err(|e| StoreError::io(doing, e))?;
         let index = Index::open(file, options.cache_bytes)?;
-        let store = Self(Rc::new(Inner {
-            index,
-            pack,
-            space: RefCell::new(None),
-            unflushed: Cell::new(false),
-        }));
+        let store =
+            Self(Rc::new(Inner { index, pack, space: RefCell::new(None), redo: Redo::default() }));
         store.trim_pack(store.0.recorded_space()?.end());
         Ok(store)
     }
@@ -344,6 +337,7 @@ impl Inner {
         &self,
         table: TableDefinition<'_, K, V>,
     ) -> Result<ReadOnlyTable<K, V>, StoreError> {
+        self.recover()?;
         let transaction = self.index.read()?;
         transaction.open_table(table).map_err(|e| self.index.failure("reading the index", e))
     }

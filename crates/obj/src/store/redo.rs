@@ -1,0 +1,139 @@
+//! What was stored without a flush, kept in mind until it is flushed.
+//!
+//! When the index fails (a full disk, for instance) it has to be opened again, and what was
+//! committed without a flush is gone from it; the bytes in the pack are still there. So the entries
+//! are put back. Where even that fails they are lost, and [`Store::losses`] says so: whoever relies
+//! on cached blocks compares it before it promises anything.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+};
+
+use super::{
+    Batch, Inner, Store, StoreError,
+    commit::{Added, Tally},
+    entry::Entry,
+    index::BLOCKS,
+};
+
+/// Bytes of entries kept in mind; beyond it a commit is flushed. Some 100,000 packed blocks, or
+/// 8,000 of the longest that live in the index.
+const REDO_BYTES: usize = 8 << 20;
+
+/// Entries in the order in which their extents were taken.
+#[derive(Default)]
+pub(super) struct Redo {
+    entries: RefCell<Added>,
+    bytes: Cell<usize>,
+    losses: Cell<u64>,
+}
+
+impl Redo {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes.get() >= REDO_BYTES
+    }
+
+    pub(super) fn remember(&self, added: Added) {
+        let bytes: usize = added.iter().map(|(key, entry)| key.len() + entry.len()).sum();
+        self.bytes.set(self.bytes.get() + bytes);
+        self.entries.borrow_mut().extend(added);
+    }
+
+    pub(super) fn clear(&self) {
+        self.entries.borrow_mut().clear();
+        self.bytes.set(0);
+    }
+}
+
+impl Store {
+    /// How often blocks that were stored without a flush were lost to a failing disk since the store
+    /// was opened.
+    pub fn losses(&self) -> u64 {
+        self.0.redo.losses.get()
+    }
+
+    /// [`Store::commit`] for a batch that relies on cached blocks: refused where any were lost since
+    /// there were `losses`.
+    pub fn commit_since(&self, losses: u64, batch: Batch) -> Result<(), StoreError> {
+        self.0.recover()?;
+        if self.losses() != losses {
+            let source =
+                io::Error::other("blocks that were stored before it are lost; start again");
+            return Err(StoreError::Io { doing: "ending what began before a failure", source });
+        }
+        self.commit(batch)
+    }
+}
+
+/// Closing the index makes durable what was committed without a flush; the bytes it names must be so
+/// before.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.redo.is_empty()
+            && let Err(error) = self.pack.sync()
+        {
+            tracing::warn!(%error, "cached blocks could not be flushed and may have to be fetched");
+        }
+    }
+}
+
+impl Inner {
+    /// Opens a failed index again, with everything that was in it where the disk lets us.
+    pub(super) fn recover(&self) -> Result<(), StoreError> {
+        if !self.index.has_failed() {
+            return Ok(());
+        }
+        self.index.reopen()?;
+        self.space.take();
+        if self.redo.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.put_back() {
+            tracing::warn!(%error, "blocks stored without a flush are lost");
+            self.redo.losses.set(self.redo.losses.get() + 1);
+            self.redo.clear();
+            self.space.take();
+            // What is durable stays readable.
+            if self.index.has_failed() {
+                self.index.reopen()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_back(&self) -> Result<(), StoreError> {
+        let doing = "putting back what was stored without a flush";
+        let transaction = self.index.write(false)?;
+        let mut space = self.recorded_space()?;
+        let mut tally = Tally::default();
+        {
+            let blocks = transaction.open_table(BLOCKS);
+            let mut blocks = blocks.map_err(|e| self.index.failure(doing, e))?;
+            for (key, value) in self.redo.entries.borrow().iter() {
+                // A commit that failed at its very end may have kept it.
+                if self.lookup(&blocks, key)?.is_some() {
+                    continue;
+                }
+                let entry = Entry::decode(value)?;
+                if let Entry::Packed { offset, length } = entry
+                    && space.take(u64::from(length)) != offset
+                {
+                    // Extents are taken in a fixed order, so this takes another index.
+                    return Err(StoreError::damaged("the free list changed under the cache"));
+                }
+                let inserted = blocks.insert(key, value.as_slice());
+                inserted.map_err(|e| self.index.failure(doing, e))?;
+                tally.add(entry.length());
+            }
+        }
+        self.record(&transaction, &mut space, &tally)?;
+        transaction.commit().map_err(|e| self.index.failure(doing, e))?;
+        *self.space.borrow_mut() = Some(space);
+        Ok(())
+    }
+}

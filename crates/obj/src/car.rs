@@ -77,7 +77,7 @@ mod tests {
         let root = Cid::of(Codec::Raw, b"");
         let header = header(root).unwrap();
         // map(2) "roots": [tag 42 bytes(37) 0x00 cid], "version": 1
-        let mut expected = vec![58 + 1, 0xa2, 0x65];
+        let mut expected = vec![58, 0xa2, 0x65];
         expected.extend(b"roots");
         expected.extend([0x81, 0xd8, 0x2a, 0x58, 0x25, 0x00]);
         expected.extend(root.to_bytes());

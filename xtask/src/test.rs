@@ -69,7 +69,7 @@ fn clippy_wasm() -> anyhow::Result<()> {
 }
 
 fn rust() -> anyhow::Result<()> {
-    run(cargo().args(["test", "--workspace", "--quiet"]))
+    run(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 
 /// The Rust tests that need a browser: the ports and the store on OPFS, in a dedicated worker.
@@ -77,7 +77,7 @@ fn rust_in_a_tab() -> anyhow::Result<()> {
     let toolchain = setup::wasm_toolchain()?;
     setup::all()?;
     let mut tests = toolchain.cargo();
-    tests.args(["test", "--quiet", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
+    tests.args(["test", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
     tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
     let runner = paths::tool("wasm-bindgen-test-runner");
     tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);

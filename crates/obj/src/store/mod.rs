@@ -17,8 +17,10 @@
 //! A commit writes new blocks into free extents of the pack, flushes it, and then commits the index
 //! with one more flush; a crash between the two leaves bytes that nothing names. An extent is free
 //! for reuse only once the index that no longer names it is durable. [`Store::cache`] leaves both
-//! flushes to the next commit: a crash takes such blocks away, and never mixes them up. Blocks bypass the database
-//! because it would round a 256 KiB value up to 512 KiB and copy it several times.
+//! flushes to the next commit: a crash takes such blocks away, and never mixes them up.
+//!
+//! Blocks bypass the database because it would round a 256 KiB value up to 512 KiB and copy it
+//! several times.
 
 mod backend;
 mod batch;

@@ -237,7 +237,17 @@ fn a_holder_that_died_while_it_pulled_is_asked_again() {
         world.sleep(60).await;
         assert_eq!(signed(&a, cid).await, 1);
         world.leave(ids[0]);
-        assert!(get(&b.session(), cid, "").await == Ok(content));
+        assert!(get(&b.session(), cid, "").await == Ok(content.clone()));
+        // The holder starts again and is found by who never met it or the author.
+        b.stop().await;
+        drop(b);
+        world.forget_providers();
+        let b = world.node_on(2, &disk, Config::new(Role::Tab)).await;
+        let (c, d) = (world.node(3).await, world.node(4).await);
+        world.link(b.keys().peer_id(), c.keys().peer_id());
+        world.link(d.keys().peer_id(), c.keys().peer_id());
+        world.sleep(5).await;
+        assert!(get(&d.session(), cid, "").await == Ok(content));
     });
 }
 

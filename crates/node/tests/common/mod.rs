@@ -363,6 +363,11 @@ impl World {
         self.mesh.providers.borrow_mut().entry(*cid.hash()).or_default().insert(peer);
     }
 
+    /// The DHT forgets who provides what.
+    pub(crate) fn forget_providers(&self) {
+        self.mesh.providers.borrow_mut().clear();
+    }
+
     /// Waits.
     pub(crate) async fn sleep(&self, seconds: u64) {
         craftec_platform::Clock::sleep(&self.clock, Duration::from_secs(seconds)).await;

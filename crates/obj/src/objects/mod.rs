@@ -70,7 +70,7 @@ impl Drop for PullGuard {
 
 impl Objects {
     /// The objects in `store`, keeping at most `cache_bytes` of what no pin reaches. Announces
-    /// every root that is pinned.
+    /// every root that was put or pinned here.
     pub fn start(
         exchange: Exchange,
         store: Store,
@@ -91,8 +91,11 @@ impl Objects {
             cache_bytes,
         });
         let objects = Self(inner);
-        for (root, _) in objects.0.store.pins()? {
-            objects.0.announcer.provide(provider_key(&root));
+        for (root, pin) in objects.0.store.pins()? {
+            // What is lent may not be whole yet: its holder knows.
+            if pin.reason != PinReason::Lent {
+                objects.0.announcer.provide(provider_key(&root));
+            }
         }
         let rows = objects.records()?;
         objects.0.kept_bytes.set(rows.iter().map(|(_, row)| row.block_bytes).sum());

@@ -24,7 +24,7 @@ use super::{
     LentRecord, Signer, Surroundings, TERM_MS,
     wire::{ASK_BYTES, Ask, HEADS, Hold, PROTOCOL, REASON_CHARS, Refusal, Release, Told},
 };
-use crate::{ObjError, Objects, StoreError, read::WalkLimits};
+use crate::{ObjError, Objects, StoreError, exchange::provider_key, read::WalkLimits};
 
 /// Copies pulled at one time: each takes read-ahead memory and a share of the link.
 const PULLS: usize = 4;
@@ -90,6 +90,7 @@ impl Holder {
         };
         rpc.serve_subscriptions(PROTOCOL, Rc::new(handler));
         let holder = Self(inner);
+        holder.announce();
         holder.watch_terms();
         holder
     }
@@ -97,6 +98,19 @@ impl Holder {
     /// Bytes kept for others.
     pub fn lent_bytes(&self) -> Result<u64, StoreError> {
         LentRecord::lent_bytes(self.0.objects.store())
+    }
+
+    /// Announces every whole copy.
+    fn announce(&self) {
+        let records = LentRecord::all(self.0.objects.store());
+        match records {
+            Ok(records) => {
+                for record in records.into_iter().filter(|record| record.complete) {
+                    self.0.objects.announcer().provide(provider_key(&record.root));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "copies could not be announced"),
+        }
     }
 
     /// Lets go of copies whose time is over, from time to time.

@@ -35,6 +35,11 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
+/// A number of files in words: `1 file`, `7 files`.
+pub(crate) fn files_text(files: u64) -> String {
+    format!("{files} file{}", if files == 1 { "" } else { "s" })
+}
+
 /// Reads `first-last` (both included, as in HTTP) or `first-` into a half-open range.
 pub(crate) fn parse_range(text: &str) -> Option<craftec_api::Range> {
     let (first, last) = text.split_once('-')?;

@@ -19,7 +19,7 @@ use crate::{
     console::Console,
     error::{RelayError, Result},
     session::Session,
-    units::{bytes_text, parse_range},
+    units::{bytes_text, files_text, parse_range},
 };
 
 #[derive(Serialize)]
@@ -72,8 +72,9 @@ pub(crate) async fn run(get: Get, access: &Access, console: &Console) -> Result<
     let out = crate::console::printable(&out.to_string_lossy());
     let got =
         Got { cid: opened_cid(&opened, &target, is_folder), path: target.path, out, files, bytes };
-    console
-        .result(&got, || format!("{} ({}, {} files)", got.out, bytes_text(got.bytes), got.files));
+    console.result(&got, || {
+        format!("{} ({}, {})", got.out, bytes_text(got.bytes), files_text(got.files))
+    });
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
     console::{Console, printable},
     error::Result,
     session::unexpected,
-    units::bytes_text,
+    units::{bytes_text, files_text},
 };
 
 /// `craftec stat`
@@ -29,12 +29,12 @@ fn stat_text(stat: &Stat) -> String {
     let kind = kind_text(stat.kind);
     let health = stat.health;
     let mut text = format!(
-        "{}\n{kind}, {} ({} bytes), {} files\n{} of {} blocks here{}\n{} of {} copies on other \
+        "{}\n{kind}, {} ({} bytes), {}\n{} of {} blocks here{}\n{} of {} copies on other \
          nodes, {} connected",
         stat.cid,
         bytes_text(stat.size),
         stat.size,
-        stat.files,
+        files_text(stat.files),
         stat.local_blocks,
         stat.blocks,
         if stat.pinned { ", pinned" } else { "" },
@@ -132,8 +132,9 @@ pub(crate) async fn sites(access: &Access, console: &Console) -> Result<()> {
             let size = bytes_text(row.bytes);
             let (signed, wanted) = (row.health.signed, row.health.wanted);
             format!(
-                "{}\n  {name}, {} files, {size}, {signed} of {wanted} copies on other nodes\n",
-                site.url, row.files
+                "{}\n  {name}, {}, {size}, {signed} of {wanted} copies on other nodes\n",
+                site.url,
+                files_text(row.files)
             )
         };
         match sites.sites.as_slice() {

@@ -1,5 +1,5 @@
-//! One module per group of commands. They talk to a node through a [`Session`] alone and don't
-//! know where it runs.
+//! One module per group of commands. They talk to a node through a session alone and don't know
+//! where it runs.
 
 mod get;
 mod inspect;

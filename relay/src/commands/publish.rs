@@ -19,7 +19,7 @@ use crate::{
     console::{Console, Progress},
     error::{RelayError, Result},
     session::{Session, unexpected},
-    units::bytes_text,
+    units::{bytes_text, files_text},
 };
 
 /// Files under way at one time: enough to keep reading, hashing and the socket busy, few enough
@@ -86,7 +86,7 @@ pub(crate) async fn run(publish: Publish, access: &Access, console: &Console) ->
     };
     console.result(&published, || {
         let size = bytes_text(published.bytes);
-        format!("{}\n{}\n{} files, {size}", published.url, published.cid, published.files)
+        format!("{}\n{}\n{}, {size}", published.url, published.cid, files_text(published.files))
     });
     Ok(())
 }

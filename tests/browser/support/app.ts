@@ -37,10 +37,12 @@ export async function openSite(page: Page, link: string): Promise<Page> {
   const popup = page.context().waitForEvent('page');
   await page.getByRole('link', { name: 'Open in a new tab' }).click();
   const site = await popup;
-  // The first visit installs the site's service worker and then loads the page from the node.
-  await expect
-    .poll(() => site.evaluate(() => navigator.serviceWorker.controller !== null).catch(() => false))
-    .toBe(true);
+  // The first visit gets a page that installs the site's service worker and then makes way for the
+  // page itself.
+  const arrived = () =>
+    navigator.serviceWorker.controller !== null &&
+    document.querySelector('script[src="/.craftec/boot.js"]') === null;
+  await expect.poll(() => site.evaluate(arrived).catch(() => false)).toBe(true);
   await site.waitForLoadState('load');
   return site;
 }

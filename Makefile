@@ -1,12 +1,19 @@
 # One-line fronts of the tasks in xtask/ (`cargo run -p xtask -- help`).
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: run build test bench sim soak tidy setup
-run: ; @$(XTASK) run
-build: ; @$(XTASK) build
-test: ; @$(XTASK) test
-bench: ; @$(XTASK) bench $(BENCH)
-sim: ; @$(XTASK) sim $(or $(SCENARIO),put-get) $(or $(SEEDS),0..10)
-soak: ; @$(XTASK) soak
-tidy: ; @$(XTASK) tidy
-setup: ; @$(XTASK) setup
+.PHONY: run build test bench sim soak tidy setup linker
+run: linker ; @$(XTASK) run
+build: linker ; @$(XTASK) build
+test: linker ; @$(XTASK) test
+bench: linker ; @$(XTASK) bench $(BENCH)
+sim: linker ; @$(XTASK) sim $(or $(SCENARIO),put-get) $(or $(SEEDS),0..10)
+soak: linker ; @$(XTASK) soak
+tidy: linker ; @$(XTASK) tidy
+setup: linker ; @$(XTASK) setup
+
+# Rust links with the system's C compiler; xtask, which brings everything else, needs it itself.
+linker:
+	@command -v cc >/dev/null || { \
+	  echo "installing gcc, which Rust links with"; \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev; } || \
+	  { echo "install a C compiler (Debian: sudo apt-get install gcc libc6-dev) and try again"; exit 1; }; }

@@ -16,6 +16,7 @@ const HTML = '<!doctype html><title>bench</title>'
 
 const here = import.meta.dirname
 const cleanups = []
+let started
 try {
   await main()
 } finally {
@@ -98,7 +99,6 @@ async function page (origin, script) {
   return page
 }
 
-let started
 function browser () {
   started ??= chromium.launch({
     executablePath: process.env.CHROME ?? '/usr/bin/chromium',

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cbor::{self, CborError},
     limits,
-    sign::{BadSignature, Domain, Hash, PublicKey, SecretKey, Signature, base32},
+    sign::{BadSignature, Domain, Hash, PublicKey, SecretKey, Signature},
     wallet::Wallet,
 };
 
@@ -335,11 +335,6 @@ impl Identity {
 fn check(key: &PublicKey, signed: &SignedEvent) -> Result<(), IdentityError> {
     key.verify(Domain::Identity, &cbor::encode(&signed.event)?, &signed.sig)
         .map_err(|source| IdentityError::Signature { seq: signed.event.seq, source })
-}
-
-/// A short text for a key where a person compares two.
-pub fn fingerprint(key: &PublicKey) -> String {
-    base32(&key.0[..5])
 }
 
 #[cfg(test)]

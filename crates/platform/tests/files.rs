@@ -88,6 +88,15 @@ fn check(folder: &dyn Folder, steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// A property run found that the simulated file grew here, and the native one did not.
+#[test]
+fn an_empty_write_past_the_end_grows_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = || vec![Step::Write(1, Vec::new())];
+    check(&NativeFolder::open(folder.path()).unwrap(), write()).unwrap();
+    check(&SimDisk::new(), write()).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

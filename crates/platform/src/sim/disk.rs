@@ -358,7 +358,8 @@ impl File for SimFile {
             // As real disks do, what still fits is written.
             let end = state.room(length, start + bytes.len());
             let fits = end.saturating_sub(start).min(bytes.len());
-            let change = if fits == 0 && !bytes.is_empty() {
+            // Nothing written grows nothing, however far past the end it was to go.
+            let change = if fits == 0 {
                 Change::Length(length)
             } else {
                 Change::Write(start, bytes[..fits].to_vec())

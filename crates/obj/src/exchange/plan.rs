@@ -43,8 +43,9 @@ const STUCK: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// Failures in a row after which a peer counts as one that has nothing, until it is asked again.
 const FAILURES: u32 = 4;
-/// Peers that one block is asked of at the same time.
-const ASKERS: usize = 2;
+/// Peers that one block is asked of at the same time: two that stall must not use up the time after
+/// which it is given up.
+const ASKERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
@@ -397,29 +398,36 @@ impl Plan {
         (peer.requests == 0 || free >= least).then(|| answer.min(free.max(least)))
     }
 
-    /// What another peer owes for too long and this one may have.
+    /// What others owe for too long, every one of them, and this one may have.
     fn overdue(&self, id: &PeerId, peer: &Peer, count: usize, now: Duration) -> Vec<Cid> {
         if !matches!(peer.standing, Standing::Confirmed | Standing::Unknown { hinted: true }) {
             return Vec::new();
         }
         let late = |p: &Pending| {
-            let owing = self.peers.get(&p.peer);
-            let patience = match owing.map(|o| (o.standing, o.rate)) {
-                Some((Standing::Confirmed, Some(rate))) => {
-                    let expected = (p.reserved_bytes as f64 * 4.0 / rate.max(1.0)).min(20.0);
-                    DOUBLE_CONFIRMED.max(Duration::from_secs_f64(expected))
-                }
-                Some((Standing::Confirmed, None)) => DOUBLE_CONFIRMED,
-                _ => DOUBLE_UNKNOWN,
-            };
-            p.peer != *id && !p.probe && now.saturating_sub(p.sent) >= patience
+            p.peer != *id && !p.probe && now.saturating_sub(p.sent) >= self.patience(p)
         };
         let wanted = |cid: &&Cid| {
-            self.wanted.get(cid).is_some_and(|w| w.askers.len() < ASKERS)
-                && !peer.missing.contains(cid)
+            self.wanted.get(cid).is_some_and(|w| {
+                w.askers.len() < ASKERS
+                    && w.askers.iter().all(|asker| self.pending.get(asker).is_some_and(late))
+            }) && !peer.missing.contains(cid)
         };
+        // Each of those who owe a block names it.
+        let mut named = BTreeSet::new();
         let owed = self.pending.values().filter(|p| late(p)).flat_map(|p| &p.cids);
-        owed.filter(wanted).take(count).copied().collect()
+        owed.filter(wanted).filter(|cid| named.insert(**cid)).take(count).copied().collect()
+    }
+
+    /// How long a request may take before another peer is asked for the same.
+    fn patience(&self, pending: &Pending) -> Duration {
+        match self.peers.get(&pending.peer).map(|owing| (owing.standing, owing.rate)) {
+            Some((Standing::Confirmed, Some(rate))) => {
+                let expected = (pending.reserved_bytes as f64 * 4.0 / rate.max(1.0)).min(20.0);
+                DOUBLE_CONFIRMED.max(Duration::from_secs_f64(expected))
+            }
+            Some((Standing::Confirmed, None)) => DOUBLE_CONFIRMED,
+            _ => DOUBLE_UNKNOWN,
+        }
     }
 
     fn probe(&mut self, id: PeerId, now: Duration) -> Ask {

@@ -102,12 +102,37 @@ fn a_slow_peer_is_doubled_and_its_late_answer_is_harmless() {
     let doubled = plan.next(at(1500));
     assert_eq!(doubled.len(), 1);
     assert_eq!((doubled[0].peer, wanted(&doubled[0]).len()), (peer(2), 2));
-    assert_eq!(plan.next(at(9000)), [], "two askers are the most");
+    assert_eq!(plan.next(at(9000)), [], "nobody else is there to ask");
     let got = [(cid(1), 9), (cid(2), 9)];
     plan.answered(doubled[0].id, &got, &[], at(1600));
     assert!(plan.is_idle());
     plan.answered(asks[0].id, &got, &[], at(1700));
     assert!(plan.is_idle() && plan.pending.is_empty() && plan.queue.is_empty());
+}
+
+#[test]
+fn two_that_stall_are_joined_by_a_third_and_no_fourth() {
+    let mut plan = running(2);
+    for n in 1..=5 {
+        plan.add_peer(peer(n), WINDOW, true);
+    }
+    let (mut asked, mut times) = (Vec::new(), Vec::new());
+    for now in (10..14_000).step_by(100) {
+        for ask in plan.next(at(now)) {
+            match &ask.kind {
+                AskKind::Want { cids, .. } => {
+                    assert_eq!(cids, &[cid(1)]);
+                    asked.push(ask.peer);
+                    times.push(now);
+                }
+                AskKind::Have { cids } => plan.held(ask.id, &vec![true; cids.len()], at(now)),
+            }
+        }
+    }
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 3);
+    assert!(times[1] >= 1_000 && times[2] >= times[1] + 1_000, "one after the other: {times:?}");
+    assert!(times[2] < 5_000, "well before the block is given up: {times:?}");
 }
 
 #[test]

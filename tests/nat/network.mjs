@@ -44,12 +44,14 @@ function sweep() {
  *
  * - cone: a host's port keeps its number towards everybody (endpoint-independent mapping), and only
  *   whom the host wrote to may answer (address- and port-dependent filtering).
+ * - moved: a cone that gives the host's port another number, the same towards everybody.
  * - symmetric: another random port for each destination.
  * - forwarded: a cone, and the owner forwards port 4001 to the host.
  */
 const KINDS = {
-  cone: { post: 'masquerade', forward: false },
-  symmetric: { post: 'masquerade fully-random', forward: false },
+  cone: { post: 'masquerade' },
+  moved: { post: 'masquerade', moved: true },
+  symmetric: { post: 'masquerade fully-random' },
   forwarded: { post: 'masquerade', forward: true },
 };
 
@@ -75,7 +77,7 @@ export class Network {
 
   /** A host behind a router of `kind`; the number makes its addresses. */
   host(name, kind, number) {
-    const { post, forward } = KINDS[kind];
+    const { post, moved, forward } = KINDS[kind];
     const [router, lan] = [`${name}r`, `10.${number}.0`];
     this.#add(router);
     this.#add(name);
@@ -88,12 +90,17 @@ export class Network {
     this.#in(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
     const to = (protocol) => `iifname "wan" ${protocol} dport 4001 dnat to ${lan}.2`;
     const pre = forward ? [to('udp'), to('tcp')] : [];
+    const from = (protocol) => `oifname "wan" ${protocol} sport 4001 snat to ${outside}:24001`;
+    const posts = moved ? [from('udp'), from('tcp')] : [];
     // What nobody asked for is dropped, as routers do: an answer would close the hole that the host
     // behind is about to punch.
     const rules = [
       'table ip nat {',
       chain('pre', 'nat hook prerouting priority dstnat', pre),
-      chain('post', 'nat hook postrouting priority srcnat', [`oifname "wan" ${post}`]),
+      chain('post', 'nat hook postrouting priority srcnat', [
+        ...posts,
+        `oifname "wan" ${post}`,
+      ]),
       '}',
       'table ip filter {',
       chain('input', 'filter hook input priority filter', ['iifname "wan" ct state new drop']),

@@ -10,6 +10,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Network, impossible, sh } from './network.mjs';
+import { Tab, stun } from './tabs.mjs';
 
 const CRAFTEC = process.env.CRAFTEC ?? 'target/release/craftec';
 const MIB = 1 << 20;
@@ -144,10 +145,61 @@ async function judged(node, state) {
   return `${state} after ${(took / 1000).toFixed(1)} s ${found.confirmed.join(' ')}`;
 }
 
+/** Two tabs meet: directly, or over the relay where theory says so. */
+async function meetTabs(a, b, direct) {
+  await a.call('exchange', b.id, 1000);
+  const begun = Date.now();
+  const up = async () => (await a.link(b)) === 'WebRtc' && (await b.link(a)) === 'WebRtc';
+  if (direct) {
+    while (!(await up())) {
+      check(Date.now() - begun < PUNCH_MS, `${a.name} and ${b.name} find no direct way`);
+      await sleep(200);
+    }
+  } else {
+    // A handshake's time and more.
+    await sleep(25_000);
+    check(!(await up()), `${a.name} and ${b.name} are connected directly, which theory excludes`);
+    check((await a.link(b)) === 'Relayed', `${a.name} sees ${b.name} over ${await a.link(b)}`);
+  }
+  const took = Date.now() - begun;
+  const ms = [await a.call('exchange', b.id, MIB), await b.call('exchange', a.id, MIB)];
+  const how = direct ? `WebRTC after ${(took / 1000).toFixed(1)} s` : 'relayed';
+  return `${how}; 2 × 1 MiB there and back, exact, in ${ms.map(Math.round).join(' and ')} ms`;
+}
+
+async function tabs(network, folder, relay, step) {
+  const { buildAll } = await import('../interop/build.mjs');
+  const { pages } = await buildAll();
+  const server = await stun(network, 'relay');
+  const at = `/ip4/${network.relay}/tcp/4002/ws/p2p/${relay.ready.peer_id}`;
+  const open = {};
+  try {
+    for (const name of ['cone1', 'cone2', 'sym1', 'sym2']) {
+      open[name] = await Tab.open(network, folder, name, pages);
+      await open[name].start(at, server.url);
+    }
+    for (const tab of Object.values(open)) {
+      const begun = Date.now();
+      while (!(await tab.addresses()).some((a) => a.includes('/p2p-circuit'))) {
+        check(Date.now() - begun < PATIENCE_MS, `${tab.name} gets no reservation`);
+        await sleep(200);
+      }
+    }
+    const { cone1, cone2, sym1, sym2 } = open;
+    await step('tabs: cone and cone', () => meetTabs(cone1, cone2, true));
+    await step('tabs: symmetric and symmetric', () => meetTabs(sym1, sym2, false));
+    await step('tabs: cone and symmetric', () => meetTabs(cone1, sym1, false));
+    await step('tabs: symmetric and cone', () => meetTabs(sym2, cone2, false));
+  } finally {
+    for (const tab of Object.values(open)) await tab.down();
+    server.down();
+  }
+}
+
 async function all(network, folder) {
   const hosts = {
     cone1: network.host('cone1', 'cone', 1),
-    cone2: network.host('cone2', 'cone', 2),
+    cone2: network.host('cone2', 'moved', 2),
     sym1: network.host('sym1', 'symmetric', 3),
     sym2: network.host('sym2', 'symmetric', 4),
     open: network.host('open', 'forwarded', 5),
@@ -156,7 +208,8 @@ async function all(network, folder) {
   const failed = [];
   const step = async (what, work) => {
     try {
-      console.log(`ok    ${what}: ${await work()}`);
+      const said = await work();
+      console.log(`ok    ${what}: ${said}`);
     } catch (error) {
       failed.push(what);
       console.log(`FAIL  ${what}: ${error.message}`);
@@ -190,6 +243,12 @@ async function all(network, folder) {
     await step('cone and symmetric', () => meet(network, cone1, sym1, false));
     await step('symmetric and cone', () => meet(network, sym2, cone2, false));
     await step('forwarded and symmetric', () => meet(network, open, sym2, true));
+    const hidden = [cone1, cone2, sym1, sym2, open];
+    if (process.env.NAT_TABS !== '0') {
+      // The same namespaces, now for browsers.
+      await Promise.all(hidden.map((node) => node.down()));
+      await step('tabs', async () => (await tabs(network, folder, relay, step), 'done'));
+    }
   } finally {
     const told = Object.values(nodes).filter((node) => failed.length && node.said);
     for (const node of told) console.log(`--- ${node.name}\n${node.said.slice(-4000)}`);

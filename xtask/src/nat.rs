@@ -1,10 +1,10 @@
-//! The NAT test: real nodes behind routers of different kinds, in network namespaces that the test
-//! makes and removes. Needs Linux and root; where that is missing it says so and fails.
+//! The NAT test: real nodes and tabs behind routers of different kinds, in network namespaces that the
+//! test makes and removes. Needs Linux and root; where that is missing it says so and fails.
 
 use anyhow::{Context, bail};
 
 use crate::{
-    paths, setup,
+    build, paths, setup,
     shell::{command, read, run},
 };
 
@@ -25,6 +25,12 @@ pub(crate) fn all() -> anyhow::Result<()> {
     if !binary.exists() {
         bail!("{} is missing: `cargo run -p xtask -- build` makes it", binary.display());
     }
+    setup::npm(&paths::root().join("tests/interop"))?;
     let mut test = command("node");
-    run(test.arg("tests/nat/run.mjs").env("CRAFTEC", binary))
+    if setup::wasm_toolchain()? == setup::WasmToolchain::Fallback {
+        test.env("WASM_CARGO", "cargo +web");
+    }
+    test.env("WASM_PROFILE", build::WEB_PROFILE).env("CARGO_TARGET_DIR", paths::target());
+    test.env("CRAFTEC", binary).env("CHROME", setup::chromium()?);
+    run(test.arg("tests/nat/run.mjs"))
 }

@@ -246,7 +246,7 @@ fn a_slow_reader_is_given_time_and_holds_the_server_back() {
         write_frame(&mut stream, b"all").await.unwrap();
         // Far slower than `frame` for a whole item, and never still for that long.
         let begun = std::time::Instant::now();
-        let (mut piece, mut got) = (vec![0; 32 << 10], 0);
+        let (mut piece, mut got) = (vec![0; 16 << 10], 0);
         while got < 3 * 400_000 {
             got += stream.read(&mut piece).await.unwrap();
             tokio::time::sleep(limit / 20).await;

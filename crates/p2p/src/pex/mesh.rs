@@ -28,6 +28,8 @@ pub(super) const ASK_AGAIN: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_secs(4);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 60);
+/// How long a relayed connection may take to become a direct one: three attempts at a handshake.
+const UPGRADE: Duration = Duration::from_secs(60);
 /// Failed dials after which a peer is forgotten until somebody names it again.
 const FAILURES: u32 = 6;
 
@@ -47,6 +49,17 @@ struct Candidate {
     failures: u32,
     not_before: Duration,
     dialing: bool,
+    /// When it was last reached, perhaps over a relay only.
+    reached: Option<Duration>,
+    /// Whether there is, or was until it was lost, a direct link.
+    linked: bool,
+}
+
+impl Candidate {
+    fn fail(&mut self, now: Duration, chance: u64) {
+        self.not_before = now + pause(self.failures, chance);
+        self.failures += 1;
+    }
 }
 
 /// What a node knows of peers that it may link to.
@@ -89,25 +102,30 @@ impl Mesh {
         let Some(candidate) = self.candidates.get_mut(&peer) else { return };
         candidate.dialing = false;
         if reached {
-            *candidate = Candidate::default();
-            // The way to a direct link leads over a relayed one: that may take a while.
+            candidate.reached = Some(now);
             candidate.not_before = now + LONGEST_PAUSE;
-            return;
-        }
-        candidate.not_before = now + pause(candidate.failures, chance);
-        candidate.failures += 1;
-        if candidate.failures >= FAILURES {
-            self.candidates.remove(&peer);
+        } else {
+            candidate.fail(now, chance);
+            self.forget_hopeless(peer);
         }
     }
 
-    /// A peer's last connection is gone: it may be dialed again at once.
-    pub(super) fn lost(&mut self, peer: PeerId) {
+    /// A peer's last connection is gone. One that was a direct link may be dialed again at once; one
+    /// that never became direct counts as a dial that failed.
+    pub(super) fn lost(&mut self, peer: PeerId, now: Duration, chance: u64) {
         self.kept.remove(&peer);
-        if let Some(candidate) = self.candidates.get_mut(&peer)
-            && candidate.failures == 0
-        {
+        let Some(candidate) = self.candidates.get_mut(&peer) else { return };
+        if std::mem::take(&mut candidate.linked) {
             candidate.not_before = Duration::ZERO;
+        } else if candidate.reached.take().is_some() {
+            candidate.fail(now, chance);
+            self.forget_hopeless(peer);
+        }
+    }
+
+    fn forget_hopeless(&mut self, peer: PeerId) {
+        if self.candidates.get(&peer).is_some_and(|c| c.failures >= FAILURES) {
+            self.candidates.remove(&peer);
         }
     }
 
@@ -158,6 +176,9 @@ impl Mesh {
         for peer in direct {
             // Whom we are linked to is whom we dial again when it is lost.
             self.heard_of(peer);
+            if let Some(candidate) = self.candidates.get_mut(&peer) {
+                (candidate.linked, candidate.failures) = (true, 0);
+            }
             if self.kept.len() < KEPT && self.kept.insert(peer) {
                 steps.push(Step::Keep(peer, true));
             }
@@ -175,9 +196,13 @@ impl Mesh {
 
     fn dial(&mut self, connected: &[PeerInfo], now: Duration, chance: u64) -> Vec<Step> {
         let dialing = self.candidates.values().filter(|c| c.dialing).count();
-        // Relayed links of the right kind are on their way to become direct.
-        let coming = connected.iter().filter(|c| c.role == self.role && c.link == Link::Relayed);
-        let missing = WANTED.saturating_sub(self.kept.len() + coming.count() + dialing);
+        // Who was just reached over a relay is on its way to a direct link.
+        let is_coming = |c: &&PeerInfo| {
+            let reached = self.candidates.get(&c.peer).and_then(|known| known.reached);
+            c.link == Link::Relayed && reached.is_some_and(|at| now.saturating_sub(at) < UPGRADE)
+        };
+        let coming = connected.iter().filter(is_coming).count();
+        let missing = WANTED.saturating_sub(self.kept.len() + coming + dialing);
         let mut fresh = self.fresh(connected, now);
         let mut steps = Vec::new();
         let mut chance = chance;

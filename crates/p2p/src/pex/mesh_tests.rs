@@ -78,7 +78,7 @@ fn who_is_lost_is_dialed_again_after_growing_pauses_and_forgotten_at_last() {
     let (mut mesh, relay) = tab();
     let linked = [relay.clone(), info(1, Link::WebRtc, Role::Tab)];
     assert!(mesh.steps(&linked, secs(0), 0).contains(&Step::Keep(peer(1), true)));
-    mesh.lost(peer(1));
+    mesh.lost(peer(1), secs(1), 0);
     let alone = [relay];
     let (mut now, mut last) = (secs(1), Duration::ZERO);
     for failures in 0..FAILURES {
@@ -94,6 +94,31 @@ fn who_is_lost_is_dialed_again_after_growing_pauses_and_forgotten_at_last() {
     }
     assert!(!mesh.candidates.contains_key(&peer(1)));
     assert_eq!(mesh.steps(&[], now + secs(10_000), 5), []);
+}
+
+#[test]
+fn who_can_only_be_relayed_does_not_stand_in_the_way_of_others() {
+    let (mut mesh, relay) = tab();
+    (1..=20).for_each(|n| mesh.heard_of(peer(n)));
+    let mut connected = vec![relay];
+    let (mut now, mut tried) = (secs(0), BTreeSet::new());
+    // Nobody ever becomes direct, and idle connections end after five minutes.
+    for round in 0..1200u64 {
+        for step in mesh.steps(&connected, now, round.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            if let Step::Dial(peer) = step {
+                tried.insert(peer);
+                mesh.dialed(peer, true, now, round);
+                connected.push(PeerInfo { peer, ..info(1, Link::Relayed, Role::Tab) });
+            }
+        }
+        now += secs(1);
+        if now.as_secs().is_multiple_of(300) {
+            for gone in connected.drain(1..) {
+                mesh.lost(gone.peer, now, round);
+            }
+        }
+    }
+    assert_eq!(tried.len(), 20);
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl Inner {
                 match event {
                     NetEvent::Connected(_) | NetEvent::Changed(_) => inner.wake(),
                     NetEvent::Disconnected(peer) => {
-                        inner.mesh.borrow_mut().lost(peer);
+                        let (now, chance) = (inner.clock.monotonic(), inner.entropy.next_u64());
+                        inner.mesh.borrow_mut().lost(peer, now, chance);
                         inner.wake();
                     }
                     NetEvent::Addresses(_) => {}

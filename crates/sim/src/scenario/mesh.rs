@@ -110,7 +110,7 @@ async fn parts(cluster: &Cluster, left: &[usize]) -> Result<usize, ClusterError>
                     near.push(*other);
                 }
             }
-            near.iter().for_each(|other| drop(unseen.take(other)));
+            unseen.retain(|other| !near.contains(other));
             reached.extend(near);
         }
     }

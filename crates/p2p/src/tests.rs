@@ -285,3 +285,28 @@ fn a_slow_writer_is_given_time_and_one_that_stands_still_is_cut() {
         assert!(stream.write_all(&frame[1000..]).await.is_err());
     });
 }
+
+#[test]
+fn followers_are_bounded_per_peer_and_a_place_is_free_again() {
+    run(async {
+        let bounds = Bounds { subscriptions_per_peer: 2, ..Bounds::default() };
+        let mesh = Rc::new(Mesh::default());
+        let (client, server) = (rpc(&mesh, 1, bounds), rpc(&mesh, 2, bounds));
+        server.serve_subscriptions(
+            TICK,
+            Rc::new(|_, _, _| {
+                stream::iter([Bytes::from_static(b"x")]).chain(stream::pending()).boxed_local()
+            }),
+        );
+        let mut held: Vec<_> = (0..2).map(|_| client.subscribe(peer(2), TICK, "x")).collect();
+        for held in &mut held {
+            assert_eq!(held.next().await.unwrap().unwrap(), "x");
+        }
+        let one_more = client.subscribe(peer(2), TICK, "x").next().await;
+        assert!(!matches!(one_more, Some(Ok(_))), "{one_more:?}");
+        held.pop();
+        tokio::time::sleep(SECOND / 20).await;
+        let again = client.subscribe(peer(2), TICK, "x").next().await;
+        assert_eq!(again.unwrap().unwrap(), "x");
+    });
+}

@@ -115,6 +115,48 @@ play('what cannot be direct stays relayed', 30_000, async (on) => {
   await b.tab('exchange', a.id, MIB);
 });
 
+play('tabs that never asked each other for anything outlive their relay together', 60_000, async (on) => {
+  const tabs = await Promise.all([on.tab(), on.tab(), on.tab(), on.tab()]);
+  await Promise.all(tabs.map((tab) => tab.tab('mesh')));
+  const others = (tab) => tabs.filter((other) => other !== tab);
+  const linked = async (tab) => {
+    const links = await Promise.all(others(tab).map((other) => tab.link(other.id)));
+    return links.every((link) => link === 'WebRtc');
+  };
+  const begun = Date.now();
+  await Promise.all(tabs.map((tab) => until('links of its own', () => linked(tab), 40_000)));
+  console.log(`4 tabs linked to each other after ${Date.now() - begun} ms`);
+  await on.relay.kill();
+  await until('the loss of the relay', async () => !(await tabs[0].link(on.relay.peer)));
+  for (const tab of tabs) {
+    for (const other of others(tab)) await tab.tab('exchange', other.id, 10_000);
+  }
+});
+
+/** A reader that does not read holds the writer back, and nothing else. */
+async function holdsBack(on, query, link) {
+  const [a, b] = await Promise.all([on.tab(query), on.tab()]);
+  await a.tab('exchange', b.id, 1000);
+  await until('the link', async () => (await a.link(b.id)) === link);
+  const filled = await a.tab('fill', b.id);
+  console.log(`${link}: ${(filled / MIB).toFixed(2)} MiB under way to a tab that does not read`);
+  assert.ok(filled < 4 * MIB, `${filled} bytes are somewhere in memory`);
+  const { errors, done } = await a.tab('exchanges', b.id, 10_000, 3000);
+  assert.deepEqual(errors, []);
+  assert.ok(done > 5, `${done} exchanges beside it`);
+  assert.equal(await a.link(b.id), link);
+  const [read] = await Promise.all([b.tab('drain'), a.tab('finish')]);
+  assert.equal(read, filled);
+}
+
+play('a tab that does not read over WebRTC holds the writer back', 40_000, (on) =>
+  holdsBack(on, '', 'WebRtc'),
+);
+
+play('a tab that does not read over its relay holds the writer back', 40_000, (on) =>
+  holdsBack(on, '?lend=0', 'Relayed'),
+);
+
 play('bytes go on while both pages are busy', 30_000, async (on) => {
   const [a, b] = await Promise.all([on.tab(), on.tab()]);
   await a.tab('exchange', b.id, 1000);

@@ -60,9 +60,9 @@ export async function servePages(folder) {
 }
 
 /** A browser in which WebRTC works on loopback. */
-export function startBrowser() {
+export function startBrowser(executablePath = process.env.CHROME ?? '/usr/bin/chromium') {
   return chromium.launch({
-    executablePath: process.env.CHROME ?? '/usr/bin/chromium',
+    executablePath,
     headless: true,
     args: [
       '--no-sandbox',

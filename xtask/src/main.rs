@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod nat;
 mod paths;
 mod setup;
 mod shell;
@@ -55,6 +56,8 @@ enum Task {
     },
     /// Campaigns that take longer than `test` allows.
     Soak,
+    /// Nodes behind routers of different kinds, in network namespaces (Linux, root).
+    Nat,
     /// Check the repository's own rules.
     Tidy,
 }
@@ -68,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { name } => bench::all(name.as_deref()),
         Task::Sim { scenario, seeds } => sim::scenario(&scenario, &seeds),
         Task::Soak => sim::soak(),
+        Task::Nat => nat::all(),
         Task::Tidy => tidy::all(),
     }
 }

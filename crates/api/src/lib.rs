@@ -20,7 +20,8 @@ pub use command::{Command, Range};
 pub use error::{ApiError, ErrorCode};
 pub use event::{Event, HolderState, ObjectHealth, Transfer, TransferKind};
 pub use reply::{
-    Entry, EntryKind, Link, ObjectRow, Opened, Peer, Reply, Role, SiteRow, Stat, Status, Storage,
+    Entry, EntryKind, Link, ObjectRow, Opened, Peer, Reach, Reachability, Reply, Role, SiteRow,
+    Stat, Status, Storage,
 };
 
 use serde::{Deserialize, Serialize};

@@ -272,4 +272,29 @@ pub struct Status {
     pub objects: u64,
     /// Of these, with fewer copies than wanted.
     pub objects_short: u64,
+    /// Whether others can dial this node; absent where that means nothing (a tab), and from nodes
+    /// that don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<Reach>,
+}
+
+/// Whether others can dial a node without help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reachability {
+    /// Nobody has tried yet, or nobody can be asked.
+    Unknown,
+    /// Another node dialed it from outside.
+    Public,
+    /// Others tried and failed: a router or a firewall is between.
+    Nat,
+}
+
+/// What a node knows of its own reachability.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reach {
+    /// The verdict.
+    pub state: Reachability,
+    /// Addresses at which others have reached it.
+    pub confirmed: Vec<String>,
 }

@@ -189,6 +189,7 @@ fn status() -> Status {
         storage: Storage { used: 1, for_others: 0, lend_limit: 1 << 30, free: None },
         objects: 2,
         objects_short: 1,
+        reach: None,
     }
 }
 

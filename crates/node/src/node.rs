@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use craftec_api::{Event, HolderState, Link, ObjectHealth, Peer, Role, Status, Storage};
+use craftec_api::{
+    Event, HolderState, Link, ObjectHealth, Peer, Reach, Reachability, Role, Status, Storage,
+};
 use craftec_core::Cid;
 use craftec_obj::{
     Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
@@ -15,7 +17,7 @@ use craftec_obj::{
     objects::ObjectRecord,
     replicate::{Lend, Signer, Surroundings},
 };
-use craftec_p2p::{PeerInfo, Rpc};
+use craftec_p2p::{PeerInfo, Rpc, pex};
 use futures::future::LocalBoxFuture;
 
 use crate::{
@@ -67,6 +69,11 @@ impl Node {
         };
         let news = Feed::default();
         let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
+        let role = match config.role {
+            Role::Tab => craftec_p2p::Role::Tab,
+            Role::Relay | Role::Foreign => craftec_p2p::Role::Relay,
+        };
+        pex::start(&rpc, ports.clock.clone(), ports.entropy.clone(), role);
         let exchange =
             Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
@@ -245,6 +252,7 @@ impl Node {
             },
             objects: records.len() as u64,
             objects_short,
+            reach: (self.config.role != Role::Tab).then(|| reach(self.ports.network.reach())),
         })
     }
 }
@@ -295,4 +303,13 @@ const fn role(role: craftec_p2p::Role) -> Role {
         craftec_p2p::Role::Relay => Role::Relay,
         craftec_p2p::Role::Foreign => Role::Foreign,
     }
+}
+
+fn reach(reach: craftec_p2p::Reach) -> Reach {
+    let state = match reach.state {
+        craftec_p2p::Reachability::Unknown => Reachability::Unknown,
+        craftec_p2p::Reachability::Public => Reachability::Public,
+        craftec_p2p::Reachability::Nat => Reachability::Nat,
+    };
+    Reach { state, confirmed: reach.confirmed }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Bounds {
     pub(crate) subscriptions: usize,
     /// How long a stream may stay open between two requests.
     pub(crate) idle: Duration,
-    /// How long one frame may take, either way: slower peers are cut.
+    /// How long each piece of a frame may take, either way: peers that stand still are cut.
     pub(crate) frame: Duration,
     /// How long a request may be worked on.
     pub(crate) work: Duration,

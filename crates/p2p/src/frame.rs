@@ -5,10 +5,11 @@
 //! with the bytes that really arrived: a peer that promises much and sends little costs little.
 //! This module never looks into a body and never waits for anything but the stream.
 
-use std::io;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use craftec_core::PeerId;
+use craftec_platform::{Clock, Elapsed, timeout};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::NetError;
@@ -121,6 +122,71 @@ pub(crate) async fn read_body(
             0 => return Err(FrameError::Truncated { got, bytes }),
             more => got += more,
         }
+    }
+    Ok(body.into())
+}
+
+/// Bytes that the other side must move in the time given for a piece: with a minute that is 1 KiB/s,
+/// slower than any link that is of use.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// A frame was not moved at the least pace.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PaceError {
+    /// One piece took too long.
+    #[error("too slow")]
+    Slow,
+    /// The stream broke.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+impl From<Elapsed> for PaceError {
+    fn from(_: Elapsed) -> Self {
+        Self::Slow
+    }
+}
+
+/// Like [`write_frame`]; the reader may take `limit` for each piece, so that a slow link is given the
+/// time that it needs and one that stands still is not.
+pub(crate) async fn write_paced(
+    io: &mut (impl AsyncWrite + Unpin),
+    body: &[u8],
+    clock: &dyn Clock,
+    limit: Duration,
+) -> Result<(), PaceError> {
+    let (head, rest) = body.split_at(body.len().min(JOINED_BYTES));
+    let mut prefix = unsigned_varint::encode::usize_buffer();
+    let mut joined = unsigned_varint::encode::usize(body.len(), &mut prefix).to_vec();
+    joined.extend_from_slice(head);
+    for piece in std::iter::once(&joined[..]).chain(rest.chunks(PIECE_BYTES)) {
+        timeout(clock, limit, io.write_all(piece)).await?.map_err(FrameError::from)?;
+    }
+    timeout(clock, limit, io.flush()).await?.map_err(FrameError::from)?;
+    Ok(())
+}
+
+/// Like [`read_body`]; the writer may take `limit` for each piece.
+pub(crate) async fn read_paced(
+    io: &mut (impl AsyncRead + Unpin),
+    bytes: usize,
+    clock: &dyn Clock,
+    limit: Duration,
+) -> Result<Bytes, PaceError> {
+    let mut body = Vec::new();
+    while body.len() < bytes {
+        // As large as what came before: a peer that promises much and sends little costs little.
+        let piece = body.len().clamp(FIRST_CHUNK_BYTES, PIECE_BYTES).min(bytes - body.len());
+        let got = body.len();
+        if body.capacity() - got < piece {
+            body.reserve_exact(got.max(piece).min(bytes - got));
+        }
+        body.resize(got + piece, 0);
+        let reading = timeout(clock, limit, io.read_exact(&mut body[got..])).await?;
+        reading.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => FrameError::Truncated { got, bytes },
+            _ => FrameError::Io(error),
+        })?;
     }
     Ok(body.into())
 }

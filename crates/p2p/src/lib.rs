@@ -1,5 +1,5 @@
 //! The [`Network`] port and what is built on it once for every implementation: requests, served
-//! protocols and subscriptions ([`Rpc`]).
+//! protocols and subscriptions ([`Rpc`]), and the exchange of peers ([`pex`]).
 //!
 //! Behind the port stand libp2p (feature `libp2p`; native and tab) and the simulator. Nothing above
 //! this crate knows which.
@@ -14,6 +14,7 @@ mod gate;
 mod libp2p;
 #[cfg(all(feature = "libp2p", not(target_arch = "wasm32")))]
 pub mod native;
+pub mod pex;
 mod pool;
 mod port;
 mod rpc;
@@ -29,8 +30,8 @@ mod tests;
 pub use crate::libp2p::Handle;
 pub use error::NetError;
 pub use port::{
-    ByteStream, Key, Link, NetEvent, Network, PeerInfo, Protocol, Record, RecordCheck,
-    RecordChoice, Role, SharedNetwork,
+    ByteStream, Key, Link, NetEvent, Network, PeerInfo, Protocol, Reach, Reachability, Record,
+    RecordCheck, RecordChoice, Role, SharedNetwork,
 };
 pub use rpc::{Handler, Rpc};
 pub use subscription::SubscriptionHandler;

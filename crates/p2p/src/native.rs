@@ -11,7 +11,7 @@ use std::{
 };
 
 use ::libp2p::{
-    PeerId, Transport,
+    Multiaddr, PeerId, Transport,
     core::{
         muxing::StreamMuxerBox,
         transport::{Boxed, upgrade::Version},
@@ -27,14 +27,18 @@ use tokio::runtime::Runtime;
 
 use crate::{
     NetError, RecordCheck,
-    libp2p::{Driver, Handle, Parts, Settings, parse},
+    libp2p::{
+        self, AutonatClient, AutonatServer, Driver, Guarded, Handle, Parts, Settings,
+        autonat_server, parse,
+    },
 };
 
 /// A running native network.
 pub type NativeNetwork = Handle;
 
-/// How long a transport's handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a transport's handshake may take. Less than the ten seconds that an AutoNAT server gives a
+/// dial back: one into the void must end in time to be told.
+const HANDSHAKE: Duration = Duration::from_secs(7);
 /// How long the listening addresses may take to show up.
 const LISTEN: Duration = Duration::from_secs(5);
 /// How long a network may take to end.
@@ -117,7 +121,23 @@ impl NativeConfig {
 #[derive(NetworkBehaviour)]
 struct Extra {
     relay: Toggle<relay::Behaviour>,
-    dcutr: dcutr::Behaviour,
+    dcutr: Guarded<dcutr::Behaviour>,
+    autonat_client: AutonatClient,
+    autonat_server: Toggle<AutonatServer>,
+}
+
+impl libp2p::Extra for Extra {
+    fn candidate(&mut self, addr: &Multiaddr) {
+        self.dcutr.candidate(addr);
+        self.autonat_client.candidate(addr);
+    }
+
+    fn tested(event: &ExtraEvent) -> Option<(&Multiaddr, bool)> {
+        match event {
+            ExtraEvent::AutonatClient(tested) => Some((&tested.tested_addr, tested.result.is_ok())),
+            _ => None,
+        }
+    }
 }
 
 /// Ends the runtime, without blocking whoever drops the last handle: a thread of its own lets the
@@ -203,7 +223,12 @@ fn parts(config: &NativeConfig) -> Result<Parts<Extra>, NetError> {
     Ok(Parts {
         transport: transport(&key, relay_transport)?,
         relay_client,
-        extra: Extra { relay: relay_server.into(), dcutr: dcutr::Behaviour::new(local) },
+        extra: Extra {
+            relay: relay_server.into(),
+            dcutr: Guarded::new(dcutr::Behaviour::new(local)),
+            autonat_client: AutonatClient::default(),
+            autonat_server: config.relay_server.then(autonat_server).into(),
+        },
         swarm: swarm::Config::with_tokio_executor(),
         settings,
         key,

@@ -1,7 +1,7 @@
 //! The port: what a node asks of a network. Small on purpose; request/response and subscriptions
 //! are written once, over [`Network::open`] and [`Network::accept`].
 
-use std::{pin::Pin, rc::Rc};
+use std::{pin::Pin, rc::Rc, time::Duration};
 
 use craftec_core::PeerId;
 use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture, stream::LocalBoxStream};
@@ -129,6 +129,27 @@ pub enum NetEvent {
     Addresses(Vec<String>),
 }
 
+/// Whether others can dial a node without help.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reachability {
+    /// Nobody has tried yet, or nobody can be asked.
+    #[default]
+    Unknown,
+    /// Another node dialed one of our addresses from outside, on our request.
+    Public,
+    /// Others tried and failed: a router or a firewall is between.
+    Nat,
+}
+
+/// What a node knows of its own reachability.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The verdict.
+    pub state: Reachability,
+    /// The addresses at which others have reached us, as multiaddrs.
+    pub confirmed: Vec<String>,
+}
+
 /// A key in the DHT (a BLAKE3-256 hash).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 32]);
@@ -173,6 +194,31 @@ pub trait Network {
     fn events(&self) -> LocalBoxStream<'static, NetEvent>;
     /// Connects to a multiaddr that ends in `/p2p/<peer id>` or to a relay's address.
     fn connect(&self, addr: &str) -> LocalBoxFuture<'static, Result<PeerId, NetError>>;
+    /// Ends all connections to a peer; for the time of `ban` (capped at a day) none is made or taken.
+    /// A network without connections (a test's double) has nothing to do.
+    fn disconnect(&self, peer: PeerId, ban: Duration, reason: &str) {
+        let _ = (peer, ban, reason);
+    }
+    /// What is known of our own reachability.
+    fn reach(&self) -> Reach {
+        Reach::default()
+    }
+    /// Whether connections to `peer` stay open without streams, and are not closed as superfluous.
+    fn keep(&self, peer: PeerId, keep: bool) {
+        let _ = (peer, keep);
+    }
+    /// Addresses at which a connected peer says it can be dialed, believed as far as our own
+    /// connection to it makes them believable.
+    fn addresses_of(&self, peer: PeerId) -> Vec<String> {
+        self.peers().into_iter().filter(|p| p.peer == peer).map(|p| p.addr).collect()
+    }
+    /// Remembers where `peer` may be dialed, as `teller` says. What a teller so far away cannot
+    /// know (addresses of our machine or our own network) is dropped. Nothing is dialed.
+    fn learn(&self, teller: PeerId, peer: PeerId, addresses: Vec<String>) {
+        let _ = (teller, peer, addresses);
+    }
+    /// The machine woke up or its network changed: what waits to be tried again is tried now.
+    fn resume(&self) {}
     /// Opens a stream. The open itself is bounded in time (10 s).
     fn open(
         &self,

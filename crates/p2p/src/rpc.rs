@@ -16,7 +16,7 @@ use futures::{StreamExt, future::LocalBoxFuture};
 use crate::{
     ByteStream, NetError, NetEvent, Protocol, SharedNetwork,
     bounds::{Bounds, SMALL_REQUEST_BYTES},
-    frame::{FrameError, read_body, read_length, write_frame},
+    frame::{FrameError, read_body, read_length, read_paced, write_frame, write_paced},
     gate::{Gates, Pass},
     pool::{Pool, Pooled},
 };
@@ -238,10 +238,9 @@ impl Inner {
             true => Some(self.large.enter(peer).await),
             false => None,
         };
-        let body = timeout(clock, bounds.frame, read_body(stream, bytes))
+        let body = read_paced(stream, bytes, clock, bounds.frame)
             .await
-            .map_err(|_| "too slow in sending a request")?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("its request: {error}"))?;
         let _pass = self.requests.enter(peer).await;
         let answer = timeout(clock, bounds.work, handler(peer, stream.version, body))
             .await
@@ -249,10 +248,9 @@ impl Inner {
         if answer.len() > limits::FRAME_BYTES {
             return Err(format!("our answer of {} bytes is longer than a frame", answer.len()));
         }
-        timeout(clock, bounds.frame, write_frame(stream, &answer))
+        write_paced(stream, &answer, clock, bounds.frame)
             .await
-            .map_err(|_| "too slow in reading an answer")?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("our answer: {error}"))?;
         Ok(true)
     }
 }

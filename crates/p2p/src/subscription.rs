@@ -1,8 +1,8 @@
 //! Subscriptions: one request frame, then frames from the server for as long as both sides want.
 //!
 //! The subscriber keeps its side open and sends nothing more; when it drops the stream, the server
-//! stops. A slow subscriber holds the server back (nothing is buffered for it) and is cut when one
-//! frame takes too long.
+//! stops. A slow subscriber holds the server back (nothing is buffered for it) and is cut when it
+//! stands still for too long.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use futures::{
 
 use crate::{
     ByteStream, NetError, Protocol, Rpc,
-    frame::{read_frame, write_frame},
+    frame::{read_frame, write_frame, write_paced},
     gate::Pass,
     rpc::Inner,
 };
@@ -142,9 +142,8 @@ async fn feed(
         if item.len() > limits::FRAME_BYTES {
             return Err(format!("our item of {} bytes is longer than a frame", item.len()));
         }
-        timeout(clock, bounds.frame, write_frame(&mut to, &item))
+        write_paced(&mut to, &item, clock, bounds.frame)
             .await
-            .map_err(|_| "too slow in reading")?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("an item: {error}"))?;
     }
 }

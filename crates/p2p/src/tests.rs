@@ -221,3 +221,92 @@ fn a_subscription_yields_ends_and_is_cancelled_by_dropping() {
         assert!(matches!(none[..], [Err(NetError::Unsupported { .. })]));
     });
 }
+
+#[test]
+fn a_slow_reader_is_given_time_and_holds_the_server_back() {
+    run(async {
+        let limit = SECOND / 4;
+        let bounds = Bounds { frame: limit, ..Bounds::default() };
+        let (mesh, _client, server, to) = pair(bounds);
+        let made = Rc::new(Cell::new(0usize));
+        let count = made.clone();
+        server.serve_subscriptions(
+            TICK,
+            Rc::new(move |_, _, _| {
+                let count = count.clone();
+                let items = stream::iter((0..1000u32).map(move |_| {
+                    count.set(count.get() + 1);
+                    Bytes::from(vec![5; 400_000])
+                }));
+                items.boxed_local()
+            }),
+        );
+        let slow = mesh.node(3);
+        let mut stream = slow.open(to, TICK).await.unwrap();
+        write_frame(&mut stream, b"all").await.unwrap();
+        // Far slower than `frame` for a whole item, and never still for that long.
+        let begun = std::time::Instant::now();
+        let (mut piece, mut got) = (vec![0; 16 << 10], 0);
+        while got < 3 * 400_000 {
+            got += stream.read(&mut piece).await.unwrap();
+            tokio::time::sleep(limit / 20).await;
+        }
+        assert!(begun.elapsed() > limit * 3, "the test reads too fast to show anything");
+        assert!(made.get() <= 5, "{} items were made for a reader of three", made.get());
+        // One that stands still is cut.
+        tokio::time::sleep(limit * 3).await;
+        let mut rest = 0;
+        while let Ok(more @ 1..) = stream.read(&mut piece).await {
+            rest += more;
+        }
+        assert!(rest < 1_000_000, "{rest}");
+        assert!(made.get() <= 6);
+    });
+}
+
+#[test]
+fn a_slow_writer_is_given_time_and_one_that_stands_still_is_cut() {
+    run(async {
+        let limit = SECOND / 4;
+        let bounds = Bounds { frame: limit, ..Bounds::default() };
+        let (mesh, _client, _server, to) = pair(bounds);
+        let body = vec![3; 600_000];
+        let slow = mesh.node(3);
+        let mut stream = slow.open(to, ECHO).await.unwrap();
+        let mut frame = Vec::new();
+        write_frame(&mut frame, &body).await.unwrap();
+        for piece in frame.chunks(16 << 10) {
+            stream.write_all(piece).await.unwrap();
+            tokio::time::sleep(limit / 20).await;
+        }
+        assert_eq!(read_frame(&mut stream, body.len()).await.unwrap().unwrap(), body);
+        stream.write_all(&frame[..1000]).await.unwrap();
+        tokio::time::sleep(limit * 2).await;
+        assert!(stream.write_all(&frame[1000..]).await.is_err());
+    });
+}
+
+#[test]
+fn followers_are_bounded_per_peer_and_a_place_is_free_again() {
+    run(async {
+        let bounds = Bounds { subscriptions_per_peer: 2, ..Bounds::default() };
+        let mesh = Rc::new(Mesh::default());
+        let (client, server) = (rpc(&mesh, 1, bounds), rpc(&mesh, 2, bounds));
+        server.serve_subscriptions(
+            TICK,
+            Rc::new(|_, _, _| {
+                stream::iter([Bytes::from_static(b"x")]).chain(stream::pending()).boxed_local()
+            }),
+        );
+        let mut held: Vec<_> = (0..2).map(|_| client.subscribe(peer(2), TICK, "x")).collect();
+        for held in &mut held {
+            assert_eq!(held.next().await.unwrap().unwrap(), "x");
+        }
+        let one_more = client.subscribe(peer(2), TICK, "x").next().await;
+        assert!(!matches!(one_more, Some(Ok(_))), "{one_more:?}");
+        held.pop();
+        tokio::time::sleep(SECOND / 20).await;
+        let again = client.subscribe(peer(2), TICK, "x").next().await;
+        assert_eq!(again.unwrap().unwrap(), "x");
+    });
+}

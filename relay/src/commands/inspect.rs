@@ -1,6 +1,8 @@
 //! Commands that ask and print: stat, ls, pin, sites, id, status, connect.
 
-use craftec_api::{ApiError, Command, Entry, EntryKind, ErrorCode, Reply, SiteRow, Stat, Status};
+use craftec_api::{
+    ApiError, Command, Entry, EntryKind, ErrorCode, Reachability, Reply, SiteRow, Stat, Status,
+};
 use craftec_core::{Cid, PeerId};
 use serde::Serialize;
 
@@ -212,6 +214,7 @@ fn status_text(status: &Status) -> String {
     for addr in &status.addresses {
         text.push_str(&format!("at {addr}\n"));
     }
+    text.push_str(&reach_text(status));
     for peer in &status.peers {
         let rtt = peer.rtt_ms.map(|ms| format!(", {ms} ms")).unwrap_or_default();
         let (link, role) = (format!("{:?}", peer.link), format!("{:?}", peer.role));
@@ -225,6 +228,18 @@ fn status_text(status: &Status) -> String {
         ));
     }
     text
+}
+
+fn reach_text(status: &Status) -> String {
+    let Some(reach) = &status.reach else { return String::new() };
+    match reach.state {
+        Reachability::Unknown => "not tried yet whether others can dial this node\n".to_owned(),
+        Reachability::Nat => "behind a router or firewall: reached through relays\n".to_owned(),
+        Reachability::Public => {
+            let line = |addr: &String| format!("reached by others at {addr}\n");
+            reach.confirmed.iter().map(line).collect()
+        }
+    }
 }
 
 #[derive(Serialize)]

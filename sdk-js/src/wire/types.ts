@@ -125,6 +125,8 @@ export interface WireStatus {
   storage: { used: number; for_others: number; lend_limit: number; free: number | null };
   objects: number;
   objects_short: number;
+  /** Absent in a tab, which nobody dials. */
+  reach?: { state: 'unknown' | 'public' | 'nat'; confirmed: string[] };
 }
 
 export interface WireResolved {

@@ -25,10 +25,14 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 const methods: Record<string, (...args: never[]) => unknown> = {
-  start(relays: string[]) {
-    probe = Probe.start(crypto.getRandomValues(new Uint8Array(32)), port, relays);
+  start(relays: string[], ice?: unknown) {
+    probe = Probe.start(crypto.getRandomValues(new Uint8Array(32)), port, relays, ice);
     return probe.id();
   },
+  mesh: () => probe.mesh(),
+  fill: (peer: string) => probe.fill(peer),
+  finish: () => probe.finish(),
+  drain: () => probe.drain(),
   addresses: () => probe.addresses(),
   peers: () => probe.peers(),
   connect: (address: string) => probe.connect(address),

@@ -39,6 +39,16 @@ fn clang() -> anyhow::Result<()> {
     apt::install(&["clang"]).context("clang compiles C for WebAssembly; install it and try again")
 }
 
+/// What makes network namespaces and translates addresses between them.
+pub(crate) fn netfilter() -> anyhow::Result<()> {
+    let have = |tool: &str, ask: &str| works(command(tool).arg(ask));
+    if have("nft", "--version") && have("ip", "-V") && have("sysctl", "--version") {
+        return Ok(());
+    }
+    apt::install(&["iproute2", "nftables", "procps"])
+        .context("nft and ip make the routers of the NAT test; install them and try again")
+}
+
 /// The CLI must have exactly the version of the library that the lock file names.
 fn wasm_bindgen() -> anyhow::Result<()> {
     let version = locked("wasm-bindgen")?;

@@ -211,9 +211,10 @@ impl Shared {
         counted.sent += sent as u64;
     }
 
-    /// A peer sent wrong bytes: nobody asks it again for a while.
+    /// A peer sent wrong bytes: it is dropped, and nobody asks it again for a while.
     fn lied(&self, root: Cid, peer: PeerId, cid: Cid) {
-        tracing::warn!(%peer, %cid, "wrong bytes; the peer is not asked again for a while");
+        tracing::warn!(%peer, %cid, "wrong bytes; the peer is dropped for a while");
+        self.network().disconnect(peer, standing::BAN, "it sent wrong bytes");
         self.standing.borrow_mut().ban(peer, self.clock.monotonic());
         let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
         live.iter().for_each(|session| session.drop_peer(&peer));

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use craftec_core::PeerId;
 
-/// How long a peer that sent wrong bytes is not asked.
-const BAN: Duration = Duration::from_secs(10 * 60);
+/// How long a peer that sent wrong bytes is not asked, and not connected.
+pub(super) const BAN: Duration = Duration::from_secs(10 * 60);
 /// Banned peers remembered; the ban that ends first makes room.
 const BANS: usize = 1024;
 /// Requests per second that a peer may send us in the long run: a session at full speed over

@@ -185,6 +185,21 @@ pub(crate) fn believable(claimed: &Multiaddr, over: Scope) -> bool {
     claimed.len() <= ADDRESS_BYTES && scope(claimed) >= over && !claimed.is_empty()
 }
 
+/// Whether an address of `peer` that somebody else named may be remembered: as
+/// [`believable`], and a name of the DNS, which may stand for an address of our own network, only
+/// with TLS, which nothing there can answer for it.
+pub(crate) fn hinted(claimed: &Multiaddr, peer: &libp2p::PeerId, over: Scope) -> bool {
+    let is_name = |part: &Part<'_>| {
+        matches!(part, Part::Dns(_) | Part::Dns4(_) | Part::Dns6(_) | Part::Dnsaddr(_))
+    };
+    let is_tls = |part: &Part<'_>| matches!(part, Part::Tls | Part::Wss(_));
+    let named = claimed.iter().any(|part| is_name(&part));
+    let proven = claimed.iter().any(|part| is_tls(&part));
+    believable(claimed, over)
+        && peer_of(claimed).is_none_or(|end| end == *peer)
+        && (over < Scope::Public || !named || proven)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +247,20 @@ mod tests {
         assert_eq!(scope(&addr("/dns/app.craftec.localhost/tcp/1/ws")), Scope::Loopback);
         assert_eq!(scope(&addr("/ip6/fe80::1/tcp/1")), Scope::Private);
         assert_eq!(scope(&addr("/ip6/::ffff:10.0.0.1/tcp/1")), Scope::Private);
+    }
+
+    #[test]
+    fn hearsay_is_held_to_more_than_a_claim() {
+        let (peer, other) = (R.parse().unwrap(), libp2p::PeerId::random());
+        let fine = |text: &str| hinted(&addr(text), &peer, Scope::Public);
+        assert!(fine("/ip4/9.9.9.9/udp/1/quic-v1"));
+        assert!(fine(&format!("/ip4/9.9.9.9/tcp/1/ws/p2p/{other}/p2p-circuit/p2p/{R}")));
+        assert!(!fine(&format!("/ip4/9.9.9.9/tcp/1/ws/p2p/{R}/p2p-circuit/p2p/{other}")));
+        assert!(!fine("/ip4/192.168.0.1/tcp/80/ws"));
+        assert!(!fine("/dns4/router.example/tcp/80/ws"));
+        assert!(fine("/dns4/relay.example/tcp/443/wss"));
+        assert!(fine("/dns4/relay.example/tcp/443/tls/ws"));
+        assert!(hinted(&addr("/dns4/box.lan/tcp/80/ws"), &peer, Scope::Private));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use libp2p::{
 };
 
 use super::{
-    dht,
+    bans, dht,
     store::{Capacity, Store},
     streams::{self, Accepting},
 };
@@ -54,6 +54,7 @@ pub(crate) struct Settings {
 /// All protocols of a node. `X` is what only one target runs.
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour<X: NetworkBehaviour> {
+    pub(crate) bans: bans::Behaviour,
     pub(crate) limits: connection_limits::Behaviour,
     pub(crate) relay_client: relay::client::Behaviour,
     pub(crate) identify: identify::Behaviour,
@@ -85,6 +86,7 @@ impl<X: NetworkBehaviour> Behaviour<X> {
         let mut kad = kad::Behaviour::with_config(local, store, dht::config(KAD));
         kad.set_mode(Some(if settings.server { kad::Mode::Server } else { kad::Mode::Client }));
         Self {
+            bans: bans::Behaviour::default(),
             limits: connection_limits::Behaviour::new(limits),
             relay_client,
             identify: identify::Behaviour::new(identify),

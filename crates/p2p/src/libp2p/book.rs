@@ -49,6 +49,21 @@ impl Book {
         }
     }
 
+    /// Remembers an address that somebody else named: behind what is known already, and never in its
+    /// place.
+    pub(crate) fn hint(&mut self, peer: PeerId, addr: Multiaddr) {
+        let addr = if is_circuit(&addr) { with_peer(addr, peer) } else { without_peer(addr) };
+        match self.peers.get_mut(&peer) {
+            None => self.add(peer, addr),
+            Some(entry) if entry.addresses.len() < ADDRESSES => {
+                if !entry.addresses.contains(&addr) && !addr.is_empty() {
+                    entry.addresses.push(addr);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+
     /// An address did not answer.
     pub(crate) fn failed(&mut self, peer: PeerId, addr: &Multiaddr) {
         let addr = if is_circuit(addr) { addr.clone() } else { without_peer(addr.clone()) };
@@ -84,6 +99,11 @@ mod tests {
         assert_eq!(book.of(&first)[0], addr(39));
         book.failed(first, &with_peer(addr(39), first));
         assert_eq!(book.of(&first)[0], addr(38));
+        for port in 100..200 {
+            book.hint(first, addr(port));
+        }
+        assert_eq!(book.of(&first).len(), ADDRESSES);
+        assert_eq!(book.of(&first)[0], addr(38), "hearsay displaces nothing");
         for _ in 0..PEERS {
             book.add(PeerId::random(), addr(1));
         }

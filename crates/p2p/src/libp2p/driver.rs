@@ -30,13 +30,15 @@ use libp2p::{
 };
 
 use super::{
-    address::{Scope, believable, is_circuit, scope, with_peer},
+    address::{Scope, believable, from_libp2p, is_circuit, scope, with_peer},
     behaviour::{Behaviour, BehaviourEvent, KAD, Settings},
     book::Book,
     dht::{Dht, Want},
     dialing::{ConnectReply, Dials},
     handle::Handle,
+    hints::{Hint, Hinted},
     peers::Peers,
+    reach::{Extra, Tested},
     relays::Relay,
     shared::Shared,
     streams::{Accepting, Reply},
@@ -65,6 +67,7 @@ pub(crate) enum Command {
     Announce,
     Dht(Want),
     StopProviding(Key),
+    Hint(Hint),
     /// Tell when every address that we listen on is known.
     Listening(oneshot::Sender<()>),
     Shutdown,
@@ -95,11 +98,13 @@ pub(crate) struct Driver<X: NetworkBehaviour> {
     pub(super) check: Arc<dyn RecordCheck>,
     pub(super) server: bool,
     pub(super) reserve: bool,
+    pub(super) tested: Tested,
+    pub(super) hinted: Hinted,
+    pub(super) shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Command>,
-    shared: Arc<Shared>,
     accepting: Accepting,
     /// What we listen on, circuits apart.
-    listening: BTreeSet<Multiaddr>,
+    pub(super) listening: BTreeSet<Multiaddr>,
     /// What of that we told the swarm is reachable.
     advertised: BTreeSet<Multiaddr>,
     /// Listeners that have not said yet where they listen, and who waits for them.
@@ -107,7 +112,7 @@ pub(crate) struct Driver<X: NetworkBehaviour> {
     waiting: Vec<oneshot::Sender<()>>,
 }
 
-impl<X: NetworkBehaviour> Driver<X>
+impl<X: Extra> Driver<X>
 where
     X::ToSwarm: Debug,
 {
@@ -138,8 +143,10 @@ where
             check: settings.check,
             server: settings.server,
             reserve: settings.reserve,
-            commands,
+            tested: Tested::default(),
+            hinted: Hinted::default(),
             shared,
+            commands,
             accepting,
             listening: BTreeSet::new(),
             advertised: BTreeSet::new(),
@@ -193,6 +200,7 @@ where
             Command::Announce => self.swarm.behaviour_mut().streams.announce(),
             Command::Dht(want) => self.want(want),
             Command::StopProviding(key) => self.stop_providing(key),
+            Command::Hint(hint) => self.hint(hint),
             Command::Listening(reply) => {
                 self.waiting.push(reply);
                 self.tell_listening();
@@ -202,6 +210,7 @@ where
     }
 
     fn on_tick(&mut self) {
+        self.tend_sleep();
         self.tend_relays();
         self.advance_dials();
         self.tend_dht();
@@ -220,6 +229,7 @@ where
                 self.tell(news);
                 let link = super::address::link_of(&endpoint);
                 self.relay_dialed(peer_id, connection_id, link);
+                self.keep_new(&peer_id, connection_id, link);
                 self.dial_succeeded(peer_id, connection_id);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => {
@@ -238,6 +248,10 @@ where
                 if !is_circuit(&address) {
                     self.listening.insert(address);
                     self.advertise();
+                    if self.starting.is_empty() {
+                        tracing::debug!("a network came up; relays are dialed at once");
+                        self.resume_relays();
+                    }
                 }
                 self.tell_addresses();
                 self.starting.remove(&listener_id);
@@ -250,9 +264,10 @@ where
                 self.starting.remove(&listener_id);
                 self.tell_listening();
             }
-            SwarmEvent::ExternalAddrConfirmed { .. } => {
+            SwarmEvent::ExternalAddrConfirmed { address } => {
                 // Providers' addresses are part of what the DHT keeps.
                 self.dht.server_joined();
+                self.tested(&address, true);
                 self.tell_addresses();
             }
             SwarmEvent::ExternalAddrExpired { .. } => self.tell_addresses(),
@@ -283,7 +298,12 @@ where
                 relay_peer_id,
                 ..
             }) => self.relay_reserved(relay_peer_id),
-            BehaviourEvent::Extra(event) => tracing::trace!(?event, "target's own behaviour"),
+            BehaviourEvent::Extra(event) => {
+                tracing::trace!(?event, "target's own behaviour");
+                if let Some((addr, reached)) = X::tested(&event) {
+                    self.tested(&addr.clone(), reached);
+                }
+            }
             _ => {}
         }
     }
@@ -295,10 +315,20 @@ where
         info: identify::Info,
     ) {
         let all = self.peers.connections(&peer);
-        let Some(over) = all.iter().find(|c| c.id == connection).map(|c| c.scope) else { return };
+        let Some(over) = all.iter().find(|c| c.id == connection) else { return };
+        // Dialed from the socket that we listen on, which a WebSocket is not.
+        let telling = over.dialed.is_some() && matches!(over.link, Link::Quic | Link::Tcp);
+        let over = over.scope;
+        if telling {
+            self.observed(&info.observed_addr);
+        }
         let mut addresses = info.listen_addrs;
         addresses.retain(|addr| believable(addr, over));
         addresses.truncate(CLAIMED_ADDRESSES);
+        if let Some(ours) = from_libp2p(&peer) {
+            let claimed = addresses.iter().map(ToString::to_string).collect();
+            self.shared.set_claimed(ours, claimed);
+        }
         // The newest come first in the book, the peer's own order is by preference.
         for addr in addresses.iter().rev() {
             self.book.add(peer, addr.clone());
@@ -334,15 +364,21 @@ where
         self.advertise();
         self.tell_addresses();
     }
+}
 
+impl<X: NetworkBehaviour> Driver<X>
+where
+    X::ToSwarm: Debug,
+{
     /// Advertises what we listen on: public addresses if there are any; else the local ones, so
-    /// that a network of one house or one machine works too.
-    fn advertise(&mut self) {
+    /// that a network of one house or one machine works too. Not what others tried in vain.
+    pub(super) fn advertise(&mut self) {
         let public = self.listening.iter().any(|addr| scope(addr) == Scope::Public);
         let wanted: BTreeSet<Multiaddr> = self
             .listening
             .iter()
             .filter(|addr| !public || scope(addr) == Scope::Public)
+            .filter(|addr| !self.tested.is_vain(addr))
             .cloned()
             .collect();
         for addr in self.advertised.difference(&wanted) {
@@ -354,7 +390,7 @@ where
         self.advertised = wanted;
     }
 
-    fn tell_addresses(&self) {
+    pub(super) fn tell_addresses(&self) {
         let local = *self.swarm.local_peer_id();
         let ours = self.swarm.external_addresses().chain(self.swarm.listeners());
         let all: BTreeSet<String> =

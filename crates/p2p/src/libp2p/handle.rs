@@ -16,10 +16,13 @@ use super::{
     address::{from_libp2p, parse, to_libp2p},
     dht::Want,
     driver::Command,
+    hints::Hint,
     shared::Shared,
     streams::{Accepting, Refused},
 };
-use crate::{ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, Role};
+use crate::{
+    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Reach, Record, Role,
+};
 
 /// How long opening a stream may take, dialing included.
 const OPEN: Duration = Duration::from_secs(10);
@@ -35,7 +38,7 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
     accepting: Accepting,
-    /// What must live as long as the network does (natively its runtime).
+    /// What must live as long as the network does (natively its runtime, in a tab its ear for the network's return).
     guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -57,10 +60,6 @@ impl Handle {
     }
 
     /// Keeps `guard` until the last clone of this handle is dropped.
-    #[cfg_attr(
-        target_family = "wasm",
-        expect(dead_code, reason = "only native nodes own a runtime")
-    )]
     pub(crate) fn guarded_by(mut self, guard: Arc<dyn Any + Send + Sync>) -> Self {
         self.guard = Some(guard);
         self
@@ -158,6 +157,41 @@ impl Network for Handle {
             })
         }
         .boxed_local()
+    }
+
+    fn disconnect(&self, peer: PeerId, ban: Duration, reason: &str) {
+        tracing::info!(%peer, ?ban, reason, "disconnecting");
+        if let Ok(peer) = to_libp2p(peer) {
+            // A network that is shut down has no connections.
+            let _ = self.send(Command::Hint(Hint::Disconnect(peer, ban)));
+        }
+    }
+
+    fn keep(&self, peer: PeerId, keep: bool) {
+        if let Ok(peer) = to_libp2p(peer) {
+            // As above.
+            let _ = self.send(Command::Hint(Hint::Keep(peer, keep)));
+        }
+    }
+
+    fn addresses_of(&self, peer: PeerId) -> Vec<String> {
+        self.shared.claimed(&peer)
+    }
+
+    fn learn(&self, teller: PeerId, peer: PeerId, addresses: Vec<String>) {
+        if let (Ok(teller), Ok(peer)) = (to_libp2p(teller), to_libp2p(peer)) {
+            // As above.
+            let _ = self.send(Command::Hint(Hint::Learn { teller, peer, addresses }));
+        }
+    }
+
+    fn resume(&self) {
+        // As above.
+        let _ = self.send(Command::Hint(Hint::Resume));
+    }
+
+    fn reach(&self) -> Reach {
+        self.shared.reach()
     }
 
     fn open(

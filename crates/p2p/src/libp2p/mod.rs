@@ -6,6 +6,10 @@
 //! | `driver` | the event loop; owns all state |
 //! | `dialing`, `book` | how a peer that is not connected is reached |
 //! | `relays` | staying connected to relays, with a reservation |
+//! | `reach`, `autonat` | whether others can dial us, and what follows |
+//! | `guarded` | what peers may make us dial |
+//! | `hints` | what the layers above know better: addresses, links to keep, a machine that woke up |
+//! | `bans` | whom we want nothing to do with for a while |
 //! | `peers` | connections, best links, what others are told of them |
 //! | `dht`, `store` | records and providers, ours and others' |
 //! | `streams` | byte streams on a chosen connection |
@@ -15,7 +19,7 @@
 //!
 //! brings [`Parts`]: its transports (boxed, upgraded, the relay client's included), a
 //! [`libp2p::swarm::Config`] with its executor, [`Settings`], and in `extra` a behaviour of its own
-//! (`libp2p::swarm::dummy::Behaviour` for none). [`Driver::new`] gives a [`Handle`], which is the
+//! (an `Extra`). [`Driver::new`] gives a [`Handle`], which is the
 //! `Network`, and the driver, whose `run()` the target spawns:
 //!
 //! ```text
@@ -47,19 +51,31 @@
 //! takes any address that the transport understands.
 
 mod address;
+#[cfg(not(target_arch = "wasm32"))]
+mod autonat;
+mod bans;
 mod behaviour;
 mod book;
 mod dht;
 mod dialing;
 mod driver;
+#[cfg(not(target_arch = "wasm32"))]
+mod guarded;
 mod handle;
+mod hints;
 mod peers;
+mod reach;
 mod relays;
 mod shared;
 mod store;
 mod streams;
 
 pub(crate) use address::parse;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use autonat::{Server as AutonatServer, server as autonat_server};
 pub(crate) use behaviour::Settings;
 pub(crate) use driver::{Driver, Parts};
 pub use handle::Handle;
+pub(crate) use reach::Extra;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use {autonat::Client as AutonatClient, guarded::Guarded};

@@ -104,10 +104,30 @@ where
             match self.relays[at].state {
                 State::Pausing(until) if now >= until => self.dial_relay(at),
                 State::Dialing(_, since) if now >= since + DIAL => self.pause_relay(at),
-                State::Connected(until) if self.reserve && now >= until => self.reserve_at(at),
+                State::Connected(until) if now >= until && self.needs_circuits() => {
+                    self.reserve_at(at);
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Dials at once whatever waits.
+    pub(super) fn resume_relays(&mut self) {
+        for relay in &mut self.relays {
+            relay.failures = 0;
+            match relay.state {
+                State::Pausing(_) => relay.state = State::Pausing(Instant::now()),
+                State::Connected(_) => relay.state = State::Connected(Instant::now()),
+                State::Dialing(..) | State::Reserving(_) | State::Reserved(_) => {}
+            }
+        }
+        self.tend_relays();
+    }
+
+    /// Whether a peer is one of the relays.
+    pub(super) fn is_relay(&self, peer: &PeerId) -> bool {
+        self.relays.iter().any(|relay| relay.peer == Some(*peer))
     }
 
     fn dial_relay(&mut self, at: usize) {
@@ -143,9 +163,10 @@ where
 
     fn relay_connected(&mut self, at: usize, peer: PeerId, id: ConnectionId) {
         self.swarm.behaviour_mut().streams.keep(id, true);
+        let from = self.reserve_from();
         let relay = &mut self.relays[at];
         relay.peer = Some(peer);
-        relay.state = State::Connected(Instant::now());
+        relay.state = State::Connected(from);
         if !self.reserve {
             relay.failures = 0;
         }

@@ -13,7 +13,7 @@ use std::{
 use craftec_core::PeerId;
 use futures::Stream;
 
-use crate::{NetEvent, PeerInfo};
+use crate::{NetEvent, PeerInfo, Reach};
 
 /// Events kept for a listener that does not read.
 const EVENTS: usize = 1024;
@@ -30,6 +30,9 @@ pub(crate) struct Shared(Mutex<State>);
 struct State {
     peers: BTreeMap<PeerId, PeerInfo>,
     addresses: Vec<String>,
+    reach: Reach,
+    /// What connected peers say of where they can be dialed.
+    claimed: BTreeMap<PeerId, Vec<String>>,
     listeners: Vec<Weak<Mutex<Queue>>>,
     closed: bool,
 }
@@ -54,6 +57,26 @@ impl Shared {
         lock(&self.0).addresses.clone()
     }
 
+    pub(crate) fn claimed(&self, peer: &PeerId) -> Vec<String> {
+        lock(&self.0).claimed.get(peer).cloned().unwrap_or_default()
+    }
+
+    /// A connected peer said where it can be dialed.
+    pub(crate) fn set_claimed(&self, peer: PeerId, addresses: Vec<String>) {
+        let mut state = lock(&self.0);
+        if state.peers.contains_key(&peer) {
+            state.claimed.insert(peer, addresses);
+        }
+    }
+
+    pub(crate) fn reach(&self) -> Reach {
+        lock(&self.0).reach.clone()
+    }
+
+    pub(crate) fn set_reach(&self, reach: Reach) {
+        lock(&self.0).reach = reach;
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.0).closed
     }
@@ -76,6 +99,7 @@ impl Shared {
             }
             NetEvent::Disconnected(peer) => {
                 state.peers.remove(peer);
+                state.claimed.remove(peer);
             }
             NetEvent::Addresses(addresses) => state.addresses.clone_from(addresses),
         }

@@ -14,14 +14,18 @@ use ::libp2p::{
     noise, relay, swarm, websocket_websys, yamux,
 };
 use craftec_core::TransportKey;
-use wasm_bindgen::JsValue;
-use web_sys::MessagePort;
+use send_wrapper::SendWrapper;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{EventTarget, MessagePort};
 
 use super::webrtc;
 use crate::{
-    NetError, RecordCheck,
-    libp2p::{Driver, Handle, Parts, Settings, parse},
+    NetError, Network, RecordCheck,
+    libp2p::{Driver, Extra, Handle, Parts, Settings, parse},
 };
+
+// Nobody can dial a tab at an address: there is nothing to test.
+impl Extra for webrtc::Behaviour {}
 
 /// A running network of a tab.
 pub type TabNetwork = Handle;
@@ -82,7 +86,32 @@ pub fn start(config: TabConfig) -> Result<TabNetwork, NetError> {
     };
     let (handle, driver) = Driver::new(parts)?;
     wasm_bindgen_futures::spawn_local(driver.run());
-    Ok(handle)
+    let ear = Ear::new(handle.clone());
+    Ok(handle.guarded_by(Arc::new(SendWrapper::new(ear))))
+}
+
+/// Hears that the browser is online again, and has what waits tried at once.
+struct Ear {
+    scope: EventTarget,
+    on_online: Closure<dyn FnMut()>,
+}
+
+impl Ear {
+    fn new(handle: Handle) -> Option<Self> {
+        let scope = js_sys::global().dyn_into::<EventTarget>().ok()?;
+        let on_online = Closure::<dyn FnMut()>::new(move || handle.resume());
+        let callback = on_online.as_ref().unchecked_ref();
+        scope.add_event_listener_with_callback("online", callback).ok()?;
+        Some(Self { scope, on_online })
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        let callback = self.on_online.as_ref().unchecked_ref();
+        // A scope that goes away takes its listeners along.
+        let _ = self.scope.remove_event_listener_with_callback("online", callback);
+    }
 }
 
 fn bad_key(key: &TransportKey, error: &dyn fmt::Display) -> NetError {

@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bans;
 mod dht;
+mod pex;
+mod pressure;
+mod reach;
 mod relay;
+mod resume;
 mod setup;
 mod streams;

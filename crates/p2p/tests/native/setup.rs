@@ -25,6 +25,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestClock(Instant);
 
+impl TestClock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
 impl Clock for TestClock {
     fn now(&self) -> UnixMs {
         UnixMs(0)

@@ -61,6 +61,8 @@ pub(super) struct Inner {
     lies: RefCell<BTreeMap<(PeerId, PeerId), u64>>,
     pub(super) peers: RefCell<BTreeMap<PeerId, Peer>>,
     connections: RefCell<BTreeMap<(PeerId, PeerId), Connection>>,
+    /// Who wants nothing to do with whom, and until when.
+    bans: RefCell<BTreeMap<(PeerId, PeerId), Duration>>,
     next: Cell<u64>,
 }
 
@@ -102,6 +104,7 @@ impl Fabric {
             lies: RefCell::default(),
             peers: RefCell::default(),
             connections: RefCell::default(),
+            bans: RefCell::default(),
             next: Cell::new(0),
         }))
     }
@@ -312,6 +315,9 @@ impl Fabric {
         if peer == me {
             return Err(unreachable("that is this node itself"));
         }
+        if self.is_banned(&me, &peer) || self.is_banned(&peer, &me) {
+            return Err(unreachable("no connection is wanted"));
+        }
         let delay = self.delay(&me, &peer);
         let late = self.weather().mishap(self.dice(), delay, 1400);
         let (true, Some(late)) = (self.reaches(&me, &peer), late) else {
@@ -323,8 +329,28 @@ impl Fabric {
         if !self.reaches(&me, &peer) || !self.reaches(&peer, &me) {
             return Err(unreachable("it left during the handshake"));
         }
+        if self.is_banned(&me, &peer) || self.is_banned(&peer, &me) {
+            return Err(unreachable("no connection is wanted"));
+        }
         self.register(&me, &peer);
         Ok(())
+    }
+
+    /// Ends the connection of two peers; `me` wants none for the time of `ban`.
+    pub(super) fn disconnect(&self, me: &PeerId, peer: &PeerId, ban: Duration, reason: &str) {
+        let now = self.clock().monotonic();
+        let mut bans = self.0.bans.borrow_mut();
+        bans.retain(|_, until| *until > now);
+        if !ban.is_zero() {
+            bans.insert((*me, *peer), now + ban);
+        }
+        drop(bans);
+        self.lose_connection(me, peer, reason);
+    }
+
+    fn is_banned(&self, by: &PeerId, peer: &PeerId) -> bool {
+        let until = self.0.bans.borrow().get(&(*by, *peer)).copied();
+        until.is_some_and(|until| until > self.clock().monotonic())
     }
 
     fn is_connected(&self, a: &PeerId, b: &PeerId) -> bool {

@@ -1,6 +1,6 @@
 //! [`SimNetwork`]: one peer's view of the fabric, behind the port that libp2p is behind elsewhere.
 
-use std::future::ready;
+use std::{future::ready, time::Duration};
 
 use craftec_core::{PeerId, limits};
 use craftec_p2p::{ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record};
@@ -85,6 +85,12 @@ impl Network for SimNetwork {
                 Ok(peer)
             }),
             Err(error) => Box::pin(ready(Err(error))),
+        }
+    }
+
+    fn disconnect(&self, peer: PeerId, ban: Duration, reason: &str) {
+        if self.running() {
+            self.fabric.disconnect(&self.me, &peer, ban, reason);
         }
     }
 

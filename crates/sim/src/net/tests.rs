@@ -252,3 +252,27 @@ fn the_dht_finds_what_was_announced_and_refuses_what_does_not_verify() {
         assert!(!b.records(key).await.unwrap().contains(&record(b"ok newer")));
     });
 }
+
+#[test]
+fn whoever_is_banned_is_dropped_and_comes_back_only_later() {
+    let world = World::new(3, Weather::CALM);
+    let (good, liar) = (world.join(1), world.echo(2, ECHO));
+    let clock = world.clock.clone();
+    world.run(async move {
+        let minute = Duration::from_secs(60);
+        let mut open = good.open(peer(2), ECHO).await.unwrap();
+        good.disconnect(peer(2), minute, "it lied");
+        assert!(good.peers().is_empty() && liar.peers().is_empty());
+        assert!(open.read(&mut [0; 8]).await.is_err(), "what ran over the connection broke off");
+        let ours = good.open(peer(2), ECHO).await.map(|_| ());
+        assert!(matches!(ours, Err(NetError::Unreachable { .. })), "{ours:?}");
+        let address = good.addresses()[0].clone();
+        let theirs = liar.connect(&address).await;
+        assert!(matches!(theirs, Err(NetError::Unreachable { .. })), "{theirs:?}");
+        clock.sleep(minute).await;
+        assert_eq!(liar.connect(&address).await.unwrap(), peer(1));
+        good.disconnect(peer(2), Duration::ZERO, "for now");
+        assert!(good.peers().is_empty());
+        good.open(peer(2), ECHO).await.unwrap();
+    });
+}

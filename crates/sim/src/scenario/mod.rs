@@ -5,6 +5,7 @@
 
 mod client;
 mod liar;
+mod mesh;
 mod put_get;
 
 use std::{fmt, str::FromStr};
@@ -12,6 +13,7 @@ use std::{fmt, str::FromStr};
 use crate::{ClusterError, Report};
 
 pub use liar::liar;
+pub use mesh::mesh;
 pub use put_get::{Size, put_get};
 
 /// A scenario by name.
@@ -21,17 +23,20 @@ pub enum Scenario {
     PutGet,
     /// Holders send wrong bytes.
     Liar,
+    /// Tabs lose the relay that introduced them.
+    Mesh,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::PutGet, Self::Liar];
+    pub const ALL: [Self; 3] = [Self::PutGet, Self::Liar, Self::Mesh];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
         match self {
             Self::PutGet => put_get(seed, Size::STANDARD),
             Self::Liar => liar(seed),
+            Self::Mesh => mesh(seed),
         }
     }
 }
@@ -41,6 +46,7 @@ impl fmt::Display for Scenario {
         f.write_str(match self {
             Self::PutGet => "put-get",
             Self::Liar => "liar",
+            Self::Mesh => "mesh",
         })
     }
 }

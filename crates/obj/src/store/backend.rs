@@ -4,7 +4,7 @@
 //! rotten page makes it panic, which in a tab would end the node at every start. So the file always
 //! looks unclean to it: the header's flags are changed on the way in (never on disk), and redb walks
 //! its trees and compares every page's checksum. The index is small next to the blocks: this costs
-//! some 10 ms per 100,000 blocks.
+//! some 10 ms per 100,000 blocks. What rots later is noticed by [`Pages`] when it is read again.
 //!
 //! Source of the header's layout: redb's `docs/design.md`, file format 3.
 
@@ -19,7 +19,7 @@ use std::{
 use craftec_platform::File;
 use redb::{Database, StorageBackend};
 
-use super::StoreError;
+use super::{StoreError, pages::Pages};
 
 /// redb's magic number is at the beginning of the file and written last.
 const MAGIC_BYTES: usize = 9;
@@ -32,13 +32,17 @@ const TWO_PHASE_COMMIT: u8 = 4;
 /// Indexes beyond this (some millions of blocks) are checked only after an unclean end.
 const CHECKED_BYTES: u64 = 512 << 20;
 
-/// Opens the index, checked.
-pub(super) fn open(file: &Arc<dyn File>, cache_bytes: usize) -> Result<Database, StoreError> {
+/// Opens the index, checked, and says what its pages should be.
+pub(super) fn open(
+    file: &Arc<dyn File>,
+    cache_bytes: usize,
+) -> Result<(Database, Arc<Pages>), StoreError> {
     let doing = "opening the index";
     let flags = flags(file).map_err(|e| StoreError::io(doing, e))?;
     let length = file.len().map_err(|e| StoreError::io(doing, e))?;
     let opening = Arc::new(AtomicBool::new(flags.is_some() && length <= CHECKED_BYTES));
-    let backend = Backend { file: file.clone(), opening: opening.clone() };
+    let pages = Arc::new(Pages::default());
+    let backend = Backend { file: file.clone(), opening: opening.clone(), pages: pages.clone() };
     let mut builder = Database::builder();
     builder.set_cache_size(cache_bytes);
     if flags.is_some_and(|flags| flags & TWO_PHASE_COMMIT != 0) {
@@ -57,7 +61,7 @@ pub(super) fn open(file: &Arc<dyn File>, cache_bytes: usize) -> Result<Database,
         error => StoreError::index(doing, error),
     });
     opening.store(false, Ordering::Release);
-    database
+    Ok((database?, pages))
 }
 
 /// The flags of an existing index. An index whose creation was cut short is emptied: without the
@@ -83,6 +87,7 @@ struct Backend {
     file: Arc<dyn File>,
     /// Whether the header is to look unclean.
     opening: Arc<AtomicBool>,
+    pages: Arc<Pages>,
 }
 
 impl StorageBackend for Backend {
@@ -92,6 +97,14 @@ impl StorageBackend for Backend {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read_at(offset, out)?;
+        if !self.pages.agree(offset, out) {
+            // Once more before giving up: the first answer may have been a passing fault.
+            self.file.read_at(offset, out)?;
+            if !self.pages.agree(offset, out) {
+                let reason = format!("what was written at {offset} has changed on the disk");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
+        }
         if offset <= FLAGS
             && self.opening.load(Ordering::Acquire)
             && let Some(flags) = out.get_mut((FLAGS - offset) as usize)
@@ -103,7 +116,9 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+        self.file.set_len(len)?;
+        self.pages.resized(len);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -111,6 +126,11 @@ impl StorageBackend for Backend {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, data)
+        let written = self.file.write_at(offset, data);
+        match written {
+            Ok(()) => self.pages.written(offset, data),
+            Err(_) => self.pages.forget(offset, data.len()),
+        }
+        written
     }
 }

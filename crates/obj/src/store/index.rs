@@ -15,7 +15,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{StoreError, backend, pin::PIN_KEY_BYTES};
+use super::{StoreError, backend, pages::Pages, pin::PIN_KEY_BYTES};
 
 /// CID → where its bytes are (see [`super::entry`]).
 pub(super) const BLOCKS: TableDefinition<'_, &[u8; CID_BYTES], &[u8]> =
@@ -47,13 +47,15 @@ pub(super) struct Index {
     file: Arc<dyn File>,
     cache_bytes: usize,
     database: RefCell<Option<Database>>,
+    pages: RefCell<Arc<Pages>>,
     failed: Cell<bool>,
 }
 
 impl Index {
     pub(super) fn open(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let database = RefCell::new(Some(backend::open(&file, cache_bytes)?));
-        let index = Self { file, cache_bytes, database, failed: Cell::new(false) };
+        let (database, pages) = backend::open(&file, cache_bytes)?;
+        let (database, pages) = (RefCell::new(Some(database)), RefCell::new(pages));
+        let index = Self { file, cache_bytes, database, pages, failed: Cell::new(false) };
         index.check_format()?;
         Ok(index)
     }
@@ -67,8 +69,9 @@ impl Index {
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         // redb must let go of the file before it is opened anew.
         self.database.replace(None);
-        let opened = backend::open(&self.file, self.cache_bytes)?;
-        self.database.replace(Some(opened));
+        let (database, pages) = backend::open(&self.file, self.cache_bytes)?;
+        self.database.replace(Some(database));
+        self.pages.replace(pages);
         self.failed.set(false);
         Ok(())
     }

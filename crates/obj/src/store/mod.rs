@@ -28,6 +28,7 @@ mod commit;
 mod entry;
 mod error;
 mod index;
+mod pages;
 mod pin;
 mod redo;
 mod space;

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::{index::NUMBERS, *};
 
 mod cached;
+mod format;
 
 fn open(folder: &dyn Folder) -> Result<Store, StoreError> {
     block_on(Store::open(folder))

@@ -46,6 +46,8 @@ struct State {
     power_off_at: Option<u64>,
     lost_flushes: u64,
     fault: Option<Fault>,
+    /// Bytes that cannot be read, by file.
+    unreadable: BTreeMap<String, Range<u64>>,
     /// Every change, if they are kept for a replay.
     recorded: Option<Vec<Step>>,
 }
@@ -103,6 +105,11 @@ impl SimDisk {
     /// Linux, which marks pages clean that it could not write.
     pub fn fail(&self, changes: Range<u64>, kind: io::ErrorKind, forgets: bool) {
         self.state().fault = Some(Fault { changes, kind, forgets });
+    }
+
+    /// Lets every read of these bytes of a file fail, as a bad sector does; no bytes end that.
+    pub fn fail_reads(&self, name: &str, bytes: Range<u64>) {
+        self.state().unreadable.insert(name.to_owned(), bytes);
     }
 
     /// Lets nothing fail any more.
@@ -299,6 +306,10 @@ impl File for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let state = self.state()?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = offset.saturating_add(buf.len() as u64);
+        if state.unreadable.get(&self.name).is_some_and(|bad| bad.start < end && offset < bad.end) {
+            return Err(io::Error::other("a bad sector of the simulated disk"));
+        }
         let image = state.files.get(&self.name);
         let bytes = image.and_then(|image| image.live.get(start..)?.get(..buf.len()));
         buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

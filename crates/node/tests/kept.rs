@@ -124,7 +124,8 @@ async fn act(actor: &mut Actor, others: &Promised, below: &dyn Fn(u64) -> u64) {
             actor.promised.insert(cid, content);
         }
         3 => {
-            let page = content(below(32));
+            // One that fits a frame: of the first two lengths.
+            let page = content(below(8) * 4 + below(2));
             let name = format!("site{}", below(3));
             let files: &[(&str, &[u8])] = &[("index.html", b"hello"), ("a/page", &page)];
             let (cid, _) = publish(&session, files, Some(&name), 0).await;

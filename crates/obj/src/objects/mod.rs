@@ -48,6 +48,9 @@ struct Inner {
     /// Blocks of puts in progress: nothing reaches them yet, and they must stay.
     fresh: RefCell<BTreeMap<u64, BTreeSet<Cid>>>,
     next_fresh: Cell<u64>,
+    /// Blocks of puts that were given up, and their bytes: the first to go.
+    abandoned: RefCell<BTreeSet<Cid>>,
+    abandoned_bytes: Cell<u64>,
     /// Pulls in progress; a sweep waits for them.
     pulls: Cell<usize>,
     sweeping: Cell<bool>,
@@ -94,6 +97,8 @@ impl Objects {
             announcer,
             fresh: RefCell::default(),
             next_fresh: Cell::new(0),
+            abandoned: RefCell::default(),
+            abandoned_bytes: Cell::new(0),
             pulls: Cell::new(0),
             sweeping: Cell::new(false),
             kept_bytes: Cell::new(0),

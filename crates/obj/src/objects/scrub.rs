@@ -110,14 +110,16 @@ impl Objects {
     pub(super) fn scrub(&self) -> Result<(), StoreError> {
         {
             let mut scrubber = self.0.scrubber.borrow_mut();
-            if let Some(state) = self.0.store.work(WORK)? {
+            let state = self.0.store.work(WORK)?;
+            if let Some(state) = &state {
                 // A state that is not readable is worth no more than a new round.
-                scrubber.report = cbor::decode(&state, STATE_BYTES).unwrap_or_default();
+                scrubber.report = cbor::decode(state, STATE_BYTES).unwrap_or_default();
             }
             scrubber.report.v = 1;
             scrubber.pause = REPAIR_AFTER;
-            // What the last run knew to be missing, or lost with a damaged index.
-            if scrubber.report.missing > 0 || self.0.store.rebuilt().is_some() {
+            // What the last run knew to be missing; without a state it may have been lost with a
+            // damaged index.
+            if scrubber.report.missing > 0 || state.is_none() {
                 scrubber.repair_at = Some(self.0.clock.monotonic() + REPAIR_AFTER);
             }
         }
@@ -187,9 +189,12 @@ impl Objects {
             }
             read += step.blocks;
             if step.next.is_none() {
-                let report = &mut self.0.scrubber.borrow_mut().report;
-                report.rounds += 1;
-                tracing::info!(rounds = report.rounds, "everything stored was read");
+                let mut scrubber = self.0.scrubber.borrow_mut();
+                scrubber.report.rounds += 1;
+                tracing::info!(rounds = scrubber.report.rounds, "everything stored was read");
+                // Once a round: is everything here that should be?
+                let due = scrubber.repair_at.unwrap_or_else(|| self.0.clock.monotonic());
+                scrubber.repair_at = Some(due);
                 break;
             }
             credit = credit.saturating_sub(step.bytes.max(1));
@@ -324,7 +329,7 @@ impl Objects {
     /// After an index was rebuilt: pins that were lost follow from the records of objects and copies.
     pub(super) fn restore_pins(&self) -> Result<(), StoreError> {
         let store = &self.0.store;
-        if store.rebuilt().is_none() {
+        if !store.has_lost_pins()? {
             return Ok(());
         }
         let mut restored = 0_u64;
@@ -342,6 +347,7 @@ impl Objects {
                 restored += 1;
             }
         }
+        store.restored_pins()?;
         tracing::warn!(restored, "pins were restored from the records of what is kept");
         Ok(())
     }

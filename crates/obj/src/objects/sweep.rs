@@ -34,6 +34,9 @@ const NOTE_USES: usize = 16_384;
 const FUTILE_BYTES: u64 = 64 << 20;
 const FUTILE_LOOKS: u64 = 20;
 
+/// Blocks of puts that were given up which are remembered as such; others go as cache does.
+const ABANDONED: usize = 1 << 16;
+
 /// How much cache a sweep leaves: a fifth less than allowed, so that the next one is not due at once.
 const fn low_water(cache_bytes: u64) -> u64 {
     cache_bytes / 5 * 4
@@ -86,13 +89,18 @@ impl Objects {
             return Ok(());
         }
         match full {
-            true => self.shrink_cache(cached / 2).await?,
+            true => self.shrink_cache(self.room(cached)).await?,
             false => self.shrink_cache(low_water(self.0.cache_bytes)).await?,
         };
         let left = self.0.store.used_bytes()?;
         let still = left.saturating_sub(self.0.kept_bytes.get()) > self.0.cache_bytes;
         *futile = (still || left == used).then_some((left, looks));
         Ok(())
+    }
+
+    /// How much cache to leave on a full disk: half, and nothing of puts that were given up.
+    fn room(&self, cached: u64) -> u64 {
+        cached.saturating_sub(self.0.abandoned_bytes.get()) / 2
     }
 
     /// The disk is full: frees the older half of the cache soon, so that the next try may have room.
@@ -104,7 +112,7 @@ impl Objects {
         self.0.clock.spawn(Box::pin(async move {
             let used = objects.0.store.used_bytes().unwrap_or_default();
             let cached = used.saturating_sub(objects.0.kept_bytes.get());
-            if let Err(error) = objects.shrink_cache(cached / 2).await {
+            if let Err(error) = objects.shrink_cache(objects.room(cached)).await {
                 tracing::warn!(%error, "the cache could not be freed");
             }
             objects.0.making_room.set(false);
@@ -130,12 +138,15 @@ impl Objects {
             for block in page.into_iter().filter(|block| !kept.holds(&block.cid)) {
                 cached += block.bytes;
                 if block.minute.is_some() || !kept.has_holes() {
-                    let minute = block.minute.unwrap_or_default();
+                    let abandoned = self.0.abandoned.borrow().contains(&block.cid);
+                    let minute = block.minute.filter(|_| !abandoned).unwrap_or_default();
                     candidates.push((minute, block.cid, block.bytes));
                 }
             }
             self.0.clock.sleep(PAUSE).await;
         }
+        self.0.abandoned.take();
+        self.0.abandoned_bytes.set(0);
         // Oldest first; of one minute in a fixed order.
         candidates.sort_unstable();
         self.evict(candidates, cached, most_bytes).await
@@ -242,9 +253,15 @@ impl Inner {
         }
     }
 
-    pub(super) fn end_fresh(&self, id: u64) {
+    /// Its put ended; with `left_bytes` it was given up, and so many bytes are of no use.
+    pub(super) fn end_fresh(&self, id: u64, left_bytes: u64) {
         let mut fresh = self.fresh.borrow_mut();
         let list = fresh.remove(&id).unwrap_or_default();
+        let mut abandoned = self.abandoned.borrow_mut();
+        if left_bytes > 0 && abandoned.len() < ABANDONED {
+            abandoned.extend(list.iter().copied());
+            self.abandoned_bytes.set(self.abandoned_bytes.get().saturating_add(left_bytes));
+        }
         // A sweep that runs has marked before this put was pinned.
         if self.sweeping.get() {
             fresh.entry(ENDED).or_default().extend(list);

@@ -47,6 +47,8 @@ pub struct Rebuilt {
 
 /// Under which the names of tables are noted that lost something.
 const WORK_LOST: &str = "lost";
+/// Under which it is noted that pins are to be restored.
+const WORK_PINS: &str = "pins";
 
 /// Ends a replacement that a crash interrupted.
 pub(super) async fn resume(folder: &dyn Folder, cache_bytes: usize) -> Result<(), StoreError> {
@@ -155,6 +157,7 @@ fn fill(
     let mut pins = transaction.open_table(PINS).map_err(table)?;
     let mut meta = transaction.open_table(META).map_err(table)?;
     let mut seen = transaction.open_table(SEEN).map_err(table)?;
+    let mut work = transaction.open_table(WORK).map_err(table)?;
     let (mut count, mut sum) = (0, 0);
     let mut extents = BTreeMap::new();
     for (name, key, value) in &salvaged.rows {
@@ -182,7 +185,6 @@ fn fill(
                 }
             }
             "work" if key == WORK_LOST.as_bytes() => {
-                let mut work = transaction.open_table(WORK).map_err(table)?;
                 work.insert(WORK_LOST, value.as_slice()).map_err(failed)?;
             }
             // Free space and counters follow from the blocks; work begins anew.
@@ -195,9 +197,9 @@ fn fill(
         free.insert(offset, length).map_err(failed)?;
     }
     if salvaged.damaged.iter().any(|table| table.is_empty() || table == "meta") {
-        let mut work = transaction.open_table(WORK).map_err(table)?;
         work.insert(WORK_LOST, salvaged.damaged.join(",").as_bytes()).map_err(failed)?;
     }
+    work.insert(WORK_PINS, &[][..]).map_err(failed)?;
     let mut numbers = transaction.open_table(NUMBERS).map_err(table)?;
     for (name, number) in [(COUNT, count), (BYTES, sum), (PACK_END, space.end())] {
         numbers.insert(name, number).map_err(failed)?;
@@ -237,6 +239,16 @@ impl Store {
     /// not here may have been.
     pub fn has_lost_records(&self) -> Result<bool, StoreError> {
         Ok(self.work(WORK_LOST)?.is_some())
+    }
+
+    /// Whether the index was rebuilt, and pins were not yet restored from the records above.
+    pub fn has_lost_pins(&self) -> Result<bool, StoreError> {
+        Ok(self.work(WORK_PINS)?.is_some())
+    }
+
+    /// Says that they were.
+    pub fn restored_pins(&self) -> Result<(), StoreError> {
+        self.end_work(WORK_PINS)
     }
 }
 

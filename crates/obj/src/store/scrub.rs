@@ -92,6 +92,17 @@ impl Store {
         })
     }
 
+    /// Forgets it.
+    pub(super) fn end_work(&self, name: &str) -> Result<(), StoreError> {
+        self.0.change(true, |work| {
+            let table = work.transaction.open_table(WORK);
+            let mut table = table.map_err(|e| self.0.index.failure("ending work", e))?;
+            let removed = table.remove(name);
+            removed.map_err(|e| self.0.index.failure("ending work", e))?;
+            Ok(Added::new())
+        })
+    }
+
     /// The state that was remembered.
     pub fn work(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let table = self.0.table(WORK)?;

@@ -33,6 +33,9 @@ pub struct Config {
     pub lend_limit: Option<u64>,
     /// Bytes of what no pin reaches that it keeps as cache. `None` is the default of its role.
     pub cache_limit: Option<u64>,
+    /// Most bytes that it reads in an hour to find what rotted on its disk; 0 for none. `None` is
+    /// [`craftec_obj::objects::SCRUB_BYTES_PER_HOUR`].
+    pub scrub_bytes_per_hour: Option<u64>,
     /// The folder of the store, asked for its free space; `None` where that is not known.
     pub folder: Option<Rc<dyn Folder>>,
 }
@@ -41,7 +44,14 @@ impl Config {
     /// The defaults of a role.
     pub fn new(role: Role) -> Self {
         let agent = format!("craftec/{}", env!("CARGO_PKG_VERSION"));
-        Self { role, agent, lend_limit: None, cache_limit: None, folder: None }
+        Self {
+            role,
+            agent,
+            lend_limit: None,
+            cache_limit: None,
+            scrub_bytes_per_hour: None,
+            folder: None,
+        }
     }
 
     /// Bytes of cache.

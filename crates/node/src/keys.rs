@@ -33,6 +33,12 @@ impl Keys {
     /// The keys in `store`; new ones, made durable, where there are none.
     pub fn load_or_create(store: &Store, entropy: &dyn Entropy) -> Result<Self, NodeError> {
         let (wallet, made_wallet) = secret(store, WALLET, entropy)?;
+        if made_wallet && store.has_lost_records()? {
+            // Another identity in its place would look as if nothing had happened.
+            let reason =
+                "the identity was on a page that rotted; restore it from a backup".to_owned();
+            return Err(StoreError::Corrupt { reason }.into());
+        }
         let (transport, made_transport) = secret(store, TRANSPORT, entropy)?;
         let wallet = Wallet::from_entropy(wallet);
         let mut batch = Batch::new();

@@ -84,6 +84,9 @@ impl Node {
             announcer.clone(),
             config.cache_bytes(free_bytes),
         )?;
+        if let Some(bytes) = config.scrub_bytes_per_hour {
+            objects.set_scrub_bytes_per_hour(bytes);
+        }
         let names = Rc::new(Names {
             store: store.clone(),
             keys: keys.clone(),
@@ -151,6 +154,11 @@ impl Node {
     /// The node's keys.
     pub const fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// The node's objects, with what scrubbing has found in them.
+    pub const fn objects(&self) -> &Objects {
+        &self.objects
     }
 
     /// The node's store.

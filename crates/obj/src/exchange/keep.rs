@@ -31,18 +31,29 @@ pub(super) struct Fresh {
     failed: Option<StoreError>,
 }
 
-impl Fresh {
-    pub(super) fn get(&self, cid: &Cid) -> Option<&Block> {
-        self.blocks.get(cid)
-    }
-}
-
 impl Shared {
     pub(super) fn local(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
         let fresh = self.fresh.borrow().blocks.get(cid).cloned();
         match fresh {
             Some(block) => Ok(Some(block)),
             None => self.store.get(cid),
+        }
+    }
+
+    /// The same, without counting as a use.
+    pub(super) fn peek(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let fresh = self.fresh.borrow().blocks.get(cid).cloned();
+        match fresh {
+            Some(block) => Ok(Some(block)),
+            None => self.store.peek(cid),
+        }
+    }
+
+    pub(super) fn len_of(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        let fresh = self.fresh.borrow().blocks.get(cid).map(|block| block.len() as u64);
+        match fresh {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.store.len_of(cid),
         }
     }
 

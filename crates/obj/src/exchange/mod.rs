@@ -104,6 +104,16 @@ impl Exchange {
         self.0.local(cid)
     }
 
+    /// The same, without counting as a use of it.
+    pub fn peek(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        self.0.peek(cid)
+    }
+
+    /// The length of a block that is here.
+    pub fn len_of(&self, cid: &Cid) -> Result<Option<u64>, StoreError> {
+        self.0.len_of(cid)
+    }
+
     /// Whether a block is here.
     pub fn has(&self, cid: &Cid) -> Result<bool, StoreError> {
         self.0.has(cid)

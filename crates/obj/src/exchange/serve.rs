@@ -4,7 +4,7 @@
 use std::{rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use craftec_core::{Cid, PeerId, cbor, limits};
+use craftec_core::{PeerId, cbor, limits};
 
 use super::{
     Shared,
@@ -63,7 +63,7 @@ impl Shared {
         let mut spent = 0;
         for (at, cid) in want.cids.iter().enumerate() {
             let at = at as u16;
-            let Some(bytes) = self.length(cid) else {
+            let Some(bytes) = self.len_of(cid).ok().flatten() else {
                 blocks.missing.push(at);
                 continue;
             };
@@ -83,13 +83,6 @@ impl Shared {
             }
         }
         blocks
-    }
-
-    fn length(&self, cid: &Cid) -> Option<u64> {
-        if let Some(block) = self.fresh.borrow().get(cid) {
-            return Some(block.len() as u64);
-        }
-        self.store.len_of(cid).ok().flatten()
     }
 }
 

@@ -6,8 +6,10 @@
 //! are announced in the DHT, never their parts.
 
 mod announce;
+mod mark;
 mod put;
 mod record;
+mod scrub;
 mod sweep;
 
 use std::{
@@ -29,6 +31,10 @@ use crate::{
 pub use announce::Announcer;
 pub use put::{FilePut, FolderPut, Label, Put, Stored};
 pub use record::ObjectRecord;
+pub use scrub::{SCRUB_BYTES_PER_HOUR, ScrubReport};
+
+/// Blocks that stop being cache in one step.
+const PROMOTED: usize = 4096;
 
 /// The objects of one node. Cloning shares them.
 #[derive(Clone)]
@@ -42,12 +48,18 @@ struct Inner {
     /// Blocks of puts in progress: nothing reaches them yet, and they must stay.
     fresh: RefCell<BTreeMap<u64, BTreeSet<Cid>>>,
     next_fresh: Cell<u64>,
+    /// Blocks of puts that were given up, and their bytes: the first to go.
+    abandoned: RefCell<BTreeSet<Cid>>,
+    abandoned_bytes: Cell<u64>,
     /// Pulls in progress; a sweep waits for them.
     pulls: Cell<usize>,
     sweeping: Cell<bool>,
     /// Bytes reached by pins when that was last counted.
     kept_bytes: Cell<u64>,
     cache_bytes: u64,
+    making_room: Cell<bool>,
+    scrubber: RefCell<scrub::Scrubber>,
+    scrub_bytes_per_hour: Cell<u64>,
 }
 
 /// What a pull fetched.
@@ -85,12 +97,18 @@ impl Objects {
             announcer,
             fresh: RefCell::default(),
             next_fresh: Cell::new(0),
+            abandoned: RefCell::default(),
+            abandoned_bytes: Cell::new(0),
             pulls: Cell::new(0),
             sweeping: Cell::new(false),
             kept_bytes: Cell::new(0),
             cache_bytes,
+            making_room: Cell::new(false),
+            scrubber: RefCell::default(),
+            scrub_bytes_per_hour: Cell::new(SCRUB_BYTES_PER_HOUR),
         });
         let objects = Self(inner);
+        objects.restore_pins()?;
         for (root, pin) in objects.0.store.pins()? {
             // What is lent may not be whole yet: its holder knows.
             if pin.reason != PinReason::Lent {
@@ -100,6 +118,7 @@ impl Objects {
         let rows = objects.records()?;
         objects.0.kept_bytes.set(rows.iter().map(|(_, row)| row.block_bytes).sum());
         objects.watch_cache();
+        objects.scrub()?;
         Ok(objects)
     }
 
@@ -153,24 +172,38 @@ impl Objects {
         limits: WalkLimits,
         mut progress: impl FnMut(Pulled),
     ) -> Result<Pulled, ObjError> {
-        while self.0.sweeping.get() {
-            self.0.clock.sleep(sweep::PAUSE).await;
-        }
-        self.0.pulls.set(self.0.pulls.get() + 1);
-        let _guard = PullGuard(self.0.clone());
+        let _guard = self.begin_pull().await;
         let losses = self.0.store.losses();
         let session = self.reader(root);
         let source: Rc<dyn BlockSource> = Rc::new(session);
         let mut pulled = Pulled::default();
+        let mut cids = Vec::new();
         let mut blocks = walk(source, root, limits);
         while let Some(block) = blocks.next().await {
+            let block = block?;
             pulled.blocks += 1;
-            pulled.bytes += block?.len() as u64;
+            pulled.bytes += block.len() as u64;
+            cids.push(*block.cid());
             progress(pulled);
         }
         self.0.exchange.flush()?;
+        // Whoever pulls is about to keep it: it is cache no longer.
+        for step in cids.chunks(PROMOTED) {
+            self.0.store.promote(step)?;
+            self.0.clock.sleep(sweep::PAUSE).await;
+        }
         self.0.store.commit_since(losses, Batch::new())?;
         Ok(pulled)
+    }
+
+    /// No sweep begins until this is dropped.
+    async fn begin_pull(&self) -> PullGuard {
+        // With another pull under way no sweep runs.
+        while self.0.sweeping.get() {
+            self.0.clock.sleep(sweep::PAUSE).await;
+        }
+        self.0.pulls.set(self.0.pulls.get() + 1);
+        PullGuard(self.0.clone())
     }
 
     /// Keeps the whole graph below `root` here, fetching what is missing.
@@ -178,6 +211,8 @@ impl Objects {
         if let Some(record) = self.record(&root)? {
             return Ok(record);
         }
+        // Until it is pinned nothing else keeps what was pulled from a sweep.
+        let _guard = self.begin_pull().await;
         let pulled = self.pull(root, WalkLimits::default(), |_| ()).await?;
         let source: Rc<dyn BlockSource> = Rc::new(self.reader(root));
         let stat = read::stat(source, root, WalkLimits::default()).await?;

@@ -50,13 +50,22 @@ struct Sink {
     gathered_bytes: usize,
     blocks: u64,
     block_bytes: u64,
+    ended: bool,
 }
 
 impl Sink {
     fn new(objects: Objects) -> Self {
         let (fresh, losses) = (objects.0.begin_fresh(), objects.0.store.losses());
-        let gathered = Vec::new();
-        Self { objects, fresh, losses, gathered, gathered_bytes: 0, blocks: 0, block_bytes: 0 }
+        Self {
+            objects,
+            fresh,
+            losses,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            blocks: 0,
+            block_bytes: 0,
+            ended: false,
+        }
     }
 
     fn take(&mut self, blocks: Vec<Block>) -> Result<(), StoreError> {
@@ -102,6 +111,7 @@ impl Sink {
         batch.pin(root, Pin::new(reason, record.time_ms, name, record.size));
         batch.meta_put(Meta::Object, root.to_bytes(), record.encode()?);
         self.commit(batch)?;
+        self.ended = true;
         self.objects.kept(root, record.block_bytes);
         Ok(())
     }
@@ -109,7 +119,8 @@ impl Sink {
 
 impl Drop for Sink {
     fn drop(&mut self) {
-        self.objects.0.end_fresh(self.fresh);
+        let left = if self.ended { 0 } else { self.block_bytes };
+        self.objects.0.end_fresh(self.fresh, left);
     }
 }
 

@@ -183,7 +183,9 @@ impl Inner {
     ) -> Result<SignedPromise, Refusal> {
         let store = self.objects.store();
         let known = LentRecord::find(store, &hold.root, &peer).map_err(failed)?;
-        if let Some(record) = known.as_ref().filter(|record| record.complete) {
+        // What rotted here is pulled again before it is promised again.
+        let whole = !self.objects.is_damaged(&hold.root);
+        if let Some(record) = known.as_ref().filter(|record| record.complete && whole) {
             return self.renew(&hold, record.clone());
         }
         let _running = self.admit(peer, &hold, known.as_ref()).await?;

@@ -44,8 +44,14 @@ impl LentRecord {
     }
 
     /// All records, by root.
-    pub(super) fn all(store: &Store) -> Result<Vec<Self>, StoreError> {
+    pub(crate) fn all(store: &Store) -> Result<Vec<Self>, StoreError> {
         let rows = store.meta_scan(Meta::Lent)?;
+        rows.iter().map(|(_, value)| Self::read(value)).collect()
+    }
+
+    /// The records of one root: everyone who asked for it.
+    pub(crate) fn of(store: &Store, root: &Cid) -> Result<Vec<Self>, StoreError> {
+        let rows = store.meta_scan_prefix(Meta::Lent, root.to_bytes())?;
         rows.iter().map(|(_, value)| Self::read(value)).collect()
     }
 
@@ -73,7 +79,7 @@ impl LentRecord {
     }
 
     /// Makes the record and the pin durable.
-    pub(super) fn keep(&self, store: &Store, now_ms: u64) -> Result<(), StoreError> {
+    pub(crate) fn keep(&self, store: &Store, now_ms: u64) -> Result<(), StoreError> {
         let value: Bytes = cbor::encode(self)?.into();
         let mut batch = Batch::new();
         batch.meta_put(Meta::Lent, Self::key(&self.root, &self.asker), value);

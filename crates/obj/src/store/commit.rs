@@ -9,13 +9,13 @@ use super::{
     Batch, Inner, META_KEY_BYTES, META_VALUE_BYTES, Store, StoreError,
     batch::PinChange,
     entry::{Entry, INLINE_BYTES},
-    index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS},
+    index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS, SEEN},
     pin::{pin_key, pin_keys},
     space::Space,
 };
 use crate::block::Block;
 
-type BlockTable<'t> = Table<'t, &'static [u8; CID_BYTES], &'static [u8]>;
+pub(super) type BlockTable<'t> = Table<'t, &'static [u8; CID_BYTES], &'static [u8]>;
 
 /// How the counters move.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Store {
         if batch.is_empty() && self.0.redo.is_empty() {
             return Ok(());
         }
-        self.change(batch, true)
+        self.0.change(true, |work| self.0.apply(work, batch, false))
     }
 
     /// Stores `blocks` without a flush: they can be read at once, and survive a crash only after the
@@ -57,25 +57,43 @@ impl Store {
         }
         let mut batch = Batch::new();
         batch.put_all(blocks.iter().cloned());
-        self.change(batch, self.0.redo.is_full())
+        self.0.change(self.0.redo.is_full(), |work| self.0.apply(work, batch, true))
     }
 
     /// Makes everything durable that was stored without a flush.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.commit(Batch::new())
     }
+}
 
-    fn change(&self, batch: Batch, durable: bool) -> Result<(), StoreError> {
-        self.0.recover()?;
-        let transaction = self.0.index.write(durable)?;
+/// A change of the index under way.
+pub(super) struct Work<'a> {
+    pub(super) transaction: &'a WriteTransaction,
+    pub(super) space: &'a mut Space,
+    pub(super) tally: Tally,
+    /// Bytes were written to the pack, and must be durable before the index names them.
+    pub(super) packed: bool,
+    /// Extents that are free once the change is made.
+    pub(super) released: Vec<(u64, u64)>,
+}
+
+impl Inner {
+    /// Makes one change of the index, durable or not, and of the pack with it.
+    pub(super) fn change(
+        &self,
+        durable: bool,
+        act: impl FnOnce(&mut Work<'_>) -> Result<Added, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.recover()?;
+        let transaction = self.index.write(durable)?;
         // Taken out while the commit runs: after an error it is read from the index again.
-        let space = self.0.space.borrow_mut().take();
+        let space = self.space.borrow_mut().take();
         let mut space = match space {
             Some(space) => space,
-            None => self.0.recorded_space()?,
+            None => self.recorded_space()?,
         };
         let before = space.end();
-        let added = match self.apply(&transaction, batch, &mut space, durable) {
+        let added = match self.prepare(&transaction, &mut space, durable, act) {
             Ok(added) => added,
             Err(error) => {
                 // What was written of it would otherwise keep a full disk full.
@@ -83,101 +101,113 @@ impl Store {
                 return Err(error);
             }
         };
-        transaction.commit().map_err(|e| self.0.index.failure("committing", e))?;
+        transaction.commit().map_err(|e| self.index.failure("committing", e))?;
         match durable {
-            true => self.0.redo.clear(),
-            false => self.0.redo.remember(added),
+            true => self.redo.clear(),
+            false => self.redo.remember(added),
         }
         if space.end() < before {
             self.trim_pack(space.end());
         }
-        *self.0.space.borrow_mut() = Some(space);
+        *self.space.borrow_mut() = Some(space);
         Ok(())
     }
 
-    fn apply(
+    fn prepare(
         &self,
         transaction: &WriteTransaction,
-        batch: Batch,
         space: &mut Space,
         durable: bool,
+        act: impl FnOnce(&mut Work<'_>) -> Result<Added, StoreError>,
     ) -> Result<Added, StoreError> {
-        let doing = "writing the index";
-        let mut tally = Tally::default();
-        let (released, added);
-        {
-            let blocks = transaction.open_table(BLOCKS);
-            let mut blocks = blocks.map_err(|e| self.0.index.failure(doing, e))?;
-            released = self.remove_blocks(&mut blocks, batch.deleted, &mut tally)?;
-            let packed;
-            (added, packed) = self.add_blocks(&mut blocks, batch.blocks, space, &mut tally)?;
-            // The index must never durably name bytes that are not: what was stored without a
-            // flush goes with this commit.
-            if durable && (packed || !self.0.redo.is_empty()) {
-                self.0.pack.sync().map_err(|e| StoreError::io("flushing blocks", e))?;
-            }
+        let (tally, packed, released) = (Tally::default(), false, Vec::new());
+        let mut work = Work { transaction, space, tally, packed, released };
+        let added = act(&mut work)?;
+        let Work { tally, packed, released, .. } = work;
+        // The index must never durably name bytes that are not: what was stored without a flush
+        // goes with this commit.
+        if durable && (packed || !self.redo.is_empty()) {
+            self.sync_pack()?;
         }
         for (offset, length) in released {
             space.release(offset, length);
         }
-        self.change_pins(transaction, batch.pins)?;
-        self.change_meta(transaction, batch.meta)?;
-        self.0.record(transaction, space, &tally)?;
+        self.record(transaction, space, &tally)?;
+        Ok(added)
+    }
+
+    fn apply(&self, work: &mut Work<'_>, batch: Batch, cached: bool) -> Result<Added, StoreError> {
+        let doing = "writing the index";
+        let added = {
+            let blocks = work.transaction.open_table(BLOCKS);
+            let mut blocks = blocks.map_err(|e| self.index.failure(doing, e))?;
+            self.remove_blocks(work, &mut blocks, batch.deleted)?;
+            self.add_blocks(work, &mut blocks, batch.blocks)?
+        };
+        if cached {
+            self.note_cached(work.transaction, &added)?;
+        }
+        self.change_pins(work.transaction, batch.pins)?;
+        self.change_meta(work.transaction, batch.meta)?;
         Ok(added)
     }
 
     fn remove_blocks(
         &self,
+        work: &mut Work<'_>,
         blocks: &mut BlockTable<'_>,
         deleted: Vec<Cid>,
-        tally: &mut Tally,
-    ) -> Result<Vec<(u64, u64)>, StoreError> {
-        let mut released = Vec::new();
+    ) -> Result<(), StoreError> {
+        if deleted.is_empty() {
+            return Ok(());
+        }
+        let failed = |e| self.index.failure("deleting a block", e);
+        let seen = work.transaction.open_table(SEEN);
+        let mut seen = seen.map_err(|e| self.index.failure("deleting a block", e))?;
         for cid in deleted {
-            let removed = blocks.remove(&cid.to_bytes());
-            let removed = removed.map_err(|e| self.0.index.failure("deleting a block", e))?;
+            let key = cid.to_bytes();
+            seen.remove(&key).map_err(failed)?;
+            let removed = blocks.remove(&key).map_err(failed)?;
             let Some(value) = removed else { continue };
             let entry = Entry::decode(value.value())?;
-            tally.blocks_out += 1;
-            tally.bytes_out += entry.length();
+            work.tally.blocks_out += 1;
+            work.tally.bytes_out += entry.length();
             if let Entry::Packed { offset, length } = entry {
-                released.push((offset, u64::from(length)));
+                work.released.push((offset, u64::from(length)));
             }
         }
-        Ok(released)
+        Ok(())
     }
 
-    /// What was added, and whether bytes of it went to the pack.
     fn add_blocks(
         &self,
+        work: &mut Work<'_>,
         blocks: &mut BlockTable<'_>,
         added: Vec<Block>,
-        space: &mut Space,
-        tally: &mut Tally,
-    ) -> Result<(Added, bool), StoreError> {
-        let (mut entries, mut packed) = (Added::new(), false);
+    ) -> Result<Added, StoreError> {
+        let mut entries = Added::new();
         let mut seen = BTreeSet::new();
         for block in added {
             let key = block.cid().to_bytes();
-            if !seen.insert(key) || self.0.lookup(blocks, &key)?.is_some() {
+            if !seen.insert(key) || self.lookup(blocks, &key)?.is_some() {
                 continue;
             }
             let entry = if block.len() <= INLINE_BYTES {
                 Entry::Inline(block.bytes())
             } else {
-                let offset = space.take(block.len() as u64);
-                let written = self.0.pack.write_at(offset, block.bytes());
+                let offset = work.space.take(block.len() as u64);
+                let written = self.pack.write_at(offset, block.bytes());
                 written.map_err(|e| StoreError::io("writing a block", e))?;
-                packed = true;
+                work.packed = true;
                 Entry::Packed { offset, length: block.len() as u32 }
             };
             let entry = entry.encode();
             let inserted = blocks.insert(&key, entry.as_slice());
-            inserted.map_err(|e| self.0.index.failure("writing the index", e))?;
-            tally.add(block.len() as u64);
+            inserted.map_err(|e| self.index.failure("writing the index", e))?;
+            work.tally.add(block.len() as u64);
             entries.push((key, entry));
         }
-        Ok((entries, packed))
+        Ok(entries)
     }
 
     fn change_pins(
@@ -185,12 +215,12 @@ impl Store {
         transaction: &WriteTransaction,
         changes: Vec<PinChange>,
     ) -> Result<(), StoreError> {
-        let failed = |e| self.0.index.failure("writing pins", e);
+        let failed = |e| self.index.failure("writing pins", e);
         if changes.is_empty() {
             return Ok(());
         }
         let table = transaction.open_table(PINS);
-        let mut pins = table.map_err(|e| self.0.index.failure("writing pins", e))?;
+        let mut pins = table.map_err(|e| self.index.failure("writing pins", e))?;
         for change in changes {
             match change {
                 PinChange::Set(root, pin) => {
@@ -215,12 +245,12 @@ impl Store {
         transaction: &WriteTransaction,
         changes: Vec<(Vec<u8>, Option<bytes::Bytes>)>,
     ) -> Result<(), StoreError> {
-        let failed = |e| self.0.index.failure("writing metadata", e);
+        let failed = |e| self.index.failure("writing metadata", e);
         if changes.is_empty() {
             return Ok(());
         }
         let table = transaction.open_table(META);
-        let mut meta = table.map_err(|e| self.0.index.failure("writing metadata", e))?;
+        let mut meta = table.map_err(|e| self.index.failure("writing metadata", e))?;
         for (key, value) in changes {
             match value {
                 Some(value) => meta.insert(key.as_slice(), value.as_ref()).map_err(failed)?,
@@ -229,9 +259,7 @@ impl Store {
         }
         Ok(())
     }
-}
 
-impl Inner {
     /// Records what changed in the free list and the counters.
     pub(super) fn record(
         &self,

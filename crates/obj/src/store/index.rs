@@ -5,7 +5,10 @@
 
 use std::{
     cell::{Cell, Ref, RefCell},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use craftec_core::cid::CID_BYTES;
@@ -15,7 +18,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::{StoreError, backend, pin::PIN_KEY_BYTES};
+use super::{StoreError, backend, pages::Pages, pin::PIN_KEY_BYTES};
 
 /// CID → where its bytes are (see [`super::entry`]).
 pub(super) const BLOCKS: TableDefinition<'_, &[u8; CID_BYTES], &[u8]> =
@@ -27,6 +30,11 @@ pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new(
 /// CID and reason → [`super::Pin`].
 pub(super) const PINS: TableDefinition<'_, &[u8; PIN_KEY_BYTES], &[u8]> =
     TableDefinition::new("pins");
+/// CID → the minute (since 1970, UTC) in which a cached block was last used. Blocks that were put or
+/// pinned here are not in it.
+pub(super) const SEEN: TableDefinition<'_, &[u8; CID_BYTES], u32> = TableDefinition::new("seen");
+/// Name → state of work that goes on after a restart.
+pub(super) const WORK: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("work");
 /// Namespace byte and key → value.
 pub(super) const META: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("meta");
 
@@ -40,20 +48,25 @@ pub(super) const BYTES: &str = "bytes";
 pub(super) const PACK_END: &str = "pack_end";
 
 /// The format written by this version.
-pub(super) const THIS_FORMAT: u64 = 1;
+pub(super) const THIS_FORMAT: u64 = 2;
 
 /// The index, open or to be opened again.
 pub(super) struct Index {
     file: Arc<dyn File>,
     cache_bytes: usize,
     database: RefCell<Option<Database>>,
+    pages: RefCell<Arc<Pages>>,
     failed: Cell<bool>,
+    unflushed: Arc<AtomicBool>,
 }
 
 impl Index {
     pub(super) fn open(file: Arc<dyn File>, cache_bytes: usize) -> Result<Self, StoreError> {
-        let database = RefCell::new(Some(backend::open(&file, cache_bytes)?));
-        let index = Self { file, cache_bytes, database, failed: Cell::new(false) };
+        let unflushed = Arc::new(AtomicBool::new(false));
+        let (database, pages) = backend::open(&file, cache_bytes, &unflushed)?;
+        let (database, pages) = (RefCell::new(Some(database)), RefCell::new(pages));
+        let index =
+            Self { file, cache_bytes, database, pages, failed: Cell::new(false), unflushed };
         index.check_format()?;
         Ok(index)
     }
@@ -67,8 +80,14 @@ impl Index {
     pub(super) fn reopen(&self) -> Result<(), StoreError> {
         // redb must let go of the file before it is opened anew.
         self.database.replace(None);
-        let opened = backend::open(&self.file, self.cache_bytes)?;
-        self.database.replace(Some(opened));
+        if self.unflushed.load(Ordering::Acquire) {
+            backend::rewrite(&self.file).map_err(|e| StoreError::io("flushing the index", e))?;
+            self.unflushed.store(false, Ordering::Release);
+        }
+        let opened = backend::open(&self.file, self.cache_bytes, &self.unflushed);
+        let (database, pages) = opened?;
+        self.database.replace(Some(database));
+        self.pages.replace(pages);
         self.failed.set(false);
         Ok(())
     }
@@ -94,6 +113,20 @@ impl Index {
         StoreError::index(doing, error)
     }
 
+    /// Compares pages of the index with what they should be, from page `first` on, at most `count`:
+    /// bytes read, pages that rotted, and where to go on.
+    pub(super) fn compare(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> Result<(u64, u64, Option<usize>), StoreError> {
+        let pages = self.pages.borrow();
+        let compared = pages.compare(&*self.file, first, count);
+        let (read, wrong) = compared.map_err(|e| StoreError::io("checking the index", e))?;
+        let next = first + count;
+        Ok((read, wrong, (next < pages.len()).then_some(next)))
+    }
+
     fn opened(&self) -> Result<Ref<'_, Database>, StoreError> {
         Ref::filter_map(self.database.borrow(), Option::as_ref).map_err(|_| StoreError::Busy)
     }
@@ -110,10 +143,9 @@ impl Index {
                 Some(found) if found > THIS_FORMAT => {
                     return Err(StoreError::Newer { found, known: THIS_FORMAT });
                 }
-                Some(found) => {
-                    return Err(StoreError::damaged(format!("format {found} never existed")));
-                }
-                None => {
+                Some(0) => return Err(StoreError::damaged("format 0 never existed")),
+                // Format 1 lacks the tables `seen` and `work`, which begin empty.
+                Some(_) | None => {
                     let insert = numbers.insert(FORMAT, THIS_FORMAT);
                     insert.map_err(|e| self.failure(doing, e))?;
                 }
@@ -122,6 +154,8 @@ impl Index {
             transaction.open_table(FREE).map_err(|e| self.failure(doing, e))?;
             transaction.open_table(PINS).map_err(|e| self.failure(doing, e))?;
             transaction.open_table(META).map_err(|e| self.failure(doing, e))?;
+            transaction.open_table(SEEN).map_err(|e| self.failure(doing, e))?;
+            transaction.open_table(WORK).map_err(|e| self.failure(doing, e))?;
         }
         transaction.commit().map_err(|e| self.failure("creating the store", e))
     }

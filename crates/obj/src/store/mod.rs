@@ -28,25 +28,40 @@ mod commit;
 mod entry;
 mod error;
 mod index;
+mod pages;
 mod pin;
+mod rebuild;
 mod redo;
+mod relocate;
+mod salvage;
+mod scrub;
+mod seen;
 mod space;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use craftec_core::{Cid, cid::CID_BYTES};
 use craftec_platform::{File, Folder};
 use redb::{ReadOnlyTable, ReadableTable, TableDefinition};
 
-use self::{entry::Entry, index::Index, pin::pinned_root, redo::Redo, space::Space};
+use self::{entry::Entry, index::Index, pin::pinned_root, redo::Redo, seen::Seen, space::Space};
 use crate::block::Block;
 
 pub use batch::{Batch, META_KEY_BYTES, META_VALUE_BYTES, Meta};
 pub use error::StoreError;
 pub use pin::{PIN_BYTES, Pin, PinReason};
+pub use rebuild::{REBUILT_FILE, Rebuilt};
+pub use relocate::Placed;
+pub use scrub::Scrubbed;
+pub use seen::Listed;
 
 /// Name of the index file in the store's folder.
 pub const INDEX_FILE: &str = "blocks.redb";
@@ -90,6 +105,10 @@ struct Inner {
     space: RefCell<Option<Space>>,
     /// What was stored without a flush, to be done again if the index has to be reopened.
     redo: Redo,
+    seen: Seen,
+    /// Blocks that were dropped because they were rotten.
+    rotten: Cell<u64>,
+    rebuilt: Option<Rebuilt>,
 }
 
 impl std::fmt::Debug for Store {
@@ -107,12 +126,25 @@ impl Store {
     /// The same, with options.
     pub async fn open_with(folder: &dyn Folder, options: StoreOptions) -> Result<Self, StoreError> {
         let doing = "opening the store";
-        let file = folder.open(INDEX_FILE).await.map_err(|e| StoreError::io(doing, e))?;
+        let cache_bytes = options.cache_bytes;
+        rebuild::resume(folder, cache_bytes).await?;
         let pack = folder.open(PACK_FILE).await.map_err(|e| StoreError::io(doing, e))?;
-        let index = Index::open(file, options.cache_bytes)?;
-        let store =
-            Self(Rc::new(Inner { index, pack, space: RefCell::new(None), redo: Redo::default() }));
-        store.trim_pack(store.0.recorded_space()?.end());
+        let open = async || {
+            let file = folder.open(INDEX_FILE).await.map_err(|e| StoreError::io(doing, e))?;
+            Index::open(file, cache_bytes)
+        };
+        let (index, rebuilt) = match open().await {
+            Ok(index) => (index, None),
+            Err(StoreError::Corrupt { reason }) => {
+                let rebuilt = rebuild::rebuild(folder, &*pack, cache_bytes, reason).await?;
+                (open().await?, Some(rebuilt))
+            }
+            Err(error) => return Err(error),
+        };
+        let (space, redo, seen) = (RefCell::new(None), Redo::default(), Seen::default());
+        let inner = Inner { index, pack, space, redo, seen, rotten: Cell::new(0), rebuilt };
+        let store = Self(Rc::new(inner));
+        store.0.trim_pack(store.0.recorded_space()?.end());
         Ok(store)
     }
 
@@ -124,21 +156,35 @@ impl Store {
     }
 
     /// Reads a block and verifies it. Bytes that don't match are dropped from the store and
-    /// reported once as [`StoreError::Rotten`]; from then on the block is missing.
+    /// reported once as [`StoreError::Rotten`]; from then on the block is missing. Counts as a use.
     pub fn get(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
+        let block = self.peek(cid)?;
+        if block.is_some() {
+            self.0.seen.note(cid.to_bytes());
+        }
+        Ok(block)
+    }
+
+    /// The same, without counting as a use.
+    pub fn peek(&self, cid: &Cid) -> Result<Option<Block>, StoreError> {
         let blocks = self.0.table(index::BLOCKS)?;
         let Some(value) = self.0.lookup(&blocks, &cid.to_bytes())? else { return Ok(None) };
-        // Once more before giving up: the first answer may have been a passing fault.
-        for _ in 0..2 {
-            if let Ok(bytes) = self.0.bytes_of(Entry::decode(&value)?)
-                && let Ok(block) = Block::verified(*cid, bytes)
-            {
-                return Ok(Some(block));
-            }
+        if let Some(block) = self.0.verified(cid, &value)? {
+            return Ok(Some(block));
         }
         drop(blocks);
         self.delete(&[*cid])?;
         Err(StoreError::Rotten { cid: *cid })
+    }
+
+    /// How the index was rebuilt when the store was opened, if it was damaged.
+    pub fn rebuilt(&self) -> Option<&Rebuilt> {
+        self.0.rebuilt.as_ref()
+    }
+
+    /// How many blocks were dropped because they were rotten since the store was opened.
+    pub fn rotten(&self) -> u64 {
+        self.0.rotten.get()
     }
 
     /// Whether the block is stored (without reading it).
@@ -323,16 +369,6 @@ impl Store {
             Swept { blocks: before.0 - self.blocks()?, bytes: before.1 - self.used_bytes()? };
         Ok((page.last().copied(), swept))
     }
-
-    /// Cuts what lies beyond the last extent: left by a crash, or freed. Not vital, so a failure
-    /// only costs space.
-    fn trim_pack(&self, end: u64) {
-        if self.0.pack.len().is_ok_and(|bytes| bytes > end)
-            && let Err(error) = self.0.pack.set_len(end)
-        {
-            tracing::warn!(%error, end, "the pack could not be cut to its used length");
-        }
-    }
 }
 
 impl Inner {
@@ -352,6 +388,47 @@ impl Inner {
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let value = blocks.get(key).map_err(|e| self.index.failure("looking a block up", e))?;
         Ok(value.map(|value| value.value().to_vec()))
+    }
+
+    /// The block of an entry; none if its bytes are not what they should be. An error where the disk
+    /// does not say: that is no reason to drop it.
+    fn verified(&self, cid: &Cid, value: &[u8]) -> Result<Option<Block>, StoreError> {
+        let mut failed = None;
+        // Once more before giving up: the first answer may have been a passing fault.
+        for _ in 0..2 {
+            match Entry::decode(value).and_then(|entry| self.bytes_of(entry)) {
+                Ok(bytes) => match Block::verified(*cid, bytes) {
+                    Ok(block) => return Ok(Some(block)),
+                    Err(_) => failed = None,
+                },
+                // The pack ends before it, or the entry is none: the bytes are gone.
+                Err(StoreError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::UnexpectedEof =>
+                {
+                    failed = None;
+                }
+                Err(StoreError::Corrupt { .. }) => failed = None,
+                Err(error) => failed = Some(error),
+            }
+        }
+        match failed {
+            Some(error) => Err(error),
+            None => {
+                self.rotten.set(self.rotten.get() + 1);
+                tracing::warn!(%cid, "the disk returned wrong bytes for a block");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Cuts what lies beyond the last extent: left by a crash, or freed. Not vital, so a failure
+    /// only costs space.
+    fn trim_pack(&self, end: u64) {
+        if self.pack.len().is_ok_and(|bytes| bytes > end)
+            && let Err(error) = self.pack.set_len(end)
+        {
+            tracing::warn!(%error, end, "the pack could not be cut to its used length");
+        }
     }
 
     fn bytes_of(&self, entry: Entry<'_>) -> Result<Bytes, StoreError> {

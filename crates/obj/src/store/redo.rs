@@ -10,6 +10,8 @@ use std::{
     io,
 };
 
+use craftec_core::Cid;
+
 use super::{
     Batch, Inner, Store, StoreError,
     commit::{Added, Tally},
@@ -27,6 +29,8 @@ pub(super) struct Redo {
     entries: RefCell<Added>,
     bytes: Cell<usize>,
     losses: Cell<u64>,
+    /// A flush of the pack failed: what it should have flushed may never be.
+    unflushed: Cell<bool>,
 }
 
 impl Redo {
@@ -62,12 +66,15 @@ impl Store {
     pub fn commit_since(&self, losses: u64, batch: Batch) -> Result<(), StoreError> {
         self.0.recover()?;
         if self.losses() != losses {
-            let source =
-                io::Error::other("blocks that were stored before it are lost; start again");
-            return Err(StoreError::Io { doing: "ending what began before a failure", source });
+            return Err(lost("ending what began before a failure"));
         }
         self.commit(batch)
     }
+}
+
+fn lost(doing: &'static str) -> StoreError {
+    let source = io::Error::other("blocks that were stored before it are lost; start again");
+    StoreError::Io { doing, source }
 }
 
 /// Closing the index makes durable what was committed without a flush; the bytes it names must be so
@@ -75,7 +82,7 @@ impl Store {
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.redo.is_empty()
-            && let Err(error) = self.pack.sync()
+            && let Err(error) = self.sync_pack()
         {
             tracing::warn!(%error, "cached blocks could not be flushed and may have to be fetched");
         }
@@ -83,6 +90,32 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    /// Flushes the pack. After a flush that failed the system may believe that what it could not
+    /// write is written, and would never write it: so it is written again first.
+    pub(super) fn sync_pack(&self) -> Result<(), StoreError> {
+        if self.redo.unflushed.get() {
+            self.write_again()?;
+        }
+        let flushed = self.pack.sync();
+        self.redo.unflushed.set(flushed.is_err());
+        flushed.map_err(|e| StoreError::io("flushing blocks", e))
+    }
+
+    /// Writes every block of the pack that no flush has reached where it is.
+    fn write_again(&self) -> Result<(), StoreError> {
+        for (key, value) in self.redo.entries.borrow().iter() {
+            let Entry::Packed { offset, .. } = Entry::decode(value)? else { continue };
+            let bytes = self.bytes_of(Entry::decode(value)?)?;
+            if !Cid::from_bytes(key).is_ok_and(|cid| cid.matches(&bytes)) {
+                self.redo.losses.set(self.redo.losses.get() + 1);
+                return Err(lost("flushing blocks"));
+            }
+            let written = self.pack.write_at(offset, &bytes);
+            written.map_err(|e| StoreError::io("writing a block", e))?;
+        }
+        Ok(())
+    }
+
     /// Opens a failed index again, with everything that was in it where the disk lets us.
     pub(super) fn recover(&self) -> Result<(), StoreError> {
         if !self.index.has_failed() {
@@ -131,6 +164,7 @@ impl Inner {
                 tally.add(entry.length());
             }
         }
+        self.note_cached(&transaction, &self.redo.entries.borrow())?;
         self.record(&transaction, &mut space, &tally)?;
         transaction.commit().map_err(|e| self.index.failure(doing, e))?;
         *self.space.borrow_mut() = Some(space);

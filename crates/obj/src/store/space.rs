@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Alignment of extents in bytes: a disk sector, so that a small file wastes little.
 pub(super) const GRAIN: u64 = 512;
 
+/// Extents looked at for one before an offset.
+const FITS: usize = 256;
+
 /// Free extents of the pack, and where it ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Space {
@@ -52,6 +55,24 @@ impl Space {
         Ok(space)
     }
 
+    /// The space around extents in use (offset → length). Where two overlap, the bytes of one are
+    /// wrong; which, its CID will say.
+    pub(super) fn around(used: &BTreeMap<u64, u64>) -> Self {
+        let mut space = Self::default();
+        for (offset, length) in used {
+            if *offset > space.end {
+                space.remember(space.end, offset - space.end);
+            }
+            space.end = space.end.max(offset.saturating_add(*length));
+        }
+        space
+    }
+
+    /// Offset and length of every free extent.
+    pub(super) fn free_extents(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.free.iter().map(|(offset, length)| (*offset, *length))
+    }
+
     /// First byte beyond every extent in use.
     pub(super) const fn end(&self) -> u64 {
         self.end
@@ -70,6 +91,24 @@ impl Space {
             self.remember(offset + wanted, length - wanted);
         }
         offset
+    }
+
+    /// The sum of free extents before the end.
+    pub(super) fn free_bytes(&self) -> u64 {
+        self.free.values().sum()
+    }
+
+    /// Reserves an extent for `bytes` that ends at or before `below`.
+    pub(super) fn take_below(&mut self, bytes: u64, below: u64) -> Option<u64> {
+        let wanted = rounded(bytes);
+        // The first fits best; a few more are tried for one that is low enough.
+        let fits = self.by_length.range((wanted, 0)..).take(FITS);
+        let (length, offset) = fits.copied().find(|(_, offset)| offset + wanted <= below)?;
+        self.forget(offset, length);
+        if length > wanted {
+            self.remember(offset + wanted, length - wanted);
+        }
+        Some(offset)
     }
 
     /// Gives an extent of `bytes` back. Only after what was in it is durably gone.

@@ -9,7 +9,7 @@ mod entropy;
 mod executor;
 
 pub use clock::SimClock;
-pub use disk::{Damage, SECTOR_BYTES, SimDisk};
+pub use disk::{Damage, Replay, SECTOR_BYTES, SimDisk};
 pub use entropy::SimEntropy;
 pub use executor::{Executor, Group, Stalled};
 

@@ -3,37 +3,31 @@
 //!
 //! Every file has two images: the live one, which its users see, and the durable one, which a crash
 //! falls back to. Between them lies the ordered list of writes since the last flush.
+//!
+//! What is assumed of a real disk, and what not: a flush covers the file it was asked for and nothing
+//! else; before it, any part of any write may be durable, in any order, also across files. Whether a
+//! sector is written whole or not at all is the difference between [`Damage::Torn`] (a block device
+//! below a filesystem) and [`Damage::Shredded`] (what the browsers' file system promises: nothing;
+//! its `flush` is the only thing that is specified).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::future::LocalBoxFuture;
-use rand_chacha::{
-    ChaCha12Rng,
-    rand_core::{RngCore, SeedableRng},
-};
 
+use self::{image::Image, replay::Step};
 use crate::{File, Folder, file::check_name};
 
-/// What a disk writes whole or not at all.
-pub const SECTOR_BYTES: usize = 512;
+mod image;
+mod replay;
 
-/// What a crash does to writes that were not flushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// None of them is there.
-    Lost,
-    /// All of them are there.
-    Kept,
-    /// The seed decides for every sector of every write.
-    Torn(
-        /// That seed.
-        u64,
-    ),
-}
+use image::Change;
+pub use image::{Damage, SECTOR_BYTES};
+pub use replay::Replay;
 
 /// A simulated disk: one flat folder. Cloning shares it; it survives the crash of its users.
 #[derive(Clone, Default)]
@@ -51,18 +45,19 @@ struct State {
     /// The change at which power fails.
     power_off_at: Option<u64>,
     lost_flushes: u64,
+    fault: Option<Fault>,
+    /// Bytes that cannot be read, by file.
+    unreadable: BTreeMap<String, Range<u64>>,
+    /// Every change, if they are kept for a replay.
+    recorded: Option<Vec<Step>>,
 }
 
-#[derive(Default)]
-struct Image {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    unflushed: Vec<Change>,
-}
-
-enum Change {
-    Write(usize, Vec<u8>),
-    Length(usize),
+/// Changes that fail.
+struct Fault {
+    changes: Range<u64>,
+    kind: io::ErrorKind,
+    /// A flush that fails takes what it should have flushed with it.
+    forgets: bool,
 }
 
 impl fmt::Debug for SimDisk {
@@ -104,12 +99,41 @@ impl SimDisk {
         self.state().lost_flushes = flushes;
     }
 
+    /// Lets the changes with these numbers fail with `kind`: a write after half of it, a flush
+    /// without an effect. Cutting a file short never fails. With `forgets`, a flush that fails takes
+    /// what it should have flushed with it, though it stays readable until the next crash: so does
+    /// Linux, which marks pages clean that it could not write.
+    pub fn fail(&self, changes: Range<u64>, kind: io::ErrorKind, forgets: bool) {
+        self.state().fault = Some(Fault { changes, kind, forgets });
+    }
+
+    /// Lets every read of these bytes of a file fail, as a bad sector does; no bytes end that.
+    pub fn fail_reads(&self, name: &str, bytes: Range<u64>) {
+        self.state().unreadable.insert(name.to_owned(), bytes);
+    }
+
+    /// Lets nothing fail any more.
+    pub fn mend(&self) {
+        self.state().fault = None;
+    }
+
+    /// Keeps every change from now on, for [`SimDisk::replay`].
+    pub fn record(&self) {
+        self.state().recorded = Some(Vec::new());
+    }
+
+    /// What was recorded, to be gone through again change by change, from an empty disk.
+    pub fn replay(&self) -> Replay {
+        Replay::new(self.state().recorded.take().unwrap_or_default())
+    }
+
     /// The machine lost power and is up again: unflushed writes meet `damage`, open files are gone.
     pub fn crash(&self, damage: Damage) {
         let mut state = self.state();
         state.power += 1;
         state.power_off_at = None;
         state.lost_flushes = 0;
+        state.fault = None;
         state.open.clear();
         for (index, image) in state.files.values_mut().enumerate() {
             image.crash(damage, index as u64);
@@ -137,16 +161,7 @@ impl SimDisk {
     /// An independent copy: the same files and images, nothing open.
     pub fn duplicate(&self) -> Self {
         let state = self.state();
-        let files = state.files.iter().map(|(name, image)| {
-            let copy = Image {
-                live: image.live.clone(),
-                durable: image.durable.clone(),
-                unflushed: image.unflushed.iter().map(Change::duplicate).collect(),
-            };
-            (name.clone(), copy)
-        });
-        let files = files.collect();
-        let capacity_bytes = state.capacity_bytes;
+        let (files, capacity_bytes) = (state.files.clone(), state.capacity_bytes);
         Self(Arc::new(Mutex::new(State { files, capacity_bytes, ..State::default() })))
     }
 
@@ -198,13 +213,28 @@ impl State {
         self.files.values().map(|image| image.live.len() as u64).sum()
     }
 
-    /// Counts a change; fails where power is off.
-    fn change(&mut self) -> io::Result<()> {
+    /// Counts a change; fails where power is off, and says whether it is to fail otherwise.
+    fn change(&mut self) -> io::Result<Option<io::ErrorKind>> {
         if self.power_off_at.is_some_and(|at| self.changes >= at) {
             return Err(io::Error::other("the simulated disk has no power"));
         }
         self.changes += 1;
-        Ok(())
+        let number = self.changes - 1;
+        let fault = self.fault.as_ref().filter(|fault| fault.changes.contains(&number));
+        Ok(fault.map(|fault| fault.kind))
+    }
+
+    fn forgets(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.forgets)
+    }
+
+    fn apply(&mut self, name: &str, change: Change) {
+        if let Some(steps) = &mut self.recorded {
+            steps.push(Step { file: name.to_owned(), change: Some(change.clone()) });
+        }
+        if let Some(image) = self.files.get_mut(name) {
+            image.apply(change);
+        }
     }
 
     /// How far a file may grow from `length` towards `wanted`.
@@ -212,80 +242,6 @@ impl State {
         let Some(capacity) = self.capacity_bytes else { return wanted };
         let free = capacity.saturating_sub(self.used_bytes());
         wanted.min(length.saturating_add(usize::try_from(free).unwrap_or(usize::MAX)))
-    }
-}
-
-impl Image {
-    fn apply(&mut self, change: Change) {
-        change.apply(&mut self.live);
-        self.unflushed.push(change);
-    }
-
-    fn flush(&mut self) {
-        for change in self.unflushed.drain(..) {
-            change.apply(&mut self.durable);
-        }
-    }
-
-    fn crash(&mut self, damage: Damage, file: u64) {
-        match damage {
-            Damage::Lost => self.unflushed.clear(),
-            Damage::Kept => self.flush(),
-            Damage::Torn(seed) => {
-                let mut rng = ChaCha12Rng::seed_from_u64(seed);
-                rng.set_stream(file);
-                for change in std::mem::take(&mut self.unflushed) {
-                    change.tear(&mut self.durable, &mut rng);
-                }
-            }
-        }
-        self.live.clone_from(&self.durable);
-    }
-}
-
-impl Change {
-    fn apply(&self, image: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => image.resize(*length, 0),
-            Self::Write(offset, bytes) => {
-                let end = offset + bytes.len();
-                if image.len() < end {
-                    image.resize(end, 0);
-                }
-                image[*offset..end].copy_from_slice(bytes);
-            }
-        }
-    }
-
-    /// Applies what the dice let through, sector by sector.
-    fn tear(&self, image: &mut Vec<u8>, rng: &mut ChaCha12Rng) {
-        match self {
-            Self::Length(_) => {
-                if rng.next_u32().is_multiple_of(2) {
-                    self.apply(image);
-                }
-            }
-            Self::Write(offset, bytes) => {
-                // A third is lost whole and a third kept whole; the rest is torn.
-                let fate = rng.next_u32() % 3;
-                let mut at = 0;
-                while at < bytes.len() {
-                    let step = SECTOR_BYTES - (offset + at) % SECTOR_BYTES;
-                    let end = bytes.len().min(at + step);
-                    if fate == 0 || (fate == 1 && rng.next_u32().is_multiple_of(2)) {
-                        Self::Write(offset + at, bytes[at..end].to_vec()).apply(image);
-                    }
-                    at = end;
-                }
-            }
-        }
-    }
-
-    fn duplicate(&self) -> Self {
-        match self {
-            Self::Write(offset, bytes) => Self::Write(*offset, bytes.clone()),
-            Self::Length(length) => Self::Length(*length),
-        }
     }
 }
 
@@ -327,13 +283,17 @@ impl SimFile {
         to: impl FnOnce(&State, usize) -> io::Result<(Change, bool)>,
     ) -> io::Result<()> {
         let mut state = self.state()?;
-        state.change()?;
+        let fails = state.change()?;
         let length = state.files.get(&self.name).map_or(0, |image| image.live.len());
         let (change, whole) = to(&state, length)?;
-        if let Some(image) = state.files.get_mut(&self.name) {
-            image.apply(change);
+        let Some(kind) = fails.filter(|_| !change.shortens(length)) else {
+            state.apply(&self.name, change);
+            return if whole { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) };
+        };
+        if let Some(half) = change.half() {
+            state.apply(&self.name, half);
         }
-        if whole { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+        Err(kind.into())
     }
 }
 
@@ -346,6 +306,10 @@ impl File for SimFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let state = self.state()?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = offset.saturating_add(buf.len() as u64);
+        if state.unreadable.get(&self.name).is_some_and(|bad| bad.start < end && offset < bad.end) {
+            return Err(io::Error::other("a bad sector of the simulated disk"));
+        }
         let image = state.files.get(&self.name);
         let bytes = image.and_then(|image| image.live.get(start..)?.get(..buf.len()));
         buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -378,13 +342,22 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state()?;
-        state.change()?;
+        if let Some(kind) = state.change()? {
+            let forgets = state.forgets();
+            if let Some(image) = state.files.get_mut(&self.name).filter(|_| forgets) {
+                image.forget();
+            }
+            return Err(kind.into());
+        }
         if state.lost_flushes > 0 {
             state.lost_flushes -= 1;
             return Ok(());
         }
         if let Some(image) = state.files.get_mut(&self.name) {
             image.flush();
+        }
+        if let Some(steps) = &mut state.recorded {
+            steps.push(Step { file: self.name.clone(), change: None });
         }
         Ok(())
     }

@@ -1,0 +1,151 @@
+//! What must stay: which roots are kept, and what lies below them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use craftec_core::{Cid, Codec, record::Record as Signed};
+
+use super::{
+    Objects,
+    sweep::{PAUSE, STEP},
+};
+use crate::{
+    StoreError,
+    replicate::LentRecord,
+    store::{Meta, PinReason},
+    unixfs::PbNode,
+};
+
+/// Missing blocks remembered by one mark; more are found by the next.
+const MISSING: usize = 4096;
+
+/// What a mark found.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    cids: BTreeSet<Cid>,
+    bytes: u64,
+    missing: Vec<(Cid, Cid)>,
+    holes: bool,
+}
+
+impl Kept {
+    /// Whether a block must stay.
+    pub(super) fn holds(&self, cid: &Cid) -> bool {
+        self.cids.contains(cid)
+    }
+
+    /// Everything that was reached, here or not.
+    pub(super) fn cids(&self) -> impl Iterator<Item = &Cid> {
+        self.cids.iter()
+    }
+
+    /// Bytes of what is here of it.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Blocks that should be here and are not, each after the root below which it is missed.
+    pub(super) fn missing(&self) -> &[(Cid, Cid)] {
+        &self.missing
+    }
+
+    /// Whether a node is missing, so that what lies below it is not known.
+    pub(super) const fn has_holes(&self) -> bool {
+        self.holes
+    }
+}
+
+/// Goes down from roots over what is here.
+pub(super) struct Marker<'a> {
+    objects: &'a Objects,
+    kept: Kept,
+    steps: usize,
+}
+
+impl<'a> Marker<'a> {
+    pub(super) fn new(objects: &'a Objects) -> Self {
+        Self { objects, kept: Kept::default(), steps: 0 }
+    }
+
+    pub(super) fn end(self) -> Kept {
+        self.kept
+    }
+
+    /// Adds every block that is named below `root` as far as nodes are here. With `whole`, all of it
+    /// should be.
+    pub(super) async fn reach(&mut self, root: Cid, whole: bool) -> Result<(), StoreError> {
+        let exchange = &self.objects.0.exchange;
+        let mut open = vec![root];
+        while let Some(cid) = open.pop() {
+            if !self.kept.cids.insert(cid) {
+                continue;
+            }
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEP) {
+                self.objects.0.clock.sleep(PAUSE).await;
+            }
+            let node = cid.codec() == Codec::DagPb;
+            let bytes = match node {
+                false => exchange.len_of(&cid)?,
+                true => match exchange.peek(&cid) {
+                    Ok(block) => block.map(|block| {
+                        // Verified, and yet no node: it names nothing.
+                        let links = PbNode::decode(block.bytes()).map(|node| node.links);
+                        let named = links.unwrap_or_default().into_iter().map(|link| link.cid);
+                        open.extend(named.filter(|cid| !self.kept.cids.contains(cid)));
+                        block.len() as u64
+                    }),
+                    Err(StoreError::Rotten { .. }) => None,
+                    Err(error) => return Err(error),
+                },
+            };
+            match bytes {
+                Some(bytes) => self.kept.bytes += bytes,
+                None if whole => {
+                    self.kept.holes |= node;
+                    if self.kept.missing.len() < MISSING {
+                        self.kept.missing.push((root, cid));
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Objects {
+    /// Every root that is kept: what is pinned, what our names point to, and what we placed on
+    /// others. `true` for those that should be here whole; they come first, so that what is missed
+    /// is noticed where a root shares it with another that is not.
+    pub(super) fn kept_roots(&self) -> Result<Vec<(Cid, bool)>, StoreError> {
+        let store = &self.0.store;
+        let mut roots = BTreeMap::new();
+        let mut add = |root: Cid, whole: bool| {
+            let known = roots.entry(root).or_insert(whole);
+            *known |= whole;
+        };
+        let lent = LentRecord::all(store)?;
+        let mut taken = BTreeSet::new();
+        for record in lent {
+            if record.complete {
+                taken.insert(record.root);
+            }
+        }
+        for (root, pin) in store.pins()? {
+            // A copy for somebody else is whole once it was taken.
+            add(root, pin.reason != PinReason::Lent || taken.contains(&root));
+        }
+        for namespace in [Meta::Head, Meta::Placement] {
+            for (_, bytes) in store.meta_scan(namespace)? {
+                match craftec_core::cbor::decode(&bytes, craftec_core::limits::RECORD_BYTES) {
+                    Ok(Signed::Head(record)) => add(record.head.head.root, false),
+                    Ok(Signed::Placement(record)) => add(record.placement.root, false),
+                    Err(error) => tracing::warn!(%error, ?namespace, "a record is not readable"),
+                }
+            }
+        }
+        let mut roots: Vec<(Cid, bool)> = roots.into_iter().collect();
+        roots.sort_by_key(|(_, whole)| !whole);
+        Ok(roots)
+    }
+}

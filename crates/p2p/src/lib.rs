@@ -5,6 +5,7 @@
 //! this crate knows which.
 
 mod bounds;
+pub mod counters;
 #[cfg(test)]
 mod double;
 mod error;
@@ -12,10 +13,13 @@ pub mod frame;
 mod gate;
 #[cfg(feature = "libp2p")]
 mod libp2p;
+pub mod limits;
 #[cfg(all(feature = "libp2p", not(target_arch = "wasm32")))]
 pub mod native;
 mod pool;
 mod port;
+mod prefix;
+pub mod rate;
 mod rpc;
 mod subscription;
 #[cfg(all(feature = "libp2p", target_arch = "wasm32"))]
@@ -28,9 +32,11 @@ mod tests;
 #[cfg(feature = "libp2p")]
 pub use crate::libp2p::Handle;
 pub use error::NetError;
+pub use limits::{LimitError, Limits};
 pub use port::{
     ByteStream, Key, Link, NetEvent, Network, PeerInfo, Protocol, Record, RecordCheck,
     RecordChoice, Role, SharedNetwork,
 };
+pub use prefix::Prefix;
 pub use rpc::{Handler, Rpc};
 pub use subscription::SubscriptionHandler;

@@ -19,7 +19,10 @@ use super::{
     shared::Shared,
     streams::{Accepting, Refused},
 };
-use crate::{ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, Role};
+use crate::{
+    ByteStream, Key, Limits, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, Role,
+    counters::Counters,
+};
 
 /// How long opening a stream may take, dialing included.
 const OPEN: Duration = Duration::from_secs(10);
@@ -35,6 +38,8 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
     accepting: Accepting,
+    limits: Arc<Limits>,
+    counters: Arc<Counters>,
     /// What must live as long as the network does (natively its runtime).
     guard: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -53,7 +58,8 @@ impl Handle {
         accepting: Accepting,
     ) -> Result<Self, NetError> {
         let local = from_libp2p(&local).ok_or(NetError::Limit("only Ed25519 keys are spoken"))?;
-        Ok(Self { local, commands, shared, accepting, guard: None })
+        let (limits, counters) = Default::default();
+        Ok(Self { local, commands, shared, accepting, limits, counters, guard: None })
     }
 
     /// Keeps `guard` until the last clone of this handle is dropped.
@@ -63,6 +69,13 @@ impl Handle {
     )]
     pub(crate) fn guarded_by(mut self, guard: Arc<dyn Any + Send + Sync>) -> Self {
         self.guard = Some(guard);
+        self
+    }
+
+    /// Says which limits hold and where to count.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "tabs serve no strangers"))]
+    pub(crate) fn limited(mut self, limits: Limits, counters: Arc<Counters>) -> Self {
+        (self.limits, self.counters) = (Arc::new(limits), counters);
         self
     }
 
@@ -221,6 +234,14 @@ impl Network for Handle {
 
     fn records(&self, key: Key) -> LocalBoxFuture<'static, Result<Vec<Record>, NetError>> {
         self.ask(|reply| Command::Dht(Want::Records(key, reply)))
+    }
+
+    fn limits(&self) -> Limits {
+        (*self.limits).clone()
+    }
+
+    fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 
     fn shutdown(&self) {

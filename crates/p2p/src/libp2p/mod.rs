@@ -8,6 +8,7 @@
 //! | `relays` | staying connected to relays, with a reservation |
 //! | `peers` | connections, best links, what others are told of them |
 //! | `dht`, `store` | records and providers, ours and others' |
+//! | `bounds` | the limits in force, and how fast records are offered |
 //! | `streams` | byte streams on a chosen connection |
 //! | `handle`, `shared` | what callers on other threads see |
 //!
@@ -49,6 +50,7 @@
 mod address;
 mod behaviour;
 mod book;
+mod bounds;
 mod dht;
 mod dialing;
 mod driver;
@@ -60,6 +62,8 @@ mod store;
 mod streams;
 
 pub(crate) use address::parse;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use address::{from_libp2p, is_circuit};
 pub(crate) use behaviour::Settings;
 pub(crate) use driver::{Driver, Parts};
 pub use handle::Handle;

@@ -6,4 +6,5 @@
 mod dht;
 mod relay;
 mod setup;
+mod strangers;
 mod streams;

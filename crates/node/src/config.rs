@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use craftec_api::Role;
+use craftec_core::Cid;
 use craftec_p2p::SharedNetwork;
 use craftec_platform::{Clock, Entropy, Folder};
 
@@ -35,13 +36,15 @@ pub struct Config {
     pub cache_limit: Option<u64>,
     /// The folder of the store, asked for its free space; `None` where that is not known.
     pub folder: Option<Rc<dyn Folder>>,
+    /// Content that others do not get from here.
+    pub denied: Option<Rc<dyn Fn(&Cid) -> bool>>,
 }
 
 impl Config {
     /// The defaults of a role.
     pub fn new(role: Role) -> Self {
         let agent = format!("craftec/{}", env!("CARGO_PKG_VERSION"));
-        Self { role, agent, lend_limit: None, cache_limit: None, folder: None }
+        Self { role, agent, lend_limit: None, cache_limit: None, folder: None, denied: None }
     }
 
     /// Bytes of cache.

@@ -69,6 +69,9 @@ impl Node {
         let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
         let exchange =
             Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
+        if let Some(denied) = &config.denied {
+            exchange.deny(denied.clone());
+        }
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = Objects::start(
             exchange.clone(),

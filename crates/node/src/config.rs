@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use craftec_api::Role;
+use craftec_core::Cid;
 use craftec_p2p::SharedNetwork;
 use craftec_platform::{Clock, Entropy, Folder};
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub scrub_bytes_per_hour: Option<u64>,
     /// The folder of the store, asked for its free space; `None` where that is not known.
     pub folder: Option<Rc<dyn Folder>>,
+    /// Content that others do not get from here.
+    pub denied: Option<Rc<dyn Fn(&Cid) -> bool>>,
 }
 
 impl Config {
@@ -51,6 +54,7 @@ impl Config {
             cache_limit: None,
             scrub_bytes_per_hour: None,
             folder: None,
+            denied: None,
         }
     }
 

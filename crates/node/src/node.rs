@@ -76,6 +76,9 @@ impl Node {
         pex::start(&rpc, ports.clock.clone(), ports.entropy.clone(), role);
         let exchange =
             Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
+        if let Some(denied) = &config.denied {
+            exchange.deny(denied.clone());
+        }
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = Objects::start(
             exchange.clone(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::{Limits, rate::Rate};
+
 /// Limits of an [`Rpc`](crate::Rpc). The defaults are production's; tests shorten the times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -18,8 +20,14 @@ pub(crate) struct Bounds {
     pub(crate) streams: usize,
     /// Requests of one peer that are worked on at one time; more wait unread.
     pub(crate) requests_per_peer: usize,
+    /// The same of one prefix of addresses.
+    pub(crate) requests_per_prefix: usize,
     /// The same over all peers: each may hold an answer of one frame.
     pub(crate) requests: usize,
+    /// How fast one peer's requests are begun; more wait.
+    pub(crate) rate_per_peer: Rate,
+    /// The same of one prefix.
+    pub(crate) rate_per_prefix: Rate,
     /// Requests longer than [`SMALL_REQUEST_BYTES`] that one peer may be sending.
     pub(crate) large_per_peer: usize,
     /// The same over all peers: each may hold one frame.
@@ -41,14 +49,26 @@ pub(crate) const SMALL_REQUEST_BYTES: usize = 16 << 10;
 
 impl Default for Bounds {
     fn default() -> Self {
+        Self::within(&Limits::default())
+    }
+}
+
+impl Bounds {
+    /// The defaults, where an operator's limits say nothing else.
+    pub(crate) fn within(limits: &Limits) -> Self {
+        let most = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        let (rate_per_peer, rate_per_prefix) = limits.request_rates();
         Self {
             asked_per_peer: 32,
             pooled: 8,
             pooled_for: Duration::from_secs(30),
             streams_per_peer: 128,
             streams: 2048,
-            requests_per_peer: 32,
-            requests: 256,
+            requests_per_peer: most(limits.requests_per_peer),
+            requests_per_prefix: most(limits.requests_per_prefix),
+            requests: most(limits.requests),
+            rate_per_peer,
+            rate_per_prefix,
             large_per_peer: 8,
             large: 64,
             subscriptions_per_peer: 16,

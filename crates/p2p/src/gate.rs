@@ -12,6 +12,8 @@ use std::{
 use craftec_core::PeerId;
 use futures::channel::oneshot;
 
+use crate::Prefix;
+
 /// Places in the queue before those who gave up are dropped from it.
 const WAITING_BEFORE_SWEEP: usize = 64;
 
@@ -73,47 +75,75 @@ impl Drop for Permit {
     }
 }
 
-/// A gate in total and one for each peer.
-pub(crate) struct Gates {
-    total: Rc<Gate>,
-    peers: RefCell<BTreeMap<PeerId, Rc<Gate>>>,
-    per_peer: usize,
+/// Gates by key, all of one width.
+struct Places<K> {
+    gates: RefCell<BTreeMap<K, Rc<Gate>>>,
+    each: usize,
 }
 
-/// Passage through both gates.
+/// Gates of one kind kept before the unused ones are dropped.
+const BEFORE_SWEEP: usize = 256;
+
+impl<K: Ord> Places<K> {
+    fn new(each: usize) -> Self {
+        Self { gates: RefCell::default(), each }
+    }
+
+    fn of(&self, key: K) -> Rc<Gate> {
+        let mut gates = self.gates.borrow_mut();
+        if gates.len() > BEFORE_SWEEP {
+            // A permit and whoever waits hold the gate too.
+            gates.retain(|_, gate| Rc::strong_count(gate) > 1);
+        }
+        gates.entry(key).or_insert_with(|| Gate::new(self.each)).clone()
+    }
+}
+
+/// A gate in total, one for each peer, and one for each prefix of addresses.
+pub(crate) struct Gates {
+    total: Rc<Gate>,
+    peers: Places<PeerId>,
+    prefixes: Places<Prefix>,
+}
+
+/// Passage through all gates.
 pub(crate) struct Pass {
     _peer: Permit,
+    _prefix: Option<Permit>,
     _total: Permit,
 }
 
-/// Gates of peers kept before the unused ones are dropped.
-const PEERS_BEFORE_SWEEP: usize = 256;
-
 impl Gates {
+    /// Without limits by prefix.
     pub(crate) fn new(total: usize, per_peer: usize) -> Rc<Self> {
-        Rc::new(Self { total: Gate::new(total), peers: RefCell::default(), per_peer })
+        Self::by_prefix(total, per_peer, usize::MAX)
     }
 
-    /// Waits for a place, first among the peer's own, then among all.
-    pub(crate) async fn enter(&self, peer: PeerId) -> Pass {
-        let gate = self.of(peer);
+    /// With all three.
+    pub(crate) fn by_prefix(total: usize, per_peer: usize, per_prefix: usize) -> Rc<Self> {
+        let (peers, prefixes) = (Places::new(per_peer), Places::new(per_prefix));
+        Rc::new(Self { total: Gate::new(total), peers, prefixes })
+    }
+
+    /// Waits for a place, first among the peer's own, then among its neighbours', then among all.
+    pub(crate) async fn enter(&self, peer: PeerId, prefix: Option<Prefix>) -> Pass {
+        let gate = self.peers.of(peer);
         let of_peer = gate.enter().await;
-        Pass { _peer: of_peer, _total: self.total.enter().await }
+        let of_prefix = match prefix.map(|prefix| self.prefixes.of(prefix)) {
+            Some(gate) => Some(gate.enter().await),
+            None => None,
+        };
+        Pass { _peer: of_peer, _prefix: of_prefix, _total: self.total.enter().await }
     }
 
     /// A place if there is one now.
-    pub(crate) fn try_enter(&self, peer: PeerId) -> Option<Pass> {
-        let of_peer = self.of(peer).try_enter()?;
-        Some(Pass { _peer: of_peer, _total: self.total.try_enter()? })
-    }
-
-    fn of(&self, peer: PeerId) -> Rc<Gate> {
-        let mut peers = self.peers.borrow_mut();
-        if peers.len() > PEERS_BEFORE_SWEEP {
-            // A permit and whoever waits hold the gate too.
-            peers.retain(|_, gate| Rc::strong_count(gate) > 1);
-        }
-        peers.entry(peer).or_insert_with(|| Gate::new(self.per_peer)).clone()
+    pub(crate) fn try_enter(&self, peer: PeerId, prefix: Option<Prefix>) -> Option<Pass> {
+        let of_peer = self.peers.of(peer).try_enter()?;
+        let of_prefix = match prefix.map(|prefix| self.prefixes.of(prefix)) {
+            Some(gate) => Some(gate.try_enter()?),
+            None => None,
+        };
+        Some(Pass { _peer: of_peer, _prefix: of_prefix, _total: self.total.try_enter()? })
     }
 }
 
@@ -144,12 +174,29 @@ mod tests {
     fn a_peer_cannot_take_the_places_of_others() {
         let gates = Gates::new(3, 2);
         let [a, b] = [[1; 32], [2; 32]].map(PeerId::from_public_key);
-        let first = gates.try_enter(a).unwrap();
-        let second = gates.try_enter(a).unwrap();
-        assert!(gates.try_enter(a).is_none());
-        let other = gates.try_enter(b).unwrap();
-        assert!(gates.try_enter(b).is_none());
+        let first = gates.try_enter(a, None).unwrap();
+        let second = gates.try_enter(a, None).unwrap();
+        assert!(gates.try_enter(a, None).is_none());
+        let other = gates.try_enter(b, None).unwrap();
+        assert!(gates.try_enter(b, None).is_none());
         drop((first, second, other));
         assert_eq!(gates.total.free.get(), 3);
+    }
+
+    #[test]
+    fn neighbours_cannot_take_the_places_of_others() {
+        let gates = Gates::by_prefix(4, 2, 3);
+        let peers = [1, 2, 3].map(|n| PeerId::from_public_key([n; 32]));
+        let [street, town] = [Prefix::V4([192, 0, 2]), Prefix::V4([198, 51, 100])];
+        let enter = |n: usize, prefix| gates.try_enter(peers[n], Some(prefix));
+        let held = [enter(0, street), enter(0, street), enter(1, street)];
+        assert!(held.iter().all(Option::is_some));
+        assert!(enter(1, street).is_none(), "three places for one street");
+        let last = enter(2, town);
+        assert!(last.is_some());
+        assert!(enter(2, town).is_none(), "four in all");
+        drop((held, last));
+        assert_eq!(gates.total.free.get(), 4);
+        assert!(enter(1, street).is_some());
     }
 }

@@ -5,6 +5,7 @@
 //! this crate knows which.
 
 mod bounds;
+pub mod counters;
 #[cfg(test)]
 mod double;
 mod error;
@@ -12,11 +13,14 @@ pub mod frame;
 mod gate;
 #[cfg(feature = "libp2p")]
 mod libp2p;
+pub mod limits;
 #[cfg(all(feature = "libp2p", not(target_arch = "wasm32")))]
 pub mod native;
 pub mod pex;
 mod pool;
 mod port;
+mod prefix;
+pub mod rate;
 mod rpc;
 mod subscription;
 #[cfg(all(feature = "libp2p", target_arch = "wasm32"))]
@@ -29,9 +33,11 @@ mod tests;
 #[cfg(feature = "libp2p")]
 pub use crate::libp2p::Handle;
 pub use error::NetError;
+pub use limits::{LimitError, Limits};
 pub use port::{
     ByteStream, Key, Link, NetEvent, Network, PeerInfo, Protocol, Reach, Reachability, Record,
     RecordCheck, RecordChoice, Role, SharedNetwork,
 };
+pub use prefix::Prefix;
 pub use rpc::{Handler, Rpc};
 pub use subscription::SubscriptionHandler;

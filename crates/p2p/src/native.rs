@@ -1,11 +1,24 @@
 //! A native node: QUIC, TCP and WebSocket, a relay for others, a server of the DHT.
 //!
 //! The swarm runs on threads of its own; the [`Handle`] is used from the node's single thread. This
-//! module chooses transports and limits and leaves everything else to the shared driver.
+//! module chooses transports and leaves everything else to the shared driver.
+//!
+//! | module | decides |
+//! |---|---|
+//! | `admission`, `denied`, `memory` | who may connect |
+//! | `relaying` | who may reserve a place and open circuits |
+//! | `meter` | how fast bytes move |
+//! | `secure` | TLS for WebSocket |
+
+mod admission;
+mod denied;
+mod memory;
+mod meter;
+mod relaying;
+mod secure;
 
 use std::{
     io,
-    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
@@ -20,17 +33,24 @@ use ::libp2p::{
     identity::Keypair,
     noise, quic, relay,
     swarm::{self, NetworkBehaviour, behaviour::toggle::Toggle},
-    tcp, websocket, yamux,
+    tcp, yamux,
 };
 use craftec_core::TransportKey;
 use tokio::runtime::Runtime;
 
+use self::{admission::Admission, meter::Meter, relaying::Relaying, secure::WebSocket};
 use crate::{
-    NetError, RecordCheck,
+    Limits, NetError, RecordCheck,
+    counters::Counters,
     libp2p::{
         self, AutonatClient, AutonatServer, Driver, Guarded, Handle, Parts, Settings,
         autonat_server, parse,
     },
+};
+
+pub use self::{
+    denied::{Block, BlockError, Denials, Denied},
+    secure::{Certificate, Tls, TlsError},
 };
 
 /// A running native network.
@@ -49,20 +69,6 @@ const STREAMS: usize = 1024;
 const QUIC_STREAM_BYTES: u32 = 16 << 20;
 /// What one QUIC connection may have in flight.
 const QUIC_CONNECTION_BYTES: u32 = 64 << 20;
-/// Nodes that may hold a reservation with us.
-const RESERVATIONS: usize = 4096;
-/// Circuits that we carry at one time.
-const CIRCUITS: usize = 1024;
-/// Circuits from one node.
-const CIRCUITS_PER_PEER: usize = 64;
-/// What one circuit may carry: a large site, for peers that find no direct way.
-const CIRCUIT_BYTES: u64 = 4 << 30;
-/// How long a circuit may last.
-const CIRCUIT_TIME: Duration = Duration::from_secs(2 * 60 * 60);
-/// Reservations and circuits that one node may ask for in a minute.
-const ASKED_PER_MINUTE: u32 = 240;
-/// The same for one IP address: many tabs behind one router, or one test machine.
-const ASKED_PER_MINUTE_AND_IP: u32 = 6000;
 
 /// How a native node is set up.
 #[derive(Clone)]
@@ -83,6 +89,14 @@ pub struct NativeConfig {
     pub agent: String,
     /// Decides about records that others offer.
     pub check: Arc<dyn RecordCheck>,
+    /// What strangers may take.
+    pub limits: Limits,
+    /// Where what happens is counted.
+    pub counters: Arc<Counters>,
+    /// Whom the operator does not serve.
+    pub denials: Denials,
+    /// The certificate for `/tls/ws`, and which authorities are believed.
+    pub tls: Tls,
 }
 
 impl NativeConfig {
@@ -97,6 +111,10 @@ impl NativeConfig {
             relay_server: true,
             agent: concat!("craftec/", env!("CARGO_PKG_VERSION"), " (relay)").to_owned(),
             check,
+            limits: Limits::default(),
+            counters: Arc::default(),
+            denials: Denials::default(),
+            tls: Tls::default(),
         }
     }
 
@@ -120,7 +138,8 @@ impl NativeConfig {
 /// What only native nodes run.
 #[derive(NetworkBehaviour)]
 struct Extra {
-    relay: Toggle<relay::Behaviour>,
+    admission: Admission,
+    relay: Toggle<Relaying>,
     dcutr: Guarded<dcutr::Behaviour>,
     autonat_client: AutonatClient,
     autonat_server: Toggle<AutonatServer>,
@@ -182,16 +201,17 @@ pub async fn start(config: NativeConfig) -> Result<NativeNetwork, NetError> {
     let threads = runtime.handle().clone();
     let (end, ended) = mpsc::channel();
     let guard = Mutex::new(Guard { runtime: Some(runtime), ended: Some(ended) });
-    let (handle, driver) = {
+    let (handle, mut driver) = {
         let _inside = threads.enter();
         Driver::new(parts(&config)?)?
     };
+    driver.limit(&config.limits, &config.counters);
     threads.spawn(async move {
         driver.run().await;
         // The guard may be gone already.
         let _ = end.send(());
     });
-    let handle = handle.guarded_by(Arc::new(guard));
+    let handle = handle.guarded_by(Arc::new(guard)).limited(config.limits, config.counters);
     handle.listening(LISTEN).await;
     Ok(handle)
 }
@@ -209,7 +229,17 @@ fn parts(config: &NativeConfig) -> Result<Parts<Extra>, NetError> {
     })?;
     let local = key.public().to_peer_id();
     let (relay_transport, relay_client) = relay::client::new(local);
-    let relay_server = config.relay_server.then(|| relay::Behaviour::new(local, relay_config()));
+    let (limits, counters) = (&config.limits, &config.counters);
+    let relaying = || Relaying::new(local, limits, counters.clone());
+    let relay_server = config.relay_server.then(relaying);
+    let denials = config.denials.clone();
+    let extra = Extra {
+        admission: Admission::new(limits.clone(), counters.clone(), denials),
+        relay: relay_server.into(),
+        dcutr: Guarded::new(dcutr::Behaviour::new(local)),
+        autonat_client: AutonatClient::default(),
+        autonat_server: config.relay_server.then(autonat_server).into(),
+    };
     let parse_all = |all: &[String]| all.iter().map(|a| parse(a)).collect::<Result<Vec<_>, _>>();
     let settings = Settings {
         agent: config.agent.clone(),
@@ -221,25 +251,21 @@ fn parts(config: &NativeConfig) -> Result<Parts<Extra>, NetError> {
         check: config.check.clone(),
     };
     Ok(Parts {
-        transport: transport(&key, relay_transport)?,
+        transport: transport(config, &key, relay_transport)?,
         relay_client,
-        extra: Extra {
-            relay: relay_server.into(),
-            dcutr: Guarded::new(dcutr::Behaviour::new(local)),
-            autonat_client: AutonatClient::default(),
-            autonat_server: config.relay_server.then(autonat_server).into(),
-        },
+        extra,
         swarm: swarm::Config::with_tokio_executor(),
         settings,
         key,
     })
 }
 
-/// QUIC, WebSocket, TCP and circuits, in the order in which an address is offered to them.
+/// Circuits, WebSocket, QUIC and TCP, in the order in which an address is offered to them.
 fn transport(
+    config: &NativeConfig,
     key: &Keypair,
     relay: relay::client::Transport,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, NetError> {
+) -> Result<Muxed, NetError> {
     let noise = noise::Config::new(key).map_err(|error| NetError::Address {
         addr: key.public().to_peer_id().to_string(),
         reason: format!("the key cannot be used: {error}"),
@@ -247,6 +273,33 @@ fn transport(
     let mut yamux = yamux::Config::default();
     yamux.set_max_num_streams(STREAMS);
     let tcp = || tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let named = |below| dns::tokio::Transport::system(below).map_err(|error| unavailable(&error));
+    let meter = Meter::new(config.limits.clone(), config.counters.clone());
+    let quic = quic::tokio::Transport::new(quic_config(key)).map(meter.watching());
+    let ws = WebSocket::new(named(tcp())?, config.tls.clone())
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise.clone())
+        .multiplex(yamux.clone())
+        .timeout(HANDSHAKE)
+        .map(meter.watching());
+    let tcp = tcp()
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise.clone())
+        .multiplex(yamux.clone())
+        .timeout(HANDSHAKE)
+        .map(meter.watching());
+    let relay = relay
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux)
+        .timeout(HANDSHAKE)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let direct = dns::tokio::Transport::system(choose(quic.boxed(), tcp.boxed()));
+    let direct = direct.map_err(|error| unavailable(&error))?;
+    Ok(choose(relay.boxed(), choose(ws.boxed(), direct.boxed())))
+}
+
+fn quic_config(key: &Keypair) -> quic::Config {
     let mut quic = quic::Config::new(key);
     quic.handshake_timeout = HANDSHAKE;
     // A peer that vanished is noticed after 15 s.
@@ -255,32 +308,7 @@ fn transport(
     quic.max_concurrent_stream_limit = STREAMS as u32;
     quic.max_stream_data = QUIC_STREAM_BYTES;
     quic.max_connection_data = QUIC_CONNECTION_BYTES;
-    let quic = quic::tokio::Transport::new(quic)
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
-    let ws = websocket::Config::new(tcp())
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise.clone())
-        .multiplex(yamux.clone())
-        .timeout(HANDSHAKE)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let tcp = tcp()
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise.clone())
-        .multiplex(yamux.clone())
-        .timeout(HANDSHAKE)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let relay = relay
-        .upgrade(Version::V1Lazy)
-        .authenticate(noise)
-        .multiplex(yamux)
-        .timeout(HANDSHAKE)
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
-    let direct = choose(quic.boxed(), choose(ws.boxed(), tcp.boxed()));
-    let named = match dns::tokio::Transport::system(choose(relay.boxed(), direct)) {
-        Ok(named) => named.boxed(),
-        Err(error) => return Err(unavailable(&error)),
-    };
-    Ok(named)
+    quic
 }
 
 type Muxed = Boxed<(PeerId, StreamMuxerBox)>;
@@ -288,24 +316,4 @@ type Muxed = Boxed<(PeerId, StreamMuxerBox)>;
 /// The first transport that understands an address takes it.
 fn choose(first: Muxed, second: Muxed) -> Muxed {
     first.or_transport(second).map(|either, _| either.into_inner()).boxed()
-}
-
-fn relay_config() -> relay::Config {
-    let minute = Duration::from_secs(60);
-    let of_peer = NonZeroU32::MIN.saturating_add(ASKED_PER_MINUTE - 1);
-    let of_ip = NonZeroU32::MIN.saturating_add(ASKED_PER_MINUTE_AND_IP - 1);
-    relay::Config {
-        max_reservations: RESERVATIONS,
-        max_circuits: CIRCUITS,
-        max_circuits_per_peer: CIRCUITS_PER_PEER,
-        max_circuit_duration: CIRCUIT_TIME,
-        max_circuit_bytes: CIRCUIT_BYTES,
-        reservation_rate_limiters: Vec::new(),
-        circuit_src_rate_limiters: Vec::new(),
-        ..relay::Config::default()
-    }
-    .reservation_rate_per_peer(of_peer, minute)
-    .reservation_rate_per_ip(of_ip, minute)
-    .circuit_src_per_peer(of_peer, minute)
-    .circuit_src_per_ip(of_ip, minute)
 }

@@ -1,12 +1,12 @@
 //! The port: what a node asks of a network. Small on purpose; request/response and subscriptions
 //! are written once, over [`Network::open`] and [`Network::accept`].
 
-use std::{pin::Pin, rc::Rc, time::Duration};
+use std::{pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use craftec_core::PeerId;
 use futures::{AsyncRead, AsyncWrite, future::LocalBoxFuture, stream::LocalBoxStream};
 
-use crate::NetError;
+use crate::{Limits, NetError, counters::Counters};
 
 /// An application protocol: a name and the versions spoken, newest first (N and N−1).
 ///
@@ -239,6 +239,14 @@ pub trait Network {
     fn put_record(&self, record: Record) -> LocalBoxFuture<'static, Result<(), NetError>>;
     /// All distinct valid records found under `key`.
     fn records(&self, key: Key) -> LocalBoxFuture<'static, Result<Vec<Record>, NetError>>;
+    /// What strangers may take.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+    /// Where what happens is counted.
+    fn counters(&self) -> Arc<Counters> {
+        Arc::default()
+    }
     /// Ends all connections; further calls fail with [`NetError::Closed`].
     fn shutdown(&self);
 }

@@ -6,7 +6,7 @@
 //! request can reach the handler twice (its stream may break before the answer), so handlers must
 //! be idempotent.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use craftec_core::{PeerId, limits};
@@ -14,11 +14,14 @@ use craftec_platform::{Clock, timeout};
 use futures::{StreamExt, future::LocalBoxFuture};
 
 use crate::{
-    ByteStream, NetError, NetEvent, Protocol, SharedNetwork,
+    ByteStream, Limits, NetError, NetEvent, PeerInfo, Prefix, Protocol, SharedNetwork,
     bounds::{Bounds, SMALL_REQUEST_BYTES},
+    counters::Counters,
     frame::{FrameError, read_body, read_length, read_paced, write_frame, write_paced},
     gate::{Gates, Pass},
+    limits::RATED,
     pool::{Pool, Pooled},
+    rate::Buckets,
 };
 
 /// Answers a request: who asks, the agreed version of the protocol, the body.
@@ -40,6 +43,11 @@ pub(crate) struct Inner {
     streams: Rc<Gates>,
     requests: Rc<Gates>,
     large: Rc<Gates>,
+    limits: Limits,
+    counters: Arc<Counters>,
+    /// Where on the network peers are, for limits by prefix.
+    prefixes: RefCell<BTreeMap<PeerId, Prefix>>,
+    rates: RefCell<(Buckets<PeerId>, Buckets<Prefix>)>,
 }
 
 /// Why a request on one stream failed, and whether any of the answer had come.
@@ -51,7 +59,8 @@ struct CallError {
 impl Rpc {
     /// Requests over `network`, timed by `clock`.
     pub fn new(network: SharedNetwork, clock: Rc<dyn Clock>) -> Self {
-        Self::bounded(network, clock, Bounds::default())
+        let bounds = Bounds::within(&network.limits());
+        Self::bounded(network, clock, bounds)
     }
 
     pub(crate) fn bounded(network: SharedNetwork, clock: Rc<dyn Clock>, bounds: Bounds) -> Self {
@@ -60,8 +69,19 @@ impl Rpc {
             pool: RefCell::default(),
             asked: Gates::new(usize::MAX, bounds.asked_per_peer),
             streams: Gates::new(bounds.streams, bounds.streams_per_peer),
-            requests: Gates::new(bounds.requests, bounds.requests_per_peer),
+            requests: Gates::by_prefix(
+                bounds.requests,
+                bounds.requests_per_peer,
+                bounds.requests_per_prefix,
+            ),
             large: Gates::new(bounds.large, bounds.large_per_peer),
+            limits: network.limits(),
+            counters: network.counters(),
+            prefixes: RefCell::default(),
+            rates: RefCell::new((
+                Buckets::new(bounds.rate_per_peer, RATED),
+                Buckets::new(bounds.rate_per_prefix, RATED),
+            )),
             network,
             clock,
             bounds,
@@ -100,7 +120,8 @@ impl Rpc {
         let mut incoming = inner.network.accept(protocol);
         self.inner.clock.spawn(Box::pin(async move {
             while let Some((peer, stream)) = incoming.next().await {
-                let Some(pass) = inner.streams.try_enter(peer) else {
+                let Some(pass) = inner.streams.try_enter(peer, None) else {
+                    inner.counters.streams_cut.up();
                     tracing::debug!(%peer, protocol = protocol.name, "too many streams, one cut");
                     continue;
                 };
@@ -115,6 +136,7 @@ impl Inner {
     /// Retires pooled streams when a peer's best link changes.
     fn follow_links(self: &Rc<Self>) {
         let mut events = self.network.events();
+        self.network.peers().iter().for_each(|info| self.placed(info));
         let weak = Rc::downgrade(self);
         self.clock.spawn(Box::pin(async move {
             while let Some(event) = events.next().await {
@@ -123,12 +145,40 @@ impl Inner {
                 match event {
                     NetEvent::Connected(info) | NetEvent::Changed(info) => {
                         pool.linked(info.peer, Some(info.link));
+                        inner.placed(&info);
                     }
-                    NetEvent::Disconnected(peer) => pool.linked(peer, None),
+                    NetEvent::Disconnected(peer) => {
+                        pool.linked(peer, None);
+                        inner.prefixes.borrow_mut().remove(&peer);
+                    }
                     NetEvent::Addresses(_) => {}
                 }
             }
         }));
+    }
+
+    /// Remembers where a connected peer is.
+    fn placed(&self, info: &PeerInfo) {
+        let prefix = Prefix::of_addr(&info.addr).filter(|prefix| self.limits.counts(*prefix));
+        let mut prefixes = self.prefixes.borrow_mut();
+        match prefix {
+            Some(prefix) => drop(prefixes.insert(info.peer, prefix)),
+            None => drop(prefixes.remove(&info.peer)),
+        }
+    }
+
+    /// Holds a request back while its peer, or its neighbours together, ask too fast.
+    async fn pace(&self, peer: PeerId, prefix: Option<Prefix>) {
+        let now = self.clock.monotonic();
+        let wait = {
+            let (peers, prefixes) = &mut *self.rates.borrow_mut();
+            let of_prefix = prefix.map(|prefix| prefixes.spend(prefix, 1, now));
+            peers.spend(peer, 1, now).max(of_prefix.unwrap_or_default())
+        };
+        if !wait.is_zero() {
+            self.counters.requests_slowed.up();
+            self.clock.sleep(wait).await;
+        }
     }
 
     async fn exchange(
@@ -137,7 +187,7 @@ impl Inner {
         protocol: Protocol,
         body: &[u8],
     ) -> Result<Bytes, NetError> {
-        let _pass = self.asked.enter(peer).await;
+        let _pass = self.asked.enter(peer, None).await;
         let pooled = self.pool.borrow_mut().take(peer, protocol);
         if let Some(pooled) = pooled {
             match self.call(peer, protocol, pooled, body).await {
@@ -235,16 +285,19 @@ impl Inner {
             Ok(Err(error)) => return Err(error.to_string()),
         };
         let _large = match bytes > SMALL_REQUEST_BYTES {
-            true => Some(self.large.enter(peer).await),
+            true => Some(self.large.enter(peer, None).await),
             false => None,
         };
         let body = read_paced(stream, bytes, clock, bounds.frame)
             .await
             .map_err(|error| format!("its request: {error}"))?;
-        let _pass = self.requests.enter(peer).await;
+        let prefix = self.prefixes.borrow().get(&peer).copied();
+        self.pace(peer, prefix).await;
+        let _pass = self.requests.enter(peer, prefix).await;
         let answer = timeout(clock, bounds.work, handler(peer, stream.version, body))
             .await
             .map_err(|_| "the request took too long here")?;
+        self.counters.requests.up();
         if answer.len() > limits::FRAME_BYTES {
             return Err(format!("our answer of {} bytes is longer than a frame", answer.len()));
         }

@@ -56,7 +56,7 @@ impl Rpc {
         let mut incoming = inner.network.accept(protocol);
         self.inner.clock.spawn(Box::pin(async move {
             while let Some((peer, stream)) = incoming.next().await {
-                let Some(pass) = inner.subscriptions.try_enter(peer) else {
+                let Some(pass) = inner.subscriptions.try_enter(peer, None) else {
                     tracing::debug!(%peer, protocol = protocol.name, "too many subscriptions");
                     continue;
                 };

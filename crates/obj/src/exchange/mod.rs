@@ -62,7 +62,11 @@ struct Shared {
     recent: RefCell<VecDeque<(Duration, Rc<session::Inner>)>>,
     fresh: RefCell<keep::Fresh>,
     stopped: Cell<bool>,
+    denied: RefCell<Option<Denied>>,
 }
+
+/// Says which content others do not get from here.
+type Denied = Rc<dyn Fn(&Cid) -> bool>;
 
 /// The DHT key under which holders of `root` announce themselves.
 pub fn provider_key(root: &Cid) -> Key {
@@ -83,6 +87,7 @@ impl Exchange {
             recent: RefCell::default(),
             fresh: RefCell::default(),
             stopped: Cell::new(false),
+            denied: RefCell::default(),
         });
         serve::start(&shared);
         shared.follow_peers();
@@ -92,6 +97,11 @@ impl Exchange {
     /// A session for what lies below `root`: the running one, if there is one.
     pub fn session(&self, root: Cid) -> Session {
         self.0.session(root)
+    }
+
+    /// From now on, others do not get from here what `denied` names: to them it is not here.
+    pub fn deny(&self, denied: Rc<dyn Fn(&Cid) -> bool>) {
+        *self.0.denied.borrow_mut() = Some(denied);
     }
 
     /// Bytes exchanged with a connected peer.
@@ -229,6 +239,10 @@ impl Shared {
         let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
         live.iter().for_each(|session| session.drop_peer(&peer));
         self.feed.tell(ObjEvent::Lied { root, peer, cid });
+    }
+
+    fn is_denied(&self, cid: &Cid) -> bool {
+        self.denied.borrow().as_ref().is_some_and(|denied| denied(cid))
     }
 
     fn is_banned(&self, peer: &PeerId) -> bool {

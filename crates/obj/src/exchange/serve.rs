@@ -51,7 +51,10 @@ impl Shared {
                 Answer::Blocks(blocks)
             }
             Request::Have(have) => {
-                let held = have.cids.iter().map(|cid| self.has(cid).unwrap_or(false));
+                let held = have
+                    .cids
+                    .iter()
+                    .map(|cid| !self.is_denied(cid) && self.has(cid).unwrap_or(false));
                 Answer::Held(wire::bits(held))
             }
         }
@@ -63,7 +66,8 @@ impl Shared {
         let mut spent = 0;
         for (at, cid) in want.cids.iter().enumerate() {
             let at = at as u16;
-            let Some(bytes) = self.len_of(cid).ok().flatten() else {
+            let length = self.len_of(cid).ok().flatten().filter(|_| !self.is_denied(cid));
+            let Some(bytes) = length else {
                 blocks.missing.push(at);
                 continue;
             };

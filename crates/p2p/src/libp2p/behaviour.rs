@@ -13,10 +13,10 @@ use libp2p::{
 
 use super::{
     bans, dht,
-    store::{Capacity, Store},
+    store::Store,
     streams::{self, Accepting},
 };
-use crate::RecordCheck;
+use crate::{Limits, RecordCheck};
 
 /// The DHT's protocol: ours alone, so that other networks' nodes never land in our tables.
 pub(crate) const KAD: StreamProtocol = StreamProtocol::new("/craftec/kad/1");
@@ -26,12 +26,6 @@ const NETWORK: &str = "/craftec/1";
 const PING: Duration = Duration::from_secs(10);
 /// How long a pong may take: a busy machine or a large transfer delays it by seconds.
 const PONG: Duration = Duration::from_secs(10);
-/// Connections in all: what 2 GiB of memory holds with buffers of some 100 KiB each.
-const CONNECTIONS: u32 = 4096;
-/// Connections of one peer: two dials that crossed, a relayed one each, and as many closing.
-const CONNECTIONS_PER_PEER: u32 = 8;
-/// Connections that have not yet proved who they are.
-const HANDSHAKES: u32 = 512;
 
 /// How a node is set up; the same on every target.
 pub(crate) struct Settings {
@@ -73,21 +67,18 @@ impl<X: NetworkBehaviour> Behaviour<X> {
         settings: &Settings,
     ) -> Self {
         let local: PeerId = key.public().to_peer_id();
-        let limits = ConnectionLimits::default()
-            .with_max_established(Some(CONNECTIONS))
-            .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER))
-            .with_max_pending_incoming(Some(HANDSHAKES));
+        let limits = Limits::default();
         let identify = identify::Config::new(NETWORK.to_owned(), key.public())
             .with_agent_version(settings.agent.clone())
             .with_push_listen_addr_updates(true)
             // Our own address book filters what peers claim; identify's does not.
             .with_cache_size(0);
-        let store = Store::new(local, Capacity::default());
+        let store = Store::new(local, limits.clone(), Arc::default());
         let mut kad = kad::Behaviour::with_config(local, store, dht::config(KAD));
         kad.set_mode(Some(if settings.server { kad::Mode::Server } else { kad::Mode::Client }));
         Self {
             bans: bans::Behaviour::default(),
-            limits: connection_limits::Behaviour::new(limits),
+            limits: connection_limits::Behaviour::new(connections(&limits)),
             relay_client,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING).with_timeout(PONG)),
@@ -96,4 +87,13 @@ impl<X: NetworkBehaviour> Behaviour<X> {
             extra,
         }
     }
+}
+
+/// The limits on connections that libp2p counts itself.
+pub(crate) fn connections(limits: &Limits) -> ConnectionLimits {
+    let most = |value: u64| Some(u32::try_from(value).unwrap_or(u32::MAX));
+    ConnectionLimits::default()
+        .with_max_established(most(limits.connections))
+        .with_max_established_per_peer(most(limits.connections_per_peer))
+        .with_max_pending_incoming(most(limits.handshakes))
 }

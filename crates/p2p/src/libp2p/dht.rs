@@ -412,11 +412,12 @@ where
                 if key_of(&record.key).is_none() || from_libp2p(&record.provider).is_none() {
                     return;
                 }
-                let over = self.peers.scope(&record.provider);
+                let (from, over) = (record.provider, self.peers.scope(&record.provider));
                 record.addresses.retain(|addr| believable(addr, over));
                 record.addresses.truncate(PROVIDER_ADDRESSES);
-                if let Err(error) = self.swarm.behaviour_mut().kad.store_mut().add_provider(record)
-                {
+                let store = self.swarm.behaviour_mut().kad.store_mut();
+                store.comes_from(from, self.peers.prefix(&from));
+                if let Err(error) = store.add_provider(record) {
                     tracing::debug!(%error, "a provider is not kept");
                 }
             }
@@ -426,7 +427,7 @@ where
 
     fn on_offered_record(&mut self, source: libp2p::PeerId, offered: kad::Record) {
         let Some(key) = key_of(&offered.key) else { return };
-        if offered.value.len() > limits::RECORD_BYTES {
+        if offered.value.len() > limits::RECORD_BYTES || !self.may_offer(source) {
             return;
         }
         let store = self.swarm.behaviour_mut().kad.store_mut();
@@ -444,6 +445,7 @@ where
         }
         // Limits count by who sent it; the publisher that a record names is only a claim.
         let offered = kad::Record { publisher: Some(source), ..offered };
+        store.comes_from(source, self.peers.prefix(&source));
         if let Err(error) = store.put(offered) {
             tracing::debug!(%source, %error, "a record is not kept");
         }

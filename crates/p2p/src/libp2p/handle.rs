@@ -21,7 +21,8 @@ use super::{
     streams::{Accepting, Refused},
 };
 use crate::{
-    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Reach, Record, Role,
+    ByteStream, Key, Limits, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Reach, Record,
+    Role, counters::Counters,
 };
 
 /// How long opening a stream may take, dialing included.
@@ -38,7 +39,10 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
     accepting: Accepting,
-    /// What must live as long as the network does (natively its runtime, in a tab its ear for the network's return).
+    limits: Arc<Limits>,
+    counters: Arc<Counters>,
+    /// What must live as long as the network does (natively its runtime, in a tab its ear for the
+    /// network's return).
     guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -56,12 +60,20 @@ impl Handle {
         accepting: Accepting,
     ) -> Result<Self, NetError> {
         let local = from_libp2p(&local).ok_or(NetError::Limit("only Ed25519 keys are spoken"))?;
-        Ok(Self { local, commands, shared, accepting, guard: None })
+        let (limits, counters) = Default::default();
+        Ok(Self { local, commands, shared, accepting, limits, counters, guard: None })
     }
 
     /// Keeps `guard` until the last clone of this handle is dropped.
     pub(crate) fn guarded_by(mut self, guard: Arc<dyn Any + Send + Sync>) -> Self {
         self.guard = Some(guard);
+        self
+    }
+
+    /// Says which limits hold and where to count.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "tabs serve no strangers"))]
+    pub(crate) fn limited(mut self, limits: Limits, counters: Arc<Counters>) -> Self {
+        (self.limits, self.counters) = (Arc::new(limits), counters);
         self
     }
 
@@ -255,6 +267,14 @@ impl Network for Handle {
 
     fn records(&self, key: Key) -> LocalBoxFuture<'static, Result<Vec<Record>, NetError>> {
         self.ask(|reply| Command::Dht(Want::Records(key, reply)))
+    }
+
+    fn limits(&self) -> Limits {
+        (*self.limits).clone()
+    }
+
+    fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 
     fn shutdown(&self) {

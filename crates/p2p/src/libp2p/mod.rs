@@ -12,6 +12,7 @@
 //! | `bans` | whom we want nothing to do with for a while |
 //! | `peers` | connections, best links, what others are told of them |
 //! | `dht`, `store` | records and providers, ours and others' |
+//! | `bounds` | the limits in force, and how fast records are offered |
 //! | `streams` | byte streams on a chosen connection |
 //! | `handle`, `shared` | what callers on other threads see |
 //!
@@ -56,6 +57,7 @@ mod autonat;
 mod bans;
 mod behaviour;
 mod book;
+mod bounds;
 mod dht;
 mod dialing;
 mod driver;
@@ -71,6 +73,8 @@ mod store;
 mod streams;
 
 pub(crate) use address::parse;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use address::{from_libp2p, is_circuit};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use autonat::{Server as AutonatServer, server as autonat_server};
 pub(crate) use behaviour::Settings;

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, core::ConnectedPoint, swarm::ConnectionId};
 use web_time::Instant;
 
 use super::address::{Scope, from_libp2p, link_of, rank, relay_of, scope_of};
-use crate::{Link, NetEvent, PeerInfo, Role};
+use crate::{Link, NetEvent, PeerInfo, Prefix, Role};
 
 /// Longest agent string that we keep, in characters.
 const AGENT_CHARS: usize = 128;
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) scope: Scope,
     /// The address that we dialed; `None` if the peer dialed us.
     pub(crate) dialed: Option<Multiaddr>,
+    /// Where on the network the peer is, unless a relay is between.
+    pub(crate) prefix: Option<Prefix>,
     addr: String,
     via: Option<PeerId>,
     since: Instant,
@@ -60,6 +62,7 @@ impl Peers {
         endpoint: &ConnectedPoint,
     ) -> Option<NetEvent> {
         let ours = from_libp2p(&peer)?;
+        let addr = endpoint.get_remote_address().to_string();
         let connection = Connection {
             id,
             link: link_of(endpoint),
@@ -68,7 +71,8 @@ impl Peers {
                 ConnectedPoint::Dialer { address, .. } => Some(address.clone()),
                 ConnectedPoint::Listener { .. } => None,
             },
-            addr: endpoint.get_remote_address().to_string(),
+            prefix: Prefix::of_addr(&addr),
+            addr,
             // A WebRTC address names the relay that only signaled.
             via: relay_of(endpoint)
                 .filter(|_| link_of(endpoint) == Link::Relayed)
@@ -157,6 +161,11 @@ impl Peers {
     /// The nearest way in which a peer is connected to us.
     pub(crate) fn scope(&self, peer: &libp2p::PeerId) -> Scope {
         self.connections(peer).iter().map(|c| c.scope).min().unwrap_or(Scope::Public)
+    }
+
+    /// Where on the network a peer is, if it is connected without a relay between.
+    pub(crate) fn prefix(&self, peer: &libp2p::PeerId) -> Option<Prefix> {
+        self.connections(peer).iter().find_map(|c| c.prefix)
     }
 
     /// The nearest way in which anyone is connected to us.

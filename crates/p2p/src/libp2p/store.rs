@@ -1,10 +1,11 @@
-//! What this node keeps for the DHT, in memory: records and providers, bounded in number, in bytes
-//! and per source.
+//! What this node keeps for the DHT, in memory: records and providers, bounded in number, in bytes,
+//! per peer and per prefix of addresses.
 //!
-//! When full, what is farthest from our own id goes: others are responsible for it. Nothing of our
-//! own is ever evicted. Whether a record is valid was decided before it comes here.
+//! When full, the prefix that has most gives way first; among equals what is farthest from our own
+//! id goes, since others are responsible for it. Nothing of our own is ever evicted. Whether a
+//! record is valid was decided before it comes here.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use craftec_core::limits;
 use libp2p::{
@@ -16,62 +17,71 @@ use libp2p::{
 };
 use web_time::Instant;
 
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Capacity {
-    /// Records of others.
-    pub(crate) records: usize,
-    /// Bytes of all records' values.
-    pub(crate) record_bytes: usize,
-    /// Records from one source.
-    pub(crate) records_per_source: usize,
-    /// Keys with providers.
-    pub(crate) keys: usize,
-    /// Providers of one key; a reader asks for 20.
-    pub(crate) providers_per_key: usize,
-    /// Keys of one provider.
-    pub(crate) keys_per_provider: usize,
+use crate::{Limits, Prefix, counters::Counters};
+
+/// What a peer or a prefix has here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    records: usize,
+    bytes: usize,
+    keys: usize,
 }
 
-impl Default for Capacity {
-    /// About 64 MiB of records and 20 MiB of providers at most.
-    fn default() -> Self {
-        Self {
-            records: 16 << 10,
-            record_bytes: 64 << 20,
-            records_per_source: 4 << 10,
-            keys: 64 << 10,
-            providers_per_key: 32,
-            keys_per_provider: 16 << 10,
-        }
-    }
+/// A peer's share, and the prefix that it was first counted under.
+#[derive(Clone, Copy, Debug, Default)]
+struct Source {
+    share: Share,
+    prefix: Option<Prefix>,
 }
 
 /// Records and providers, ordered by the distance of their keys from us.
 pub(crate) struct Store {
     local: PeerId,
     local_key: KBucketKey<PeerId>,
-    capacity: Capacity,
+    limits: Limits,
+    counters: Arc<Counters>,
     records: BTreeMap<Distance, Record>,
     record_bytes: usize,
     providers: BTreeMap<Distance, Vec<ProviderRecord>>,
     /// Our own entries among `providers`.
     provided: BTreeMap<Distance, ProviderRecord>,
-    /// Records by source and keys by provider.
-    counts: BTreeMap<PeerId, (usize, usize)>,
+    sources: BTreeMap<PeerId, Source>,
+    /// The same by prefix; those without one (relayed, or this machine) together.
+    prefixes: BTreeMap<Option<Prefix>, Share>,
+}
+
+fn limit(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 impl Store {
-    pub(crate) fn new(local: PeerId, capacity: Capacity) -> Self {
+    pub(crate) fn new(local: PeerId, limits: Limits, counters: Arc<Counters>) -> Self {
         Self {
             local,
             local_key: local.into(),
-            capacity,
+            limits,
+            counters,
             records: BTreeMap::new(),
             record_bytes: 0,
             providers: BTreeMap::new(),
             provided: BTreeMap::new(),
-            counts: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            prefixes: BTreeMap::new(),
+        }
+    }
+
+    /// Other limits and counters from now on.
+    pub(crate) fn limit(&mut self, limits: Limits, counters: Arc<Counters>) {
+        (self.limits, self.counters) = (limits, counters);
+    }
+
+    /// Says where a peer is connected from, before what it offers is put.
+    pub(crate) fn comes_from(&mut self, peer: PeerId, prefix: Option<Prefix>) {
+        let prefix = prefix.filter(|prefix| self.limits.counts(*prefix));
+        let source = self.sources.entry(peer).or_default();
+        // What is here was counted under the prefix of then.
+        if source.share == Share::default() {
+            source.prefix = prefix;
         }
     }
 
@@ -79,16 +89,33 @@ impl Store {
         self.local_key.distance(&KBucketKey::new(key.clone()))
     }
 
-    fn count(&mut self, peer: PeerId) -> &mut (usize, usize) {
-        self.counts.entry(peer).or_default()
+    fn of_peer(&self, peer: &PeerId) -> Source {
+        self.sources.get(peer).copied().unwrap_or_default()
     }
 
-    fn uncount(&mut self, peer: PeerId, records: usize, keys: usize) {
-        let count = self.count(peer);
-        *count = (count.0.saturating_sub(records), count.1.saturating_sub(keys));
-        if *count == (0, 0) {
-            self.counts.remove(&peer);
+    fn of_prefix(&self, prefix: Option<Prefix>) -> Share {
+        self.prefixes.get(&prefix).copied().unwrap_or_default()
+    }
+
+    /// Counts what a peer and its prefix have by `change`, and forgets who has nothing.
+    fn count(&mut self, peer: PeerId, change: impl Fn(&mut Share)) {
+        let source = self.sources.entry(peer).or_default();
+        let prefix = source.prefix;
+        change(&mut source.share);
+        if source.share == Share::default() {
+            self.sources.remove(&peer);
         }
+        // Our own is in nobody's way.
+        if peer != self.local {
+            let share = self.prefixes.entry(prefix).or_default();
+            change(share);
+            if *share == Share::default() {
+                self.prefixes.remove(&prefix);
+            }
+        }
+        self.counters.records.set(self.records.len() as u64);
+        self.counters.record_bytes.set(self.record_bytes as u64);
+        self.counters.provider_keys.set(self.providers.len() as u64);
     }
 
     fn source(&self, record: &Record) -> PeerId {
@@ -97,36 +124,119 @@ impl Store {
 
     fn drop_record(&mut self, at: Distance) {
         if let Some(record) = self.records.remove(&at) {
-            self.record_bytes -= record.value.len();
-            self.uncount(self.source(&record), 1, 0);
+            let bytes = record.value.len();
+            self.record_bytes -= bytes;
+            self.count(self.source(&record), |share| {
+                (share.records, share.bytes) = (share.records - 1, share.bytes - bytes);
+            });
         }
     }
 
     fn drop_key(&mut self, at: Distance) {
         for provider in self.providers.remove(&at).unwrap_or_default() {
-            self.uncount(provider.provider, 0, 1);
+            self.count(provider.provider, |share| share.keys -= 1);
         }
     }
 
-    /// Makes room for a record of `bytes` at distance `at`, or refuses.
-    fn make_room(&mut self, at: Distance, bytes: usize) -> Result<()> {
-        let full = |store: &Self| {
-            store.records.len() >= store.capacity.records
-                || store.record_bytes + bytes > store.capacity.record_bytes
-        };
-        if !full(self) {
+    /// Nothing of a peer was taken; it is forgotten if it has nothing here.
+    fn refused(&mut self, peer: PeerId) {
+        self.counters.records_refused.up();
+        if self.of_peer(&peer).share == Share::default() {
+            self.sources.remove(&peer);
+        }
+    }
+
+    fn is_full(&self, bytes: usize) -> bool {
+        self.records.len() >= limit(self.limits.records)
+            || self.record_bytes + bytes > limit(self.limits.record_bytes)
+    }
+
+    /// Makes room for a record of `bytes` at distance `at` from `prefix`, or refuses.
+    fn make_room(&mut self, at: Distance, bytes: usize, prefix: Option<Prefix>) -> Result<()> {
+        if !self.is_full(bytes) {
             return Ok(());
         }
         let now = Instant::now();
         let expired: Vec<_> =
             self.records.iter().filter(|(_, r)| r.is_expired(now)).map(|(at, _)| *at).collect();
         expired.into_iter().for_each(|at| self.drop_record(at));
-        while full(self) {
-            let local = self.local;
-            let farthest = self.records.iter().rev().find(|(_, r)| r.publisher != Some(local));
-            match farthest.map(|(other, _)| *other) {
-                Some(other) if other > at => self.drop_record(other),
-                _ => return Err(Error::MaxRecords),
+        while self.is_full(bytes) {
+            let Some(victim) = self.victim(at, bytes, prefix) else {
+                return Err(Error::MaxRecords);
+            };
+            self.counters.records_evicted.up();
+            self.drop_record(victim);
+        }
+        Ok(())
+    }
+
+    /// The record that gives way to another from `prefix` at distance `at`.
+    fn victim(&self, at: Distance, bytes: usize, prefix: Option<Prefix>) -> Option<Distance> {
+        let by_bytes = self.records.len() < limit(self.limits.records);
+        let size = |share: &Share| if by_bytes { share.bytes } else { share.records };
+        let adds = if by_bytes { bytes } else { 1 };
+        let mine = size(&self.of_prefix(prefix)) + adds;
+        let most = self.prefixes.iter().max_by_key(|(_, share)| size(share));
+        if let Some((greedy, share)) = most
+            && *greedy != prefix
+            && size(share) > mine
+        {
+            return self.farthest(|source| source.prefix == *greedy);
+        }
+        self.farthest(|_| true).filter(|other| *other > at)
+    }
+
+    fn farthest(&self, of: impl Fn(Source) -> bool) -> Option<Distance> {
+        self.records.iter().rev().find_map(|(at, record)| {
+            let source = self.source(record);
+            (source != self.local && of(self.of_peer(&source))).then_some(*at)
+        })
+    }
+
+    /// Whether a record of `source` fits its shares, once `freed` bytes of a record of its own
+    /// (if `same`) have made room.
+    fn fits(&self, source: &PeerId, bytes: usize, same: bool, freed: usize) -> bool {
+        let peer = self.of_peer(source);
+        let prefix = self.of_prefix(peer.prefix);
+        let (one, freed) = if same { (1, freed) } else { (0, 0) };
+        peer.share.records < limit(self.limits.records_per_peer) + one
+            && (peer.prefix.is_none()
+                || (prefix.records < limit(self.limits.records_per_prefix) + one
+                    && prefix.bytes + bytes
+                        <= limit(self.limits.record_bytes_per_prefix).saturating_add(freed)))
+    }
+}
+
+impl Store {
+    /// Makes room for another provider of a key at distance `at` that has `known` of them.
+    fn room_for_provider(
+        &mut self,
+        record: &ProviderRecord,
+        at: Distance,
+        known: usize,
+    ) -> Result<()> {
+        let source = self.of_peer(&record.provider);
+        let of_prefix = source.prefix.map_or(0, |prefix| self.of_prefix(Some(prefix)).keys);
+        if source.share.keys >= limit(self.limits.provider_keys_per_peer)
+            || of_prefix >= limit(self.limits.provider_keys_per_prefix)
+        {
+            return Err(Error::MaxProvidedKeys);
+        }
+        if known >= limit(self.limits.providers_per_key) {
+            let now = Instant::now();
+            let held = self.providers.get(&at).into_iter().flatten();
+            let Some(expired) = held.filter(|p| p.is_expired(now)).map(|p| p.provider).next()
+            else {
+                return Err(Error::MaxProvidedKeys);
+            };
+            self.remove_provider(&record.key, &expired);
+        }
+        if known == 0 && self.providers.len() >= limit(self.limits.provider_keys) {
+            let provided = &self.provided;
+            let farthest = self.providers.keys().rev().find(|at| !provided.contains_key(at));
+            match farthest.copied() {
+                Some(other) if other > at => self.drop_key(other),
+                _ => return Err(Error::MaxProvidedKeys),
             }
         }
         Ok(())
@@ -152,24 +262,34 @@ impl RecordStore for Store {
             return Err(Error::ValueTooLarge);
         }
         let (at, source) = (self.distance(&record.key), self.source(&record));
+        let bytes = record.value.len();
         // The one it replaces makes room for it.
         let held = self.records.get(&at).map(|held| (self.source(held), held.value.len()));
         let (same, freed) = held.map_or((false, 0), |(from, bytes)| (from == source, bytes));
-        let of_source = self.counts.get(&source).map_or(0, |count| count.0);
+        let prefix = self.of_peer(&source).prefix;
         if source != self.local {
-            if of_source >= self.capacity.records_per_source + usize::from(same) {
-                return Err(Error::MaxRecords);
-            }
-            if held.is_none() {
-                self.make_room(at, record.value.len())?;
-            } else if self.record_bytes - freed + record.value.len() > self.capacity.record_bytes {
-                return Err(Error::MaxRecords);
+            let room = if !self.fits(&source, bytes, same, freed) {
+                Err(Error::MaxRecords)
+            } else if held.is_none() {
+                self.make_room(at, bytes, prefix)
+            } else if self.record_bytes - freed + bytes > limit(self.limits.record_bytes) {
+                Err(Error::MaxRecords)
+            } else {
+                Ok(())
+            };
+            if room.is_err() {
+                self.refused(source);
+                return room;
             }
         }
         self.drop_record(at);
-        self.record_bytes += record.value.len();
-        self.count(source).0 += 1;
+        // It may have been the last of this source, which was then forgotten.
+        self.sources.entry(source).or_insert(Source { prefix, ..Source::default() });
+        self.record_bytes += bytes;
         self.records.insert(at, record);
+        self.count(source, |share| {
+            (share.records, share.bytes) = (share.records + 1, share.bytes + bytes);
+        });
         Ok(())
     }
 
@@ -194,32 +314,12 @@ impl RecordStore for Store {
             *held = record;
             return Ok(());
         }
-        let of_provider = self.counts.get(&provider).map_or(0, |count| count.1);
-        if !ours {
-            if of_provider >= self.capacity.keys_per_provider {
-                return Err(Error::MaxProvidedKeys);
-            }
-            if known >= self.capacity.providers_per_key {
-                let now = Instant::now();
-                let expired = self.providers.get(&at).into_iter().flatten();
-                let Some(expired) =
-                    expired.filter(|p| p.is_expired(now)).map(|p| p.provider).next()
-                else {
-                    return Err(Error::MaxProvidedKeys);
-                };
-                self.remove_provider(&record.key, &expired);
-            }
-            if known == 0 && self.providers.len() >= self.capacity.keys {
-                let provided = &self.provided;
-                let farthest = self.providers.keys().rev().find(|at| !provided.contains_key(at));
-                match farthest.copied() {
-                    Some(other) if other > at => self.drop_key(other),
-                    _ => return Err(Error::MaxProvidedKeys),
-                }
-            }
+        if !ours && let Err(full) = self.room_for_provider(&record, at, known) {
+            self.refused(provider);
+            return Err(full);
         }
-        self.count(provider).1 += 1;
         self.providers.entry(at).or_default().push(record);
+        self.count(provider, |share| share.keys += 1);
         Ok(())
     }
 
@@ -244,7 +344,7 @@ impl RecordStore for Store {
             self.providers.remove(&at);
         }
         if removed > 0 {
-            self.uncount(*provider, 0, removed);
+            self.count(*provider, |share| share.keys -= removed);
         }
     }
 }
@@ -253,14 +353,21 @@ impl RecordStore for Store {
 mod tests {
     use super::*;
 
-    const SMALL: Capacity = Capacity {
-        records: 8,
-        record_bytes: 100,
-        records_per_source: 6,
-        keys: 8,
-        providers_per_key: 2,
-        keys_per_provider: 6,
-    };
+    fn small(us: PeerId) -> Store {
+        let limits = Limits {
+            records: 8,
+            record_bytes: 100,
+            records_per_peer: 6,
+            records_per_prefix: 7,
+            record_bytes_per_prefix: 60,
+            provider_keys: 8,
+            providers_per_key: 2,
+            provider_keys_per_peer: 6,
+            provider_keys_per_prefix: 7,
+            ..Limits::default()
+        };
+        Store::new(us, limits, Arc::default())
+    }
 
     fn record(key: u8, bytes: usize, publisher: PeerId) -> Record {
         Record {
@@ -278,7 +385,7 @@ mod tests {
     #[test]
     fn one_source_cannot_fill_the_store() {
         let (us, liar) = (PeerId::random(), PeerId::random());
-        let mut store = Store::new(us, SMALL);
+        let mut store = small(us);
         let taken = (0..20).filter(|&key| store.put(record(key, 1, liar)).is_ok()).count();
         assert_eq!(taken, 6);
         // What it has it may replace.
@@ -294,7 +401,7 @@ mod tests {
     #[test]
     fn a_full_store_keeps_the_nearest_and_its_own() {
         let us = PeerId::random();
-        let mut store = Store::new(us, SMALL);
+        let mut store = small(us);
         store.put(record(255, 10, us)).unwrap();
         for key in 0..200 {
             let _ = store.put(record(key, 10, PeerId::random()));
@@ -316,7 +423,7 @@ mod tests {
     #[test]
     fn providers_of_one_key_are_bounded_and_ours_are_listed() {
         let us = PeerId::random();
-        let mut store = Store::new(us, SMALL);
+        let mut store = small(us);
         for _ in 0..5 {
             let _ = store.add_provider(provider(1, PeerId::random()));
         }
@@ -326,5 +433,55 @@ mod tests {
         assert_eq!(store.provided().count(), 1);
         store.remove_provider(&key, &us);
         assert_eq!((store.provided().count(), store.providers(&key).len()), (0, 2));
+    }
+
+    #[test]
+    fn one_prefix_cannot_fill_the_store_and_gives_way_to_others() {
+        let us = PeerId::random();
+        let mut store = small(us);
+        let [street, town] = [Prefix::V4([192, 0, 2]), Prefix::V4([198, 51, 100])];
+        let put = |store: &mut Store, key: u8, bytes: usize, prefix| {
+            let peer = PeerId::random();
+            store.comes_from(peer, Some(prefix));
+            let _ = store.add_provider(provider(key, peer));
+            store.comes_from(peer, Some(prefix));
+            store.put(record(key, bytes, peer)).is_ok()
+        };
+        let taken = (0..20).filter(|&key| put(&mut store, key, 1, street)).count();
+        assert_eq!((taken, store.providers.len()), (7, 7), "one each from many identities");
+        assert!(put(&mut store, 20, 1, town));
+        // Full: newcomers of a smaller prefix find room, wherever their keys are.
+        assert!((21..24).all(|key| put(&mut store, key, 1, town)));
+        assert_eq!(store.of_prefix(Some(street)).records, 4);
+        assert_eq!(store.of_prefix(Some(town)).records, 4);
+        assert_eq!((store.records.len(), store.counters.records_evicted.now()), (8, 3));
+        // Bytes are shared out in the same way.
+        let (mut store, cold) = (small(us), Prefix::V4([203, 0, 113]));
+        assert!((0..3).all(|key| put(&mut store, key, 20, street)));
+        assert!(!put(&mut store, 3, 1, street), "60 bytes are its share");
+        assert!((4..6).all(|key| put(&mut store, key, 20, town)));
+        assert!(put(&mut store, 6, 20, cold));
+        assert_eq!(store.of_prefix(Some(street)).bytes, 40);
+        assert_eq!(store.record_bytes, 100);
+        // What is gone is forgotten, prefix and all.
+        for key in 0..8 {
+            store.remove(&RecordKey::new(&[key; 32]));
+            for held in store.providers(&RecordKey::new(&[key; 32])) {
+                store.remove_provider(&held.key, &held.provider);
+            }
+        }
+        assert!(store.sources.is_empty() && store.prefixes.is_empty());
+        assert_eq!((store.counters.records.now(), store.counters.record_bytes.now()), (0, 0));
+    }
+
+    #[test]
+    fn this_machine_is_no_prefix_unless_told() {
+        let us = PeerId::random();
+        let mut store = small(us);
+        for key in 0..8 {
+            let peer = PeerId::random();
+            store.comes_from(peer, Some(Prefix::V4([127, 0, 0])));
+            assert!(store.put(record(key, 1, peer)).is_ok());
+        }
     }
 }

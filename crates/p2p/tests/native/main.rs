@@ -11,4 +11,5 @@ mod reach;
 mod relay;
 mod resume;
 mod setup;
+mod strangers;
 mod streams;

@@ -1,0 +1,67 @@
+//! What the driver allows strangers: the operator's limits, and how fast records are offered.
+//!
+//! The store bounds what is kept; this bounds what has to be looked at. Nothing is queued here: what
+//! comes too fast is dropped, and its author offers it again.
+
+use std::{fmt::Debug, sync::Arc};
+
+use libp2p::{PeerId, swarm::NetworkBehaviour};
+use web_time::Instant;
+
+use super::{behaviour::connections, driver::Driver};
+use crate::{Limits, Prefix, counters::Counters, limits::RATED, rate::Buckets};
+
+/// Limits in force, and what they count.
+pub(super) struct Bounds {
+    limits: Limits,
+    counters: Arc<Counters>,
+    by_peer: Buckets<PeerId>,
+    by_prefix: Buckets<Prefix>,
+    started: Instant,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self::new(&Limits::default(), Arc::default())
+    }
+}
+
+impl Bounds {
+    fn new(limits: &Limits, counters: Arc<Counters>) -> Self {
+        let (peer, prefix) = limits.record_rates();
+        Self {
+            limits: limits.clone(),
+            counters,
+            by_peer: Buckets::new(peer, RATED),
+            by_prefix: Buckets::new(prefix, RATED),
+            started: Instant::now(),
+        }
+    }
+}
+
+impl<X: NetworkBehaviour> Driver<X>
+where
+    X::ToSwarm: Debug,
+{
+    /// Other limits than the defaults, and where to count.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "tabs serve no strangers"))]
+    pub(crate) fn limit(&mut self, limits: &Limits, counters: &Arc<Counters>) {
+        let behaviour = self.swarm.behaviour_mut();
+        *behaviour.limits.limits_mut() = connections(limits);
+        behaviour.kad.store_mut().limit(limits.clone(), counters.clone());
+        self.bounds = Bounds::new(limits, counters.clone());
+    }
+
+    /// Whether a peer may make us check another record now.
+    pub(super) fn may_offer(&mut self, peer: PeerId) -> bool {
+        let bounds = &mut self.bounds;
+        let prefix = self.peers.prefix(&peer).filter(|prefix| bounds.limits.counts(*prefix));
+        let now = bounds.started.elapsed();
+        let may = bounds.by_peer.try_take(peer, 1, now)
+            && prefix.is_none_or(|prefix| bounds.by_prefix.try_take(prefix, 1, now));
+        if !may {
+            bounds.counters.records_refused.up();
+        }
+        may
+    }
+}

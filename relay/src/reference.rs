@@ -123,7 +123,7 @@ fn section(text: &mut String, command: &Command, above: &str) {
 fn arguments<'a>(text: &mut String, args: impl Iterator<Item = &'a Arg>) {
     let rows: Vec<_> = args.filter(|arg| !arg.is_hide_set()).map(row).collect();
     if !rows.is_empty() {
-        let _ = write!(text, "| argument | | environment |\n|---|---|---|\n{}", rows.concat());
+        let _ = write!(text, "| argument | |\n|---|---|\n{}", rows.concat());
     }
 }
 
@@ -146,10 +146,12 @@ fn row(arg: &Arg) -> String {
     if takes && !values.is_empty() {
         let _ = write!(help, " ({})", values.join(", "));
     }
-    let env = arg.get_env().map(|env| format!("`{}`", env.to_string_lossy())).unwrap_or_default();
+    if let Some(env) = arg.get_env() {
+        let _ = write!(help, "; `{}`", env.to_string_lossy());
+    }
     // A bar would end the cell, a bracket begin a link.
     let clean = |text: String| text.replace('|', "\\|").replace('[', "\\[");
-    format!("| `{name}` | {} | {env} |\n", clean(help))
+    format!("| `{name}` | {} |\n", clean(help))
 }
 
 #[cfg(test)]
@@ -163,7 +165,7 @@ mod tests {
             "## craftec up\n",
             "## craftec site publish\n",
             "| `--http ADDR:PORT` |",
-            "| `CRAFTEC_DATA` |",
+            "; `CRAFTEC_DATA` |",
             "| `-o, --out OUT` |",
             "craftec put FILE…",
             "(`text`, `json`)",

@@ -73,8 +73,9 @@ fn npm(offline: Offline) -> anyhow::Result<()> {
                 say(&format!("{lock}: nothing high or critical ({known} lesser)"));
             }
             Verdict::Found(names) => bail!("{lock}: known weaknesses in {}", names.join(", ")),
+            // Who does not answer once is not asked again.
             Verdict::NoAnswer(reason) => {
-                unreachable(offline, &format!("the audit of {lock}"), &reason)?;
+                return unreachable(offline, "npm's audit", &reason);
             }
         }
     }

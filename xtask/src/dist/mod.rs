@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context;
 
 use crate::{
-    build, docs, paths,
+    docs, paths,
     shell::{command, read, run, say},
 };
 
@@ -36,10 +36,10 @@ const SHELLS: [(&str, &str); 3] = [
     ("fish", "share/fish/vendor_completions.d/craftec.fish"),
 ];
 
-/// Builds it all into `target/dist`.
+/// Builds it all into `target/dist`, around the binary that `CRAFTEC` names or else one built now.
 pub(crate) fn all() -> anyhow::Result<()> {
-    let binary = build::all()?;
-    docs::build()?;
+    let binary = docs::binary()?;
+    docs::build_with(&binary)?;
     let name = format!("craftec-{}-{}", env!("CARGO_PKG_VERSION"), host()?);
     let out = paths::target().join("dist");
     if out.exists() {

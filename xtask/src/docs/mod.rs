@@ -3,6 +3,7 @@
 //! itself prints it. No script, nothing fetched from elsewhere.
 
 mod check;
+mod guide;
 mod links;
 mod page;
 
@@ -42,22 +43,25 @@ pub(crate) fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Builds the site, publishes it with Craftec, and reads every page of it through the gateway.
+/// Builds the site, compiles the code of its guide, publishes it with Craftec, and reads every page
+/// of it through the gateway.
 pub(crate) fn check() -> anyhow::Result<()> {
     let binary = binary()?;
     build_with(&binary)?;
+    guide::compiles(&paths::root().join("docs/site/sdk.md"))?;
     check::published(&binary, &out())
 }
 
 /// `CRAFTEC`, or the binary of this checkout, built now where it isn't.
-fn binary() -> anyhow::Result<PathBuf> {
+pub(crate) fn binary() -> anyhow::Result<PathBuf> {
     match std::env::var_os("CRAFTEC") {
         Some(path) => Ok(PathBuf::from(path)),
         None => build::all(),
     }
 }
 
-fn build_with(binary: &Path) -> anyhow::Result<()> {
+/// Builds the site with the reference as this binary prints it.
+pub(crate) fn build_with(binary: &Path) -> anyhow::Result<()> {
     let source = paths::root().join("docs/site");
     let out = out();
     if out.exists() {

@@ -118,7 +118,7 @@ fn body(markdown: &str, source: &Path) -> anyhow::Result<Body> {
             }
             Event::End(TagEnd::Paragraph) if ends_picture(&out) => {}
             Event::Start(Tag::Table(_)) => {
-                out.push(raw("<div class=\"scroll\">".to_owned()));
+                out.push(raw("<div class=\"scroll\" tabindex=\"0\">".to_owned()));
                 out.push(events[at].clone());
             }
             Event::End(TagEnd::Table) => {
@@ -182,7 +182,7 @@ fn picture(path: &Path, label: &str) -> anyhow::Result<String> {
     let named = svg[start..].replacen("<svg", "<svg role=\"img\" class=\"pic\"", 1);
     let named = named.replacen('>', &format!("><title>{label}</title>"), 1);
     Ok(format!(
-        "<figure><div class=\"scroll\">{}</div><figcaption>{label}</figcaption></figure>\n",
+        "<figure><div class=\"scroll\" tabindex=\"0\">{}</div><figcaption>{label}</figcaption></figure>\n",
         named.trim_end()
     ))
 }
@@ -250,7 +250,7 @@ mod tests {
             "href=\"how.html#y\"",
             "<a href=\"index.html\" aria-current=\"page\">Start</a>",
             "<li><a href=\"#d-1\">D</a></li>",
-            "<div class=\"scroll\"><table>",
+            "<div class=\"scroll\" tabindex=\"0\"><table>",
             "<small>Next</small>How",
         ] {
             assert!(html.contains(wanted), "{wanted}: {html}");

@@ -1,7 +1,7 @@
 # One-line fronts of the tasks in xtask/ (`cargo run -p xtask -- help`).
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: run build test bench sim soak tidy setup linker
+.PHONY: run build test bench sim soak tidy setup audit docs dist linker
 run: linker ; @$(XTASK) run
 build: linker ; @$(XTASK) build
 test: linker ; @$(XTASK) test
@@ -10,6 +10,9 @@ sim: linker ; @$(XTASK) sim $(or $(SCENARIO),put-get) $(or $(SEEDS),0..10)
 soak: linker ; @$(XTASK) soak
 tidy: linker ; @$(XTASK) tidy
 setup: linker ; @$(XTASK) setup
+audit: linker ; @$(XTASK) audit
+docs: linker ; @$(XTASK) docs
+dist: linker ; @$(XTASK) dist
 
 # Rust links with the system's C compiler; xtask, which brings everything else, needs it itself.
 linker:

@@ -51,7 +51,7 @@ impl Access {
                 return Ok(Self { session, gateway: gateway(), relays, own: Some((node, lock)) });
             }
             if start.elapsed() > BUSY_WAIT {
-                return Err(RelayError::InUse { folder: settings.data.clone() });
+                return Err(folder::in_use(&settings.data));
             }
             if !told && start.elapsed() > Duration::from_secs(1) {
                 console.note("Waiting for another craftec process that uses the data folder.");

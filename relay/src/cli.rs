@@ -3,7 +3,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde::Serialize;
+
+use crate::config::LogFormat;
 
 /// Files and sites by their content, from peer to peer.
 #[derive(Debug, Parser)]
@@ -36,6 +40,12 @@ pub(crate) struct Global {
     /// Log filter, for instance `info` or `craftec_p2p=debug` [default: warnings]
     #[arg(long, global = true, env = "CRAFTEC_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
+    /// How log lines are written [default: text]
+    #[arg(long, global = true, env = "CRAFTEC_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// OpenTelemetry collector to send traces to, for instance `http://127.0.0.1:4318`
+    #[arg(long, global = true, env = "CRAFTEC_OTLP", value_name = "URL", hide = !cfg!(feature = "otel"))]
+    pub(crate) otlp: Option<String>,
     #[command(flatten)]
     pub(crate) network: NetworkFlags,
 }
@@ -85,6 +95,12 @@ pub(crate) enum Command {
     Status,
     /// Connect the running node to a peer
     Connect(Connect),
+    /// Check this machine, its ports, disk, clock and names, and say what to do
+    Doctor(Doctor),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
 }
 
 /// `craftec up`
@@ -191,6 +207,56 @@ pub(crate) struct Connect {
     /// Multiaddr, for instance `/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…`
     #[arg(value_name = "ADDR")]
     pub(crate) addr: String,
+}
+
+/// `craftec doctor`
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Count it as a problem when no node runs (for health checks)
+    #[arg(long)]
+    pub(crate) running: bool,
+    /// Only these groups of checks (repeatable)
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    pub(crate) only: Vec<Group>,
+}
+
+/// What a check of `craftec doctor` is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Group {
+    /// The configuration file
+    Config,
+    /// The data folder: rights, lock, space, speed of a durable write
+    Data,
+    /// The running node: peers, relays, who can reach it
+    Node,
+    /// Every address that it listens on
+    Ports,
+    /// The clock
+    Clock,
+    /// Open files and network buffers
+    Limits,
+    /// DNS names of the app and of sites
+    Names,
+}
+
+/// `craftec completions`
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// For which shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+/// `craftec man`
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Folder for one page per command; without it craftec(1) goes to standard output
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print the whole reference as Markdown instead
+    #[arg(long, conflicts_with = "dir")]
+    pub(crate) markdown: bool,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -52,6 +53,8 @@ struct FileConfig {
     relay_for_others: Option<bool>,
     lend: Option<Amount>,
     log: Option<String>,
+    log_format: Option<LogFormat>,
+    otlp: Option<String>,
 }
 
 /// Bytes, as a number or with a unit.
@@ -60,6 +63,26 @@ struct FileConfig {
 enum Amount {
     Bytes(u64),
     Text(String),
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For a person.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration file of a run, whether or not it makes sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    /// Where it is looked for.
+    pub(crate) path: PathBuf,
+    /// The keys that it sets; `None` where there is no file.
+    pub(crate) keys: Option<Vec<String>>,
 }
 
 /// What holds for this run.
@@ -87,37 +110,38 @@ pub(crate) struct Settings {
     pub(crate) lend: Option<u64>,
     /// Log filter.
     pub(crate) log: String,
+    /// How log lines are written.
+    pub(crate) log_format: LogFormat,
+    /// Where traces are sent (OTLP over HTTP); `None` sends none.
+    pub(crate) otlp: Option<String>,
 }
 
 impl Settings {
     /// Reads the file and lays flags and environment (both in `cli`) over it.
     pub(crate) fn load(cli: &Cli) -> Result<Self> {
-        let data = match &cli.global.data {
-            Some(folder) if folder.as_os_str().is_empty() => {
-                return Err(RelayError::usage(
-                    "the data folder has an empty name",
-                    "Write `--data DIR`, or unset CRAFTEC_DATA.",
-                ));
-            }
-            Some(folder) => absolute(folder)?,
-            None => platform_folder()?,
-        };
-        let file = match &cli.global.config {
-            Some(path) => parse(path, &read(path)?)?,
-            None => {
-                let path = data.join("craftec.toml");
-                match read(&path) {
-                    Ok(text) => parse(&path, &text)?,
-                    Err(RelayError::File { source, .. })
-                        if source.kind() == io::ErrorKind::NotFound =>
-                    {
-                        FileConfig::default()
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+        let data = data_folder(cli)?;
+        let file = match read_config(cli, &data)? {
+            (path, Some(text)) => parse(&path, &text)?,
+            (_, None) => FileConfig::default(),
         };
         Self::merge(cli, file, data)
+    }
+
+    /// The same as if there were no file: what a diagnosis goes on with when the file is wrong.
+    pub(crate) fn without_file(cli: &Cli) -> Result<Self> {
+        Self::merge(cli, FileConfig::default(), data_folder(cli)?)
+    }
+
+    /// Which file is read, and what it sets.
+    pub(crate) fn source(cli: &Cli) -> Result<Source> {
+        let (path, text) = read_config(cli, &data_folder(cli)?)?;
+        let keys = |text: String| -> Result<Vec<String>> {
+            parse(&path, &text)?;
+            let table = text.parse::<toml::Table>().unwrap_or_default();
+            Ok(table.keys().cloned().collect())
+        };
+        let keys = text.map(keys).transpose()?;
+        Ok(Source { path, keys })
     }
 
     fn merge(cli: &Cli, file: FileConfig, data: PathBuf) -> Result<Self> {
@@ -147,6 +171,8 @@ impl Settings {
                 && file.relay_for_others.unwrap_or(true),
             lend,
             log: cli.global.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+            log_format: cli.global.log_format.or(file.log_format).unwrap_or_default(),
+            otlp: cli.global.otlp.clone().or(file.otlp),
         };
         if settings.http_connections == 0 {
             return Err(RelayError::usage(
@@ -157,6 +183,7 @@ impl Settings {
         let lists = [&settings.listen, &settings.announce, &settings.relay];
         lists.into_iter().flatten().try_for_each(|addr| multiaddr(addr))?;
         filter(&settings.log)?;
+        settings.otlp.as_deref().map_or(Ok(()), otlp)?;
         Ok(settings)
     }
 
@@ -173,6 +200,50 @@ fn filter(text: &str) -> Result<tracing_subscriber::EnvFilter> {
             "Write for instance `info` or `warn,craftec_p2p=debug`.",
         )
     })
+}
+
+/// Checks the address of a collector.
+fn otlp(url: &str) -> Result<()> {
+    if !cfg!(feature = "otel") {
+        return Err(RelayError::usage(
+            "`otlp` is set, but this craftec was built without OpenTelemetry",
+            "Leave it out, or build with `--features otel`.",
+        ));
+    }
+    let host = url.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
+    if host.is_some_and(|host| host.parse::<axum::http::uri::Authority>().is_ok()) {
+        return Ok(());
+    }
+    Err(RelayError::usage(
+        format!("`{url}` is not the address of a collector"),
+        "Write for instance http://127.0.0.1:4318; plain http only, so keep it on this machine.",
+    ))
+}
+
+fn data_folder(cli: &Cli) -> Result<PathBuf> {
+    match &cli.global.data {
+        Some(folder) if folder.as_os_str().is_empty() => Err(RelayError::usage(
+            "the data folder has an empty name",
+            "Write `--data DIR`, or unset CRAFTEC_DATA.",
+        )),
+        Some(folder) => absolute(folder),
+        None => platform_folder(),
+    }
+}
+
+/// The configuration file's path and text. Only one that was named must exist.
+fn read_config(cli: &Cli, data: &Path) -> Result<(PathBuf, Option<String>)> {
+    if let Some(path) = &cli.global.config {
+        return Ok((path.clone(), Some(read(path)?)));
+    }
+    let path = data.join("craftec.toml");
+    match read(&path) {
+        Ok(text) => Ok((path, Some(text))),
+        Err(RelayError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok((path, None))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf> {
@@ -292,5 +363,20 @@ mod tests {
         assert!(text(&["status"], "lend = 'lots'").contains("`lots` is not a number of bytes"));
         assert!(text(&["--log", "a=b=c", "status"], "").contains("log filter"));
         assert!(text(&["status"], "http_connections = 0").contains("nobody"));
+        assert!(text(&["status"], "log_format = 'xml'").contains("line 1"));
+        let otlp = text(&["status"], "otlp = 'https://collector'");
+        let wanted = if cfg!(feature = "otel") { "`https://collector`" } else { "without" };
+        assert!(otlp.contains(wanted), "{otlp}");
+    }
+
+    #[test]
+    fn log_formats_come_from_flag_and_file() {
+        let format = |args: &[&str], toml| settings(args, toml).unwrap().log_format;
+        assert_eq!(format(&["status"], ""), LogFormat::Text);
+        assert_eq!(format(&["status"], "log_format = 'json'"), LogFormat::Json);
+        assert_eq!(
+            format(&["status", "--log-format", "text"], "log_format = 'json'"),
+            LogFormat::Text
+        );
     }
 }

@@ -40,10 +40,12 @@ pub(crate) enum RelayError {
         message: String,
     },
     /// Another process owns the data folder and does not answer on its socket.
-    #[error("the data folder {} is in use by another craftec process", folder.display())]
+    #[error("the data folder {} is in use by another craftec{}", folder.display(), named(*pid))]
     InUse {
         /// The folder.
         folder: PathBuf,
+        /// Its process, where that is known.
+        pid: Option<u32>,
     },
     /// A listener could not be opened.
     #[error("cannot listen on {addr}: {source}")]
@@ -135,7 +137,10 @@ impl RelayError {
             Self::Config { .. } => {
                 Some("Correct it; `craftec --check-config` says whether it is right.".into())
             }
-            Self::InUse { .. } => {
+            Self::InUse { pid: Some(pid), .. } => Some(format!(
+                "End it with `kill {pid}`, wait for it, or name another folder with --data."
+            )),
+            Self::InUse { pid: None, .. } => {
                 Some("Wait for that process to end, or name another folder with --data.".into())
             }
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
@@ -179,6 +184,11 @@ impl RelayError {
             },
         }
     }
+}
+
+/// A process in words.
+fn named(pid: Option<u32>) -> String {
+    pid.map_or_else(|| " process".to_owned(), |pid| format!(" (process {pid})"))
 }
 
 #[cfg(test)]

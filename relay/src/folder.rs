@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::Write,
+    io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -31,10 +31,11 @@ pub(crate) fn create(data: &Path) -> Result<()> {
         .map_err(RelayError::file("create the data folder", data))
 }
 
-/// Takes the folder, unless another process has it (`None`).
+/// Takes the folder, unless another process has it (`None`). The owner writes its process id into
+/// the file, so that whoever comes second can say who is first.
 pub(crate) fn try_lock(data: &Path) -> Result<Option<FolderLock>> {
     let path = data.join(LOCK);
-    let file = OpenOptions::new()
+    let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
@@ -42,10 +43,56 @@ pub(crate) fn try_lock(data: &Path) -> Result<Option<FolderLock>> {
         .open(&path)
         .map_err(RelayError::file("open", &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(FolderLock { _file: file })),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(RelayError::File { action: "lock", path, source }),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(source)) => {
+            return Err(RelayError::File { action: "lock", path, source });
+        }
     }
+    // The lock is what counts: on a full disk the folder is owned all the same.
+    let named = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = named {
+        tracing::debug!(%error, "the lock file does not name this process");
+    }
+    Ok(Some(FolderLock { _file: file }))
+}
+
+/// The process that owns the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// None does.
+    Nobody,
+    /// A process, by its id where it left one.
+    Process(Option<u32>),
+}
+
+/// Who owns the folder, without creating anything in it. The lock is taken and let go of within
+/// microseconds; a process that starts just then tries again.
+pub(crate) fn owner(data: &Path) -> io::Result<Owner> {
+    let file = match File::open(data.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Owner::Nobody),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Owner::Nobody),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            // A process id has at most ten digits.
+            file.take(16).read_to_string(&mut text)?;
+            Ok(Owner::Process(text.trim().parse().ok()))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The error of a folder that another process owns.
+pub(crate) fn in_use(data: &Path) -> RelayError {
+    let pid = match owner(data) {
+        Ok(Owner::Process(pid)) => pid,
+        Ok(Owner::Nobody) | Err(_) => None,
+    };
+    RelayError::InUse { folder: data.to_owned(), pid }
 }
 
 /// Writes a file that only its owner reads, whole or not at all.
@@ -126,7 +173,11 @@ mod tests {
         assert_eq!(mode(&data), 0o700);
         let lock = try_lock(&data).unwrap().unwrap();
         assert!(try_lock(&data).unwrap().is_none());
+        assert_eq!(owner(&data).unwrap(), Owner::Process(Some(std::process::id())));
+        let pid = format!("(process {})", std::process::id());
+        assert!(in_use(&data).to_string().contains(&pid));
         drop(lock);
+        assert_eq!(owner(&data).unwrap(), Owner::Nobody, "though the file names its last owner");
         assert!(try_lock(&data).unwrap().is_some());
         let gateway = Gateway { domain: "craftec.localhost".into(), port: 4080 };
         gateway.save(&data).unwrap();

@@ -15,21 +15,20 @@ mod error;
 mod folder;
 mod frames;
 mod http;
+mod logging;
 mod node_thread;
+mod reference;
 mod serve;
 mod session;
 mod socket;
 mod units;
 
-use std::{
-    io::{self, IsTerminal},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::{
-    cli::Cli,
+    cli::{Cli, Command},
     config::Settings,
     console::Console,
     error::{RelayError, Result},
@@ -46,7 +45,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let console = Console::new(cli.global.json);
     match start(cli, console) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             console.failure(&error);
             ExitCode::from(error.exit_code())
@@ -54,25 +53,44 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: Cli, console: Console) -> Result<()> {
-    let settings = Settings::load(&cli)?;
+fn start(cli: Cli, console: Console) -> Result<ExitCode> {
+    // These know the command line and need nothing else.
+    match &cli.command {
+        Some(Command::Completions(shell)) => {
+            return reference::completions(shell.shell).map(|()| ExitCode::SUCCESS);
+        }
+        Some(Command::Man(man)) => {
+            return reference::man(man, &console).map(|()| ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let settings = match (Settings::load(&cli), &cli.command) {
+        // What is wrong with the file is the first thing that it says.
+        (Err(_), Some(Command::Doctor(_))) => Settings::without_file(&cli)?,
+        (settings, _) => settings?,
+    };
     if cli.global.check_config {
         console.result(&settings, || format!("The configuration is valid.\n{settings:#?}"));
-        return Ok(());
+        return Ok(ExitCode::SUCCESS);
     }
-    let Some(command) = cli.command else {
-        return Err(RelayError::usage("there is no command", "`craftec --help` lists them."));
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(settings.log_filter()?)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| RelayError::Start(format!("no runtime: {error}")))?;
-    let done = runtime.block_on(commands::run(command, settings, console));
+    let logging = logging::start(&settings, runtime.handle())?;
+    let source = Settings::source(&cli);
+    let done = match cli.command {
+        None => Err(RelayError::usage("there is no command", "`craftec --help` lists them.")),
+        Some(Command::Doctor(doctor)) => {
+            let healthy = runtime.block_on(commands::doctor(&doctor, source, &settings, &console));
+            Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Some(command) => {
+            runtime.block_on(commands::run(command, settings, console)).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    // Before the runtime, which carries its last words.
+    drop(logging);
     // A read of standard input can't be cancelled; don't wait for it.
     runtime.shutdown_background();
     done

@@ -1,7 +1,7 @@
 //! The node on a thread of its own. A node is single-threaded; commands, HTTP and sockets are not.
 //! They reach it through sessions, which are channels; nothing else crosses.
 
-use std::{rc::Rc, time::Duration};
+use std::{fmt::Write as _, rc::Rc, time::Duration};
 
 use craftec_api::Role;
 use craftec_node::{Access, Config, Keys, Node, Ports, record_check};
@@ -17,6 +17,7 @@ use tokio::{
     task::spawn_local,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::{
     config::Settings,
@@ -298,11 +299,32 @@ async fn run_session(session: craftec_node::Session, end: SessionEnd, stop: Canc
     }
 }
 
+/// The first word of how a value is debugged: a variant's name, without what it holds.
+struct FirstWord(String);
+
+impl FirstWord {
+    fn of(value: &impl std::fmt::Debug) -> String {
+        let mut word = Self(String::new());
+        // It ends with an error at the second word, which keeps the rest from being written.
+        let _ = write!(word, "{value:?}");
+        word.0
+    }
+}
+
+impl std::fmt::Write for FirstWord {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = text.find(|c: char| !c.is_alphanumeric());
+        self.0.push_str(&text[..end.unwrap_or(text.len())]);
+        if end.is_some() { Err(std::fmt::Error) } else { Ok(()) }
+    }
+}
+
 async fn run_ask(session: &craftec_node::Session, ask: Ask) {
     let Ask { command, mut answer } = ask;
+    let span = tracing::info_span!("command", name = %FirstWord::of(&command));
     let outcome = tokio::select! {
         biased;
-        outcome = session.call(command) => outcome,
+        outcome = session.call(command).instrument(span) => outcome,
         () = answer.closed() => return,
     };
     // The asker may have left just now.

@@ -4,8 +4,11 @@
 //! short. They ask nothing, say what they do, and when something can't be had they say what and how
 //! to get it.
 
+mod audit;
 mod bench;
 mod build;
+mod dist;
+mod docs;
 mod nat;
 mod paths;
 mod setup;
@@ -60,6 +63,16 @@ enum Task {
     Nat,
     /// Check the repository's own rules.
     Tidy,
+    /// Check licences, sources and known weaknesses of everything that is depended on.
+    Audit,
+    /// Build the documentation site.
+    Docs {
+        /// Also publish it with Craftec and read every page through the gateway.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build what is released: the binary with its unit, manual pages, completions and SBOM.
+    Dist,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -73,5 +86,9 @@ fn main() -> anyhow::Result<()> {
         Task::Soak => sim::soak(),
         Task::Nat => nat::all(),
         Task::Tidy => tidy::all(),
+        Task::Audit => audit::all(),
+        Task::Docs { check: false } => docs::build(),
+        Task::Docs { check: true } => docs::check(),
+        Task::Dist => dist::all(),
     }
 }

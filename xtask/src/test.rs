@@ -5,21 +5,25 @@ use std::{process::Command, time::Instant};
 use anyhow::bail;
 
 use crate::{
-    build, paths, setup,
+    audit, build, docs, paths, setup,
     shell::{cargo, command, run, say},
     tidy,
 };
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 15] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
+    ("npm-audit", audit::packages),
+    ("deny", audit::crates),
     ("clippy", clippy),
     ("clippy-wasm", clippy_wasm),
     ("rust", rust),
+    ("otel", otel),
     ("rust-in-a-tab", rust_in_a_tab),
     ("build", || build::all().map(drop)),
+    ("docs", docs::check),
     ("sdk", sdk),
     ("browser", browser),
     ("interop", interop),
@@ -53,6 +57,16 @@ fn clippy() -> anyhow::Result<()> {
     let mut clippy = cargo();
     clippy.args(["clippy", "--quiet", "--workspace", "--all-targets"]);
     run(clippy.args(["--", "-D", "warnings"]))
+}
+
+/// What is off by default: traces, and the test that receives them. The whole workspace is named so
+/// that everything else is built with the features that it has already.
+fn otel() -> anyhow::Result<()> {
+    let feature = ["--workspace", "--features", "craftec-relay/otel"];
+    let mut clippy = cargo();
+    clippy.args(["clippy", "--quiet", "--all-targets"]).args(feature);
+    run(clippy.args(["--", "-D", "warnings"]))?;
+    run(cargo().args(["test", "--quiet", "--test", "otel"]).args(feature))
 }
 
 fn clippy_wasm() -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! One module per group of commands. They talk to a node through a session alone and don't know
 //! where it runs.
 
+mod doctor;
 mod get;
 mod inspect;
 mod publish;
@@ -10,6 +11,8 @@ mod up;
 mod walk;
 
 use craftec_core::Cid;
+
+pub(crate) use self::doctor::run as doctor;
 
 use crate::{
     access::Access,
@@ -57,7 +60,12 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
         Command::Id(id) => inspect::id(id.words, access, console).await,
         Command::Status => inspect::status(access, console).await,
-        Command::Up(_) | Command::Connect(_) => Ok(()),
+        // Carried out before a node is asked.
+        Command::Up(_)
+        | Command::Connect(_)
+        | Command::Doctor(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(()),
     }
 }
 

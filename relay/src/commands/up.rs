@@ -87,7 +87,7 @@ async fn lock(settings: &Settings) -> Result<folder::FolderLock> {
         }
         let is_node = access::running(settings).await.is_ok_and(|session| session.is_some());
         if is_node || start.elapsed() > LOCK_WAIT {
-            return Err(RelayError::InUse { folder: settings.data.clone() });
+            return Err(folder::in_use(&settings.data));
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }

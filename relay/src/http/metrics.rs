@@ -28,7 +28,7 @@ pub(crate) enum Class {
 }
 
 impl Class {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Site => "site",

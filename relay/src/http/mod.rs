@@ -28,6 +28,7 @@ use axum::{
     response::Response,
 };
 use craftec_api::{Command, Reply, Status};
+use tracing::{Instrument, field::Empty};
 
 use self::{
     content::set,
@@ -94,10 +95,16 @@ impl Http {
     pub(crate) async fn respond(&self, peer: SocketAddr, request: Request<Body>) -> Response {
         // No request of ours has a body; one that comes is never read.
         let (parts, _) = request.into_parts();
+        // Neither host nor path: they say what a person reads.
+        let span =
+            tracing::info_span!("http", method = %parts.method, class = Empty, status = Empty);
         let (class, response) = match self.locate(peer, &parts) {
-            Ok((place, origin, name)) => self.dispatch(place, origin, &name, peer, parts).await,
+            Ok((place, origin, name)) => {
+                self.dispatch(place, origin, &name, peer, parts).instrument(span.clone()).await
+            }
             Err(page) => (Class::Refused, page.respond(&parts.headers, &parts.method)),
         };
+        span.record("class", class.name()).record("status", response.status().as_u16());
         self.metrics.count(class, response.status());
         response
     }

@@ -104,6 +104,8 @@ impl Server {
                 }
             }
         }
+        // Whoever comes now is refused at once, instead of waiting in the queue for nobody.
+        drop(self.listener);
         tasks.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, tasks.wait()).await.is_err() {
             tracing::warn!(left = tasks.len(), "HTTP requests were cut off");

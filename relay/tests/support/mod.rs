@@ -38,7 +38,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -120,12 +120,16 @@ impl Daemon {
     }
 
     pub(crate) fn start_in(home: Home, extra: &[&str]) -> Self {
+        let listen = ["--listen", "/ip4/127.0.0.1/tcp/0", "--listen", "/ip4/127.0.0.1/tcp/0/ws"];
+        Self::start_with(home, &[&listen[..], extra].concat())
+    }
+
+    /// The same, with all its addresses given.
+    pub(crate) fn start_with(home: Home, args: &[&str]) -> Self {
         let mut child = home
             .command()
             .args(["--json", "up", "--http", "127.0.0.1:0"])
-            .args(["--listen", "/ip4/127.0.0.1/tcp/0"])
-            .args(["--listen", "/ip4/127.0.0.1/tcp/0/ws"])
-            .args(extra)
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -152,11 +156,25 @@ impl Daemon {
         self.ready["peer_id"].as_str().expect("peer_id")
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid());
+        let sent = Command::new("sh").args(["-c", &kill]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
     /// Sends SIGTERM and waits; the exit code.
     pub(crate) fn stop(&mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
-        assert!(sent.expect("kill runs").success());
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for the end; the exit code.
+    pub(crate) fn wait(&mut self) -> i32 {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {

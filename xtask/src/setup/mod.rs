@@ -5,7 +5,10 @@ mod apt;
 mod chromium;
 mod wasm_target;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 
@@ -20,6 +23,8 @@ use crate::{
 
 /// The last trunk that the stable toolchain of this project builds.
 const TRUNK: &str = "0.21.14";
+/// The checker of licences, sources and advisories.
+const DENY: &str = "0.20.2";
 /// What Vite, Playwright and the SDK's build need.
 const NODE_MAJOR: u32 = 20;
 
@@ -71,6 +76,17 @@ fn trunk() -> anyhow::Result<()> {
     let features = ["--no-default-features", "--features", "rustls"];
     let args = ["trunk", "--version", TRUNK, "--locked", "--force"];
     cargo_install(&[&args[..], &features[..]].concat())
+}
+
+/// cargo-deny, for licences, sources and advisories.
+pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
+    let tool = paths::tool("cargo-deny");
+    let have = read(command(&tool).arg("--version")).unwrap_or_default();
+    if have.trim() != format!("cargo-deny {DENY}") {
+        say(&format!("installing cargo-deny {DENY} (some minutes, once)"));
+        cargo_install(&["cargo-deny", "--version", DENY, "--locked", "--force"])?;
+    }
+    Ok(tool)
 }
 
 fn cargo_install(args: &[&str]) -> anyhow::Result<()> {

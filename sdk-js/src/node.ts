@@ -20,6 +20,8 @@ type Listener<K extends keyof Events> = (value: Events[K]) => void;
 /** Where frames go, and who this client is there. */
 interface Place {
   connect: (signal: AbortSignal) => Promise<Transport>;
+  /** Takes the place of a node of an older app version; `false` when it is not older, or native. */
+  outranks: () => boolean;
   role: () => ClientRole;
   stop: () => void;
 }
@@ -57,7 +59,7 @@ export class Node {
     const { relays, gateway } = await surroundings(options);
     let told: (role: ClientRole) => void = () => {};
     const place = remote ? far(remote) : near(options, relays, (role) => told(role));
-    const node = new Node(new Session(place.connect), place, gateway);
+    const node = new Node(new Session(place.connect, place.outranks), place, gateway);
     told = (role) => node.say({ ...node.last, role });
     try {
       const status = await within(node.status(), signal);
@@ -172,7 +174,12 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   if (options.wasmUrl !== undefined) setting.wasmUrl = new URL(options.wasmUrl, location.href).href;
   const tab = new Tab(setting);
   tab.onrole = onrole;
-  return { connect: (signal) => tab.connect(signal), role: () => tab.role, stop: () => tab.stop() };
+  return {
+    connect: (signal) => tab.connect(signal),
+    outranks: () => tab.outranks(),
+    role: () => tab.role,
+    stop: () => tab.stop(),
+  };
 }
 
 /** A native node. */
@@ -193,7 +200,7 @@ function far({ url, token }: { url: string; token: string }): Place {
       if (signal.aborted) throw new ConnectionLost();
     }
   };
-  return { connect, role: () => 'remote', stop: () => {} };
+  return { connect, outranks: () => false, role: () => 'remote', stop: () => {} };
 }
 
 // The literal form below is what bundlers look for; it must not be moved into variables.

@@ -39,15 +39,20 @@ export class Objects {
     const wanted = copies(options.replicas);
     const { signal } = options;
     let started = false;
-    const stored = await this.session.run(async (connection) => {
-      if (started && !source.repeatable) {
-        throw new CraftecError('unavailable', 'The node moved while a stream was being put.', {
-          hint: 'Put it again; a Blob or Uint8Array would have gone on by itself.',
-        });
-      }
-      started = true;
-      return this.upload(connection, source, wanted, options);
-    }, signal);
+    const stored = await this.session
+      .run(async (connection) => {
+        if (started && !source.repeatable) {
+          throw new CraftecError('unavailable', 'The node moved while a stream was being put.', {
+            hint: 'Put it again; a short stream, a Blob or a Uint8Array would have gone on by itself.',
+          });
+        }
+        started = true;
+        return this.upload(connection, source, wanted, options);
+      }, signal)
+      .catch(async (error: unknown) => {
+        await source.cancel?.();
+        throw error;
+      });
     if (options.ack === 'replicated') await this.replicated(stored.cid, signal);
     return stored;
   }
@@ -124,7 +129,13 @@ export class Objects {
   /** Lets go of it; the space is freed when nothing else needs it. */
   async unpin(cid: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     cidBytes(cid);
-    await this.session.ask({ unpin: { cid } }, 'done', options.signal);
+    await this.session.run(async (connection, again) => {
+      await connection.ask({ unpin: { cid } }, 'done', options.signal).catch((error: unknown) => {
+        // Asked again because the answer was lost: it is gone, as was wanted.
+        const gone = error instanceof CraftecError && error.code === 'not_found';
+        if (!again || !gone) throw error;
+      });
+    }, options.signal);
   }
 
   /** What was put or pinned here, newest first. */

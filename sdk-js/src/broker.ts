@@ -5,7 +5,14 @@
  */
 
 import { watchLock } from './client/transport.js';
-import { AGAIN, type Again, type Attach, type FromBroker, type ToBroker } from './tab/names.js';
+import {
+  AGAIN,
+  LEADER_LOCK,
+  type Again,
+  type Attach,
+  type FromBroker,
+  type ToBroker,
+} from './tab/names.js';
 
 /** Clients that may wait for a leader; more than any browser has tabs. */
 const WAITING = 256;
@@ -16,11 +23,15 @@ interface Leader {
   epoch: number;
 }
 
+/** Sites that are told when their node goes; the one longest here finds out by itself beyond it. */
+const SITES = 256;
+
 /** Somebody who waits for a leader; called once with one. */
 type Waiting = (leader: Leader) => void;
 
 let leader: Leader | undefined;
 const waiting: Waiting[] = [];
+const sites: MessagePort[] = [];
 
 /** A port to the node for `whom`. */
 function attach({ port }: Leader, whom: Omit<Attach, 't' | 'port'>): MessagePort {
@@ -42,30 +53,45 @@ function introduce(to: Leader, asker: MessagePort, want: ToBroker & { t: 'want' 
 /** A port over which a site gets others for its root, and for no other, when the node moved. */
 function again(site: string): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  port1.onmessage = ({ data }) => {
+  const say = (answer: Again, transfer: Transferable[] = []) => port1.postMessage(answer, transfer);
+  if (sites.length >= SITES) sites.shift();
+  sites.push(port1);
+  port1.onmessage = async ({ data }) => {
     if (data !== AGAIN) return;
+    say({ t: (await awaited()) ? 'wait' : 'none' });
     whenLed(undefined, (to) => {
       const port = attach(to, { site });
-      port1.postMessage({ port } satisfies Again, [port]);
+      say({ t: 'port', port }, [port]);
     });
   };
   return port2;
 }
 
+/** Whether some tab leads, or is about to. */
+async function awaited(): Promise<boolean> {
+  const { held, pending } = await navigator.locks.query();
+  return [...(held ?? []), ...(pending ?? [])].some(({ name }) => name === LEADER_LOCK);
+}
+
 /** Calls `then` with the leader, or with the next one, if its life is the one that `ended`. */
 function whenLed(ended: string | undefined, then: Waiting) {
-  if (leader && leader.life === ended) leader = undefined;
+  if (leader && leader.life === ended) reigns(undefined);
   if (leader) return then(leader);
   if (waiting.length >= WAITING) waiting.shift();
   waiting.push(then);
 }
 
+function reigns(next: Leader | undefined) {
+  if (leader) for (const site of sites) site.postMessage({ t: 'ended' } satisfies Again);
+  leader = next;
+}
+
 function lead(next: Leader) {
   // A leader that was deposed while it started: its worker is about to hear of it.
   if (leader && next.epoch < leader.epoch) return next.port.close();
-  leader = next;
+  reigns(next);
   watchLock(next.life, new AbortController().signal, () => {
-    if (leader === next) leader = undefined;
+    if (leader === next) reigns(undefined);
     next.port.close();
   });
   for (const then of waiting.splice(0)) then(next);

@@ -31,10 +31,11 @@ function broker(nodes: MessagePort[]) {
   port1.onmessage = ({ data }: MessageEvent) => {
     asked(data);
     const port = nodes.shift();
-    if (port) port1.postMessage({ port }, [port]);
+    port1.postMessage({ t: port ? 'wait' : 'none' });
+    if (port) port1.postMessage({ t: 'port', port }, [port]);
   };
   cleanup.push(port1, port2);
-  return { again: port2, asked };
+  return { again: port2, asked, tell: (word: unknown) => port1.postMessage(word) };
 }
 
 const cleanup: MessagePort[] = [];
@@ -60,6 +61,24 @@ describe('a link', () => {
     link.close();
   });
 
+  it('goes on at once when it is told that its node is gone', async () => {
+    const silent = new MessageChannel();
+    silent.port1.onmessage = ({ data }: MessageEvent) => {
+      if (!(data instanceof Uint8Array)) return;
+      const { id, command } = decode(data) as { id: number; command: unknown };
+      if (typeof command !== 'object') return;
+      const reply = { hello: { version: 1, agent: 'a' } };
+      silent.port1.postMessage(encodeFrame({ ok: { id, reply } }));
+    };
+    cleanup.push(silent.port1);
+    const { again, tell } = broker([node('b', 9).port]);
+    const link = await Link.open('root', silent.port2, again);
+    const asked = words(link);
+    tell({ t: 'ended' });
+    expect(await asked).toBe('b');
+    link.close();
+  });
+
   it('is lost when there is no other node, or nobody to ask', async () => {
     const alone = await Link.open('root', node('a', 0).port);
     await expect(words(alone)).rejects.toBeInstanceOf(ConnectionLost);
@@ -76,7 +95,7 @@ describe('a link', () => {
     const link = await Link.open('root', node('a', 0).port, port2);
     await expect(words(link)).rejects.toBeInstanceOf(ConnectionLost);
     const late = node('b', 9);
-    port1.postMessage({ port: late.port }, [late.port]);
+    port1.postMessage({ t: 'port', port: late.port }, [late.port]);
     await vi.waitFor(() => expect(late.alive()).toBe(false));
     link.close();
   });

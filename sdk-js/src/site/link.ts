@@ -9,6 +9,8 @@ import { BYE, pingedTransport } from '../client/transport.js';
 import { ConnectionLost } from '../errors.js';
 import { AGAIN, type Again } from '../tab/names.js';
 
+/** How long the broker may take to say a word; it ended with the last tab of the app. */
+const WORD_MS = 400;
 /** How long another tab may take to have the node. */
 const AGAIN_MS = 2_500;
 /** How often one piece of work goes on with another connection. */
@@ -19,19 +21,15 @@ export class Link implements Runner {
   until = Infinity;
   private connection: Promise<Connection> | undefined;
   private ping: () => void = () => {};
-  private arrived: ((port: MessagePort) => void) | undefined;
+  private drop: () => void = () => {};
+  private asking: { heard: () => void; done: (port?: MessagePort) => void } | undefined;
 
   private constructor(
     readonly root: string,
     private readonly again: MessagePort | undefined,
   ) {
     if (!again) return;
-    again.onmessage = ({ data }: MessageEvent<Again>) => {
-      // Nobody waits for it any more; its session would stay open.
-      if (!this.arrived) data.port.postMessage(BYE);
-      this.arrived?.(data.port);
-      this.arrived = undefined;
-    };
+    again.onmessage = ({ data }: MessageEvent<Again>) => this.heard(data);
   }
 
   /** Rejects when the node does not answer. */
@@ -67,6 +65,7 @@ export class Link implements Runner {
     const transport = pingedTransport(port);
     transport.check();
     this.ping = () => transport.check();
+    this.drop = () => transport.drop();
     const opened = Connection.open(transport);
     const current = opened.catch((error: unknown) => {
       forget();
@@ -85,15 +84,33 @@ export class Link implements Runner {
     if (!again) throw new ConnectionLost();
     try {
       const port = await new Promise<MessagePort>((resolve, reject) => {
-        this.arrived = resolve;
-        setTimeout(() => reject(new ConnectionLost()), AGAIN_MS);
+        const done = (port?: MessagePort) => {
+          this.asking = undefined;
+          clearTimeout(timer);
+          if (port) resolve(port);
+          else reject(new ConnectionLost());
+        };
+        let timer = setTimeout(() => done(), WORD_MS);
+        const heard = () => {
+          clearTimeout(timer);
+          timer = setTimeout(() => done(), AGAIN_MS);
+        };
+        this.asking = { heard, done };
         again.postMessage(AGAIN);
       });
       return await this.use(port);
     } catch (error) {
-      this.arrived = undefined;
       this.connection = undefined;
       throw error;
     }
+  }
+
+  private heard(answer: Again): void {
+    if (answer.t === 'ended') this.drop();
+    else if (answer.t === 'wait') this.asking?.heard();
+    else if (answer.t === 'none') this.asking?.done();
+    else if (this.asking) this.asking.done(answer.port);
+    // Nobody waits for it any more; its session would stay open.
+    else answer.port.postMessage(BYE);
   }
 }

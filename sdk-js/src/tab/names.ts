@@ -55,10 +55,12 @@ export interface FromBroker {
 
 /** Said over `again`: the node is gone, a port to the next one is wanted. */
 export const AGAIN = 'again';
-/** The answer, as soon as another tab leads. */
-export interface Again {
-  port: MessagePort;
-}
+/**
+ * The answers: at once whether there is a tab to wait for, then the port, when it leads. And
+ * unasked, when the node that the last port led to is gone.
+ */
+export type Again =
+  { t: 'wait' } | { t: 'none' } | { t: 'port'; port: MessagePort } | { t: 'ended' };
 
 /** Broker or page → worker: a session for `port`; with `site`, for that one root only. */
 export interface Attach {

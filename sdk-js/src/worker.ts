@@ -130,14 +130,24 @@ function overBroadcast(name: string): MessagePort {
   return port2;
 }
 
+let loaded: Promise<unknown> | undefined;
+
+/** Loads the wasm, once; after a failure again when asked again. */
+function load(wasmUrl?: string): Promise<unknown> {
+  const url = wasmUrl ?? new URL('./node_bg.wasm', import.meta.url);
+  loaded ??= init({ module_or_path: url }).catch((error: unknown) => {
+    loaded = undefined;
+    throw error;
+  });
+  return loaded;
+}
+
 async function start(message: ToWorker & { t: 'start' }) {
   if (message.hub) message.hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
   const channel = new BroadcastChannel(CHANNEL);
   beat(channel, message.life);
   try {
-    const wasm = message.wasmUrl ?? new URL('./node_bg.wasm', import.meta.url);
-    const loaded = init({ module_or_path: wasm });
-    [epoch] = await Promise.all([beginEpoch(), loaded]);
+    [epoch] = await Promise.all([beginEpoch(), load(message.wasmUrl)]);
     node = await TabNode.start(message.config, message.rtc, panicked);
   } catch (error) {
     if (!broken) tell({ t: 'failed', error: CraftecError.from(error).toApi() });
@@ -162,6 +172,8 @@ async function stop() {
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.t === 'start') void start(data);
   else if (data.t === 'attach') attach(data);
+  else if (data.t === 'warm')
+    load(data.wasmUrl).catch(() => {}); // The start says why.
   else void stop();
 };
 

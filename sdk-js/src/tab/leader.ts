@@ -9,12 +9,13 @@ import { serveRtc } from '../rtc.js';
 import {
   freshLock,
   LEADER_LOCK,
+  STANDBY_LOCK,
   type FromWorker,
   type ToBroker,
   type ToWorker,
   type WorkerConfig,
 } from './names.js';
-import { HUNG_TICKS, Pulse } from './pulse.js';
+import { HUNG_TICKS, LOADING_TICKS, Pulse } from './pulse.js';
 
 /** Panics that are answered by a new worker, within the time below; then the node stays down. */
 const RESTARTS = 3;
@@ -27,6 +28,8 @@ const STOP_MS = 300;
  */
 const BUSY_STARTS = 8;
 const BUSY_MS = 500;
+/** When a tab that does not lead gets a worker ready: not while its page is still loading. */
+const WARM_AFTER_MS = 3_000;
 
 export interface LeaderOptions {
   config: WorkerConfig;
@@ -66,11 +69,21 @@ export class Leader {
   /** The reign before, which may still be closing its files. */
   private before: Promise<unknown> = Promise.resolve();
   /** The worker that runs or starts. */
-  private current: { life: string; pulse: Pulse; hung: () => void } | undefined;
+  private current: { life: string; pulse: Pulse; beats: boolean; hung: () => void } | undefined;
+  private readonly standby: Standby;
   /** The page is being frozen: no task of ours runs any more, so nothing may wait for one. */
   private hurried = false;
 
-  constructor(private readonly options: LeaderOptions) {}
+  constructor(private readonly options: LeaderOptions) {
+    const { makeWorker, wasmUrl } = options;
+    const warm: ToWorker = wasmUrl === undefined ? { t: 'warm' } : { t: 'warm', wasmUrl };
+    this.standby = new Standby(() => {
+      if (this.reigns) return undefined;
+      const worker = makeWorker();
+      worker.postMessage(warm);
+      return worker;
+    });
+  }
 
   /** Whether this tab has a worker, started or starting. */
   get reigns(): boolean {
@@ -87,6 +100,7 @@ export class Leader {
     void this.compete(race.signal, steal).finally(() => {
       if (this.race === race) this.race = undefined;
     });
+    this.standby.campaign(race.signal);
   }
 
   /** The page is frozen or put aside: another tab may have lock and disk, at once. */
@@ -105,12 +119,18 @@ export class Leader {
 
   /** Some tab's worker gave a beat. */
   beat(life: string): void {
-    if (this.current?.life === life) this.current.pulse.beat();
+    const { current } = this;
+    if (current?.life !== life) return;
+    if (!current.beats) current.pulse = new Pulse(HUNG_TICKS);
+    current.beats = true;
+    current.pulse.beat();
   }
 
-  /** Once per beat that is due. */
-  tick(): void {
-    if (this.current?.pulse.tick()) this.current.hung();
+  /** Once per beat that is due; the life of a worker that can't give it, since it is loading. */
+  tick(): string | undefined {
+    const { current } = this;
+    if (current?.pulse.tick()) current.hung();
+    return current?.beats === false ? current.life : undefined;
   }
 
   stop(): void {
@@ -179,7 +199,7 @@ export class Leader {
   /** One worker, from start to end. */
   private async runWorker(released: Promise<void>): Promise<End> {
     const { config, hub, wasmUrl, makeWorker } = this.options;
-    const worker = makeWorker();
+    const worker = this.standby.take() ?? makeWorker();
     const rtc = new MessageChannel();
     const shim = serveRtc(rtc.port1);
     const life = freshLock('life');
@@ -214,7 +234,7 @@ export class Leader {
   private follow(worker: Worker, life: string, present: (epoch: number) => void): Promise<End> {
     return new Promise((resolve) => {
       const hung = () => resolve({ t: 'broken', why: 'it no longer answered' });
-      this.current = { life, pulse: new Pulse(HUNG_TICKS), hung };
+      this.current = { life, pulse: new Pulse(LOADING_TICKS), beats: false, hung };
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
         if (data.t === 'ready') {
           const { epoch } = data;
@@ -236,6 +256,46 @@ export class Leader {
         resolve({ t: 'failed', error });
       });
     });
+  }
+}
+
+/**
+ * Keeps one worker of the origin ready, its wasm compiled, in a tab that waits for the lock: most
+ * of what a hand-over takes is done before. The locks are queued for in one order, so the tab that
+ * has it is the next leader; if not, it merely starts slower.
+ */
+class Standby {
+  private spare: Worker | undefined;
+  private taken: () => void = () => {};
+
+  constructor(private readonly make: () => Worker | undefined) {}
+
+  /** Waits for its turn, until `signal` fires. */
+  campaign(signal: AbortSignal): void {
+    signal.addEventListener('abort', () => this.take()?.terminate());
+    navigator.locks
+      .request(STANDBY_LOCK, { signal }, async () => {
+        await new Promise((resolve) => setTimeout(resolve, WARM_AFTER_MS));
+        const worker = signal.aborted ? undefined : this.make();
+        if (!worker) return;
+        this.spare = worker;
+        const taken = new Promise<void>((resolve) => (this.taken = resolve));
+        worker.addEventListener('error', () => {
+          if (this.spare === worker) this.take()?.terminate();
+        });
+        await taken;
+      })
+      .catch(() => {
+        // Only our own signal ends the wait.
+      });
+  }
+
+  /** The worker, if there is one: the caller's from now on. */
+  take(): Worker | undefined {
+    const { spare } = this;
+    this.spare = undefined;
+    this.taken();
+    return spare;
   }
 }
 

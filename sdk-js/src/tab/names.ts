@@ -6,6 +6,8 @@ export const LEADER_LOCK = 'craftec-node';
 export const CHANNEL = 'craftec-node';
 /** Name of the SharedWorker. */
 export const BROKER = 'craftec-broker';
+/** Held by the one tab that keeps a worker ready. */
+export const STANDBY_LOCK = 'craftec-standby';
 /** Held by the one tab that takes the lock from a leader that is silent. */
 export const DEPOSE_LOCK = 'craftec-depose';
 
@@ -99,6 +101,8 @@ export type ToWorker =
       life: string;
     }
   | Attach
+  /** Be ready to start: load the wasm, open nothing. */
+  | { t: 'warm'; wasmUrl?: string }
   | { t: 'stop' };
 
 /** Worker → page. */

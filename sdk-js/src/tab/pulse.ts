@@ -9,6 +9,8 @@
  * the node computes in one go is a few hundred milliseconds; the rest is for loaded machines.
  */
 export const HUNG_TICKS = 8;
+/** The same before the first beat: the script is being loaded, over whatever network there is. */
+export const LOADING_TICKS = 60;
 /**
  * Ticks after which another tab takes the leader's place. Later than the above by more than a
  * worker takes to start, so that the leader's own page, which can do it gently, comes first.

@@ -174,13 +174,15 @@ export class Tab {
       if (data.t !== 'leader' && data.t !== 'beat') return;
       this.leader.beat(data.life);
       const { epoch, versions } = data;
-      // A worker that was deposed and does not know it yet is no sign of life.
-      if (epoch !== undefined && epoch < (this.reign?.epoch ?? 0)) return;
-      if (epoch !== undefined && versions) this.reign = { epoch, versions };
+      // A worker that was deposed and does not know it yet is no sign of life; one that has no
+      // epoch yet is.
+      if (epoch && epoch < (this.reign?.epoch ?? 0)) return;
+      if (epoch && versions) this.reign = { epoch, versions };
       this.pulse.beat();
     });
     const ticking = setInterval(() => {
-      this.leader.tick();
+      const loading = this.leader.tick();
+      if (loading) this.say({ t: 'beat', life: loading, epoch: 0, versions: VERSIONS });
       if (this.leader.reigns) this.pulse.beat();
       else if (this.pulse.tick()) void this.depose();
       // Whoever leads without beats is of an older version, and answers this.

@@ -45,6 +45,7 @@ export class Node {
     this.obj = new Objects(session, (fn) => this.on('health', fn));
     this.sites = new Sites(session, gateway);
     session.onevent = (event) => this.receive(event);
+    session.onmoved(() => this.catchUp());
     session.onstate = (state, error) => {
       const status: ClientStatus = { state, role: place.role() };
       if (error) status.error = error;
@@ -128,13 +129,15 @@ export class Node {
     if (event.peers) this.emit('peers', camel(event.peers.peers));
     if (event.transfer) this.emit('transfer', camel(event.transfer));
     if (event.health) this.emit('health', camel(event.health));
-    // What was lost is in the present state, which a listener of peers can be told at once.
-    if (event.lagged) {
-      this.status().then(
-        ({ peers }) => this.emit('peers', peers),
-        () => {},
-      );
-    }
+    if (event.lagged) this.catchUp();
+  }
+
+  /** What was lost is in the present state, which a listener of peers can be told at once. */
+  private catchUp(): void {
+    this.status().then(
+      ({ peers }) => this.emit('peers', peers),
+      () => {},
+    );
   }
 
   private say(status: ClientStatus): void {

@@ -177,26 +177,25 @@ export class Objects {
   /** Resolves when as many nodes as wanted have signed for `cid`. */
   private async replicated(cid: string, signal?: AbortSignal): Promise<void> {
     const enough = (health: ObjectHealth) => health.signed >= health.wanted;
+    const offs: (() => void)[] = [];
     const done = new Promise<void>((resolve) => {
-      const off = this.onHealth((event) => {
-        if (event.cid !== cid || !enough(event.health)) return;
-        off();
-        resolve();
-      });
-      signal?.addEventListener('abort', off, { once: true });
-      // The event may have come before we listened.
-      this.stat(cid, signal ? { signal } : {}).then(
-        ({ health }) => {
-          if (!enough(health)) return;
-          off();
-          resolve();
-        },
-        () => {
-          // Events go on; a failed look changes nothing.
-        },
+      offs.push(
+        this.onHealth((event) => {
+          if (event.cid === cid && enough(event.health)) resolve();
+        }),
       );
+      // The event may have come before we listened, or while the node moved.
+      const look = () =>
+        void this.stat(cid, signal ? { signal } : {}).then(
+          ({ health }) => enough(health) && resolve(),
+          () => {
+            // Events go on; a failed look changes nothing.
+          },
+        );
+      offs.push(this.session.onmoved(look));
+      look();
     });
-    await within(done, signal);
+    await within(done, signal).finally(() => offs.forEach((off) => off()));
   }
 }
 

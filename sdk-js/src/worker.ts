@@ -122,10 +122,17 @@ function deposed(by: number) {
 function overBroadcast(name: string): MessagePort {
   const air = new BroadcastChannel(name);
   const { port1, port2 } = new MessageChannel();
-  port1.onmessage = ({ data }: MessageEvent) => air.postMessage(data);
+  const end = () => {
+    port1.close();
+    air.close();
+  };
+  port1.onmessage = ({ data }: MessageEvent) => {
+    air.postMessage(data);
+    if (data === BYE) end();
+  };
   air.onmessage = ({ data }: MessageEvent) => {
     port1.postMessage(data);
-    if (data === BYE) air.close();
+    if (data === BYE) end();
   };
   return port2;
 }

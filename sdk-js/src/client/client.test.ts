@@ -320,6 +320,22 @@ describe('a node that moves', () => {
     }
   });
 
+  it('has its copies looked up again: what it told meanwhile nobody heard', async () => {
+    const health = (signed: number) => ({ wanted: 2, signed, reachable: signed });
+    const holding = (signed: number): Behaviour => {
+      const store = memory();
+      return (name, fields, node) => {
+        if (name === 'stat') return { stat: { cid: CID, health: health(signed), holders: [] } };
+        return store.behaviour(name, fields, node);
+      };
+    };
+    const { objects, nodes } = sessionOf(holding(1), holding(2));
+    const put = objects.put('x', { ack: 'replicated' });
+    await settle();
+    nodes[0]?.lose();
+    expect((await put).cid).toBe(CID);
+  });
+
   it('is not asked again for a step, and the caller is told', async () => {
     const single = vi.spyOn(replay, 'repeats').mockReturnValue(false);
     const { session, nodes } = sessionOf(losing('status', 1, () => 'done'));

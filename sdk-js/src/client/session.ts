@@ -28,6 +28,7 @@ export class Session {
   onevent: (event: Event) => void = () => {};
   onstate: (state: SessionState, error?: CraftecError) => void = () => {};
   private readonly stopped = new AbortController();
+  private readonly moved = new Set<() => void>();
   private current: Promise<Connection> | undefined;
 
   /**
@@ -82,6 +83,15 @@ export class Session {
     }
   }
 
+  /**
+   * Calls `fn` whenever there is another connection than before: events of the time between are
+   * lost. Until the returned function is called.
+   */
+  onmoved(fn: () => void): () => void {
+    this.moved.add(fn);
+    return () => void this.moved.delete(fn);
+  }
+
   stop(): void {
     if (this.stopped.signal.aborted) return;
     this.stopped.abort(gone());
@@ -117,8 +127,11 @@ export class Session {
     if (this.stopped.signal.aborted) return;
     this.onstate('reconnecting');
     this.current = this.dial();
-    // Whoever asks next gets the error; nobody may be asking now.
-    this.current.catch(() => {});
+    this.current.then(
+      () => this.moved.forEach((fn) => fn()),
+      // Whoever asks next gets the error; nobody may be asking now.
+      () => {},
+    );
   }
 }
 

@@ -275,7 +275,11 @@ class Standby {
     signal.addEventListener('abort', () => this.take()?.terminate());
     navigator.locks
       .request(STANDBY_LOCK, { signal }, async () => {
-        await new Promise((resolve) => setTimeout(resolve, WARM_AFTER_MS));
+        await new Promise((resolve) => {
+          setTimeout(resolve, WARM_AFTER_MS);
+          // A page that is being frozen has no timers, and may not keep the lock.
+          signal.addEventListener('abort', resolve);
+        });
         const worker = signal.aborted ? undefined : this.make();
         if (!worker) return;
         this.spare = worker;

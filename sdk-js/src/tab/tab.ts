@@ -201,7 +201,11 @@ export class Tab {
       if (this.stopped.signal.aborted || this.sleep || this.leader.reigns) return;
       console.warn('craftec: the tab that runs the node is silent; this one takes over');
       this.leader.campaign(true);
-      await new Promise((resolve) => setTimeout(resolve, DEPOSE_MS));
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, DEPOSE_MS);
+        // A frozen page may not keep others from it.
+        document.addEventListener('freeze', () => resolve(), { once: true });
+      });
     });
   }
 

@@ -26,6 +26,8 @@ export class Host {
   readonly builds = new Map<string, string>([['sdk', DIST]]);
   /** Scripts of a test, by path. */
   readonly scripts = new Map<string, string>();
+  /** Files that are served late, with the milliseconds. */
+  readonly delays = new Map<string, number>();
   #server: Server | undefined;
 
   private constructor(private readonly relays: string[]) {}
@@ -58,6 +60,8 @@ export class Host {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const host = request.headers.host ?? '';
     const { pathname } = new URL(request.url ?? '/', 'http://x');
+    const delay = this.delays.get(pathname);
+    if (delay !== undefined) await new Promise((resolve) => setTimeout(resolve, delay));
     const send = (name: string, body: string | Buffer) => {
       const type = TYPES[path.extname(name)] ?? 'application/octet-stream';
       response.writeHead(200, { 'content-type': type, 'cache-control': 'no-cache' }).end(body);
@@ -88,6 +92,15 @@ export class Host {
     this.asked.push(pathname);
     response.writeHead(503).end('the gateway has nothing here');
   }
+}
+
+interface TraceEvent {
+  name: string;
+  pid: number;
+  tid: number;
+  /** Time on a processor, in microseconds. */
+  tdur?: number;
+  args?: { name?: string };
 }
 
 /** A Chromium of its own, whose tabs are hidden when another is in front. */
@@ -143,6 +156,37 @@ export class Desktop {
     const cdp = await this.context.newCDPSession(page);
     await cdp.send('Page.setWebLifecycleState', { state });
     await cdp.detach();
+  }
+
+  /**
+   * Runs `work` and answers what the page's thread spent on its longest task meanwhile: its own
+   * time on a processor, in milliseconds, which other programs can't lengthen.
+   */
+  async longestTask(page: Page, work: () => Promise<unknown>): Promise<number> {
+    const pid = await this.processOf(page);
+    const cdp = await this.browser.newBrowserCDPSession();
+    const events: TraceEvent[] = [];
+    cdp.on('Tracing.dataCollected', ({ value }) => {
+      for (const event of value as unknown as TraceEvent[]) if (event.pid === pid) events.push(event);
+    });
+    const categories = ['disabled-by-default-devtools.timeline', 'toplevel'];
+    await cdp.send('Tracing.start', {
+      transferMode: 'ReportEvents',
+      traceConfig: { includedCategories: categories, excludedCategories: ['*'] },
+    });
+    await work();
+    const complete = new Promise((resolve) => cdp.once('Tracing.tracingComplete', resolve));
+    await cdp.send('Tracing.end');
+    await complete;
+    await cdp.detach();
+    const main = events.find(
+      ({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain',
+    );
+    const tasks = events.filter(
+      ({ name, tid, tdur }) => name === 'RunTask' && tid === main?.tid && tdur !== undefined,
+    );
+    if (tasks.length === 0) throw new Error('no task was traced');
+    return Math.max(...tasks.map(({ tdur }) => tdur!)) / 1_000;
   }
 
   /** The process that draws `page`: the one that computes when the page does. */

@@ -19,7 +19,7 @@ export const test = base.extend<{ host: Host; desktop: Desktop }>({
 export interface Node {
   role: 'leader' | 'follower';
   state: { state: string; error?: { code: string; message: string; hint?: string } };
-  status(): Promise<{ did: string; peers: { role: string; link: string }[] }>;
+  status(): Promise<{ did: string; uptimeMs: number; peers: { role: string; link: string }[] }>;
   stop(): Promise<void>;
   obj: {
     put(data: Blob | Uint8Array | ReadableStream, options?: object): Promise<{ cid: string }>;
@@ -45,6 +45,8 @@ declare global {
     made(bytes: number, seed: number): Uint8Array<ArrayBuffer>;
     same(bytes: Uint8Array, seed: number): boolean;
     began: Promise<void>;
+    go?: () => void;
+    bytes?: Uint8Array;
   }
 }
 

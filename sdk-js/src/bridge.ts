@@ -16,8 +16,9 @@ const ended = new AbortController();
 /** Whether some tab of this browser runs a node. */
 async function nodeRuns(): Promise<boolean> {
   if (!('locks' in navigator) || typeof SharedWorker === 'undefined') return false;
-  const { held } = await navigator.locks.query();
-  return held?.some(({ name }) => name === LEADER_LOCK) ?? false;
+  const { held, pending } = await navigator.locks.query();
+  // Between two leaders nobody holds it, but somebody waits for it.
+  return [...(held ?? []), ...(pending ?? [])].some(({ name }) => name === LEADER_LOCK);
 }
 
 class Broker {
@@ -68,8 +69,8 @@ async function portFor(origin: string): Promise<Extract<FromBridge, { t: 'node' 
   if (!(await nodeRuns())) return undefined;
   const broker = new Broker();
   const root = named ? await resolveName(broker, host.label) : host.label;
-  const { port } = await broker.want({ site: root });
-  return { t: 'node', root, port };
+  const { port, again } = await broker.want({ site: root });
+  return again ? { t: 'node', root, port, again } : { t: 'node', root, port };
 }
 
 addEventListener('message', ({ origin, source, data }: MessageEvent<ToBridge>) => {
@@ -79,7 +80,10 @@ addEventListener('message', ({ origin, source, data }: MessageEvent<ToBridge>) =
     source.postMessage(message, { targetOrigin: origin, transfer });
   };
   portFor(origin).then(
-    (found) => (found ? answer(found, [found.port]) : answer({ t: 'none' })),
+    (found) => {
+      if (!found) return answer({ t: 'none' });
+      answer(found, found.again ? [found.port, found.again] : [found.port]);
+    },
     (error: unknown) => {
       console.warn('craftec: no port for', origin, error);
       answer({ t: 'none' });

@@ -20,6 +20,8 @@ type Listener<K extends keyof Events> = (value: Events[K]) => void;
 /** Where frames go, and who this client is there. */
 interface Place {
   connect: (signal: AbortSignal) => Promise<Transport>;
+  /** Takes the place of a node of an older app version; `false` when it is not older, or native. */
+  outranks: () => boolean;
   role: () => ClientRole;
   stop: () => void;
 }
@@ -43,6 +45,7 @@ export class Node {
     this.obj = new Objects(session, (fn) => this.on('health', fn));
     this.sites = new Sites(session, gateway);
     session.onevent = (event) => this.receive(event);
+    session.onmoved(() => this.catchUp());
     session.onstate = (state, error) => {
       const status: ClientStatus = { state, role: place.role() };
       if (error) status.error = error;
@@ -57,7 +60,7 @@ export class Node {
     const { relays, gateway } = await surroundings(options);
     let told: (role: ClientRole) => void = () => {};
     const place = remote ? far(remote) : near(options, relays, (role) => told(role));
-    const node = new Node(new Session(place.connect), place, gateway);
+    const node = new Node(new Session(place.connect, place.outranks), place, gateway);
     told = (role) => node.say({ ...node.last, role });
     try {
       const status = await within(node.status(), signal);
@@ -126,13 +129,15 @@ export class Node {
     if (event.peers) this.emit('peers', camel(event.peers.peers));
     if (event.transfer) this.emit('transfer', camel(event.transfer));
     if (event.health) this.emit('health', camel(event.health));
-    // What was lost is in the present state, which a listener of peers can be told at once.
-    if (event.lagged) {
-      this.status().then(
-        ({ peers }) => this.emit('peers', peers),
-        () => {},
-      );
-    }
+    if (event.lagged) this.catchUp();
+  }
+
+  /** What was lost is in the present state, which a listener of peers can be told at once. */
+  private catchUp(): void {
+    this.status().then(
+      ({ peers }) => this.emit('peers', peers),
+      () => {},
+    );
   }
 
   private say(status: ClientStatus): void {
@@ -172,7 +177,12 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   if (options.wasmUrl !== undefined) setting.wasmUrl = new URL(options.wasmUrl, location.href).href;
   const tab = new Tab(setting);
   tab.onrole = onrole;
-  return { connect: (signal) => tab.connect(signal), role: () => tab.role, stop: () => tab.stop() };
+  return {
+    connect: (signal) => tab.connect(signal),
+    outranks: () => tab.outranks(),
+    role: () => tab.role,
+    stop: () => tab.stop(),
+  };
 }
 
 /** A native node. */
@@ -193,7 +203,7 @@ function far({ url, token }: { url: string; token: string }): Place {
       if (signal.aborted) throw new ConnectionLost();
     }
   };
-  return { connect, role: () => 'remote', stop: () => {} };
+  return { connect, outranks: () => false, role: () => 'remote', stop: () => {} };
 }
 
 // The literal form below is what bundlers look for; it must not be moved into variables.

@@ -39,15 +39,20 @@ export class Objects {
     const wanted = copies(options.replicas);
     const { signal } = options;
     let started = false;
-    const stored = await this.session.run(async (connection) => {
-      if (started && !source.repeatable) {
-        throw new CraftecError('unavailable', 'The node moved while a stream was being put.', {
-          hint: 'Put it again; a Blob or Uint8Array would have gone on by itself.',
-        });
-      }
-      started = true;
-      return this.upload(connection, source, wanted, options);
-    }, signal);
+    const stored = await this.session
+      .run(async (connection) => {
+        if (started && !source.repeatable) {
+          throw new CraftecError('unavailable', 'The node moved while a stream was being put.', {
+            hint: 'Put it again; a short stream, a Blob or a Uint8Array would have gone on by itself.',
+          });
+        }
+        started = true;
+        return this.upload(connection, source, wanted, options);
+      }, signal)
+      .catch(async (error: unknown) => {
+        await source.cancel?.();
+        throw error;
+      });
     if (options.ack === 'replicated') await this.replicated(stored.cid, signal);
     return stored;
   }
@@ -124,7 +129,13 @@ export class Objects {
   /** Lets go of it; the space is freed when nothing else needs it. */
   async unpin(cid: string, options: { signal?: AbortSignal } = {}): Promise<void> {
     cidBytes(cid);
-    await this.session.ask({ unpin: { cid } }, 'done', options.signal);
+    await this.session.run(async (connection, again) => {
+      await connection.ask({ unpin: { cid } }, 'done', options.signal).catch((error: unknown) => {
+        // Asked again because the answer was lost: it is gone, as was wanted.
+        const gone = error instanceof CraftecError && error.code === 'not_found';
+        if (!again || !gone) throw error;
+      });
+    }, options.signal);
   }
 
   /** What was put or pinned here, newest first. */
@@ -166,26 +177,25 @@ export class Objects {
   /** Resolves when as many nodes as wanted have signed for `cid`. */
   private async replicated(cid: string, signal?: AbortSignal): Promise<void> {
     const enough = (health: ObjectHealth) => health.signed >= health.wanted;
+    const offs: (() => void)[] = [];
     const done = new Promise<void>((resolve) => {
-      const off = this.onHealth((event) => {
-        if (event.cid !== cid || !enough(event.health)) return;
-        off();
-        resolve();
-      });
-      signal?.addEventListener('abort', off, { once: true });
-      // The event may have come before we listened.
-      this.stat(cid, signal ? { signal } : {}).then(
-        ({ health }) => {
-          if (!enough(health)) return;
-          off();
-          resolve();
-        },
-        () => {
-          // Events go on; a failed look changes nothing.
-        },
+      offs.push(
+        this.onHealth((event) => {
+          if (event.cid === cid && enough(event.health)) resolve();
+        }),
       );
+      // The event may have come before we listened, or while the node moved.
+      const look = () =>
+        void this.stat(cid, signal ? { signal } : {}).then(
+          ({ health }) => enough(health) && resolve(),
+          () => {
+            // Events go on; a failed look changes nothing.
+          },
+        );
+      offs.push(this.session.onmoved(look));
+      look();
     });
-    await within(done, signal);
+    await within(done, signal).finally(() => offs.forEach((off) => off()));
   }
 }
 

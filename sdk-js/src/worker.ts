@@ -1,13 +1,17 @@
 /**
  * The dedicated worker that runs the node: loads the wasm, hands it the page's WebRTC, and attaches
  * one session per client. Holds a Web Lock as long as the node lives, by which everyone else learns
- * of its end; tells the page when the wasm panicked, and does nothing more after that.
+ * of its end, and gives a beat every second, by which they learn that it still turns; tells the
+ * page when the wasm panicked, and does nothing more after that. Ends itself when it hears of a
+ * later epoch than its own.
  */
 
 import init, { TabNode } from '../pkg/node.js';
 import { BYE, watchLock } from './client/transport.js';
 import { CraftecError } from './errors.js';
+import { beginEpoch, presentEpoch } from './tab/epoch.js';
 import {
+  BEAT_MS,
   CHANNEL,
   holdLock,
   type Attach,
@@ -15,15 +19,24 @@ import {
   type FromWorker,
   type ToWorker,
 } from './tab/names.js';
+import { VERSIONS } from './wire/frames.js';
 
+/** A pause between two beats after which another may have taken over: it is looked up. */
+const LATE_MS = 3 * BEAT_MS;
+/** One after which no connection can have lived: the other sides have given up. */
+const SLEPT_MS = 30_000;
 /** Sessions of this origin at one time; sites have a limit of their own in the node. */
 const SESSIONS = 256;
 
 let node: TabNode | undefined;
 let broken = false;
+/** The node closes its files: who asks for a session now is sent on to the next node. */
+let stopping = false;
 let sessions = 0;
 const early: Attach[] = [];
 const running = new AbortController();
+/** Of this worker; 0 until it is known. */
+let epoch = 0;
 
 function tell(message: FromWorker) {
   self.postMessage(message);
@@ -43,6 +56,7 @@ function attach(request: Attach) {
     return;
   }
   const { site, port, client } = request;
+  if (stopping) return port.postMessage(BYE);
   try {
     if (site !== undefined) {
       node.attach_site(port, site);
@@ -62,49 +76,102 @@ function attach(request: Attach) {
 }
 
 /** Answers clients that have no SharedWorker, or another version of it. */
-function announce(life: string) {
-  const channel = new BroadcastChannel(CHANNEL);
-  channel.onmessage = ({ data }: MessageEvent<ChannelMessage>) => {
-    if (data.t === 'who') channel.postMessage({ t: 'leader', life } satisfies ChannelMessage);
+function announce(channel: BroadcastChannel, life: string) {
+  const say = (message: ChannelMessage) => channel.postMessage(message);
+  channel.addEventListener('message', ({ data }: MessageEvent<ChannelMessage>) => {
+    if (data.t === 'who') say({ t: 'leader', life, epoch, versions: VERSIONS });
     if (data.t !== 'call' || data.life !== life) return;
     attach({ t: 'attach', port: overBroadcast(data.channel), client: data.client });
-    channel.postMessage({ t: 'called', channel: data.channel } satisfies ChannelMessage);
+    say({ t: 'called', channel: data.channel });
+  });
+  say({ t: 'leader', life, epoch, versions: VERSIONS });
+}
+
+/** Gives beats from now on, and finds out after each pause whether another reigns. */
+function beat(channel: BroadcastChannel, life: string) {
+  let last = performance.now();
+  const give = async () => {
+    const now = performance.now();
+    const late = now - last;
+    last = now;
+    if (late > LATE_MS && epoch > 0) {
+      const present = await presentEpoch();
+      if (present !== undefined && present > epoch) return deposed(present);
+    }
+    if (late > SLEPT_MS && node) tell({ t: 'slept' });
+    channel.postMessage({ t: 'beat', life, epoch, versions: VERSIONS } satisfies ChannelMessage);
   };
-  channel.postMessage({ t: 'leader', life } satisfies ChannelMessage);
+  setInterval(() => void give(), BEAT_MS);
+  channel.addEventListener('message', ({ data }: MessageEvent<ChannelMessage>) => {
+    if (data.t !== 'beat' && data.t !== 'leader') return;
+    if (epoch > 0 && data.epoch !== undefined && data.epoch > epoch) deposed(data.epoch);
+  });
+  void give();
+}
+
+/** Another worker reigns. Whatever this one was about to do is dropped, and its files let go of. */
+function deposed(by: number) {
+  if (broken) return;
+  broken = true;
+  console.warn(`craftec: a node of epoch ${by} runs; this one of epoch ${epoch} ends`);
+  tell({ t: 'deposed', epoch: by });
+  self.close();
 }
 
 /** A port whose other end speaks over the BroadcastChannel `name`. */
 function overBroadcast(name: string): MessagePort {
   const air = new BroadcastChannel(name);
   const { port1, port2 } = new MessageChannel();
-  port1.onmessage = ({ data }: MessageEvent) => air.postMessage(data);
+  const end = () => {
+    port1.close();
+    air.close();
+  };
+  port1.onmessage = ({ data }: MessageEvent) => {
+    air.postMessage(data);
+    if (data === BYE) end();
+  };
   air.onmessage = ({ data }: MessageEvent) => {
     port1.postMessage(data);
-    if (data === BYE) air.close();
+    if (data === BYE) end();
   };
   return port2;
 }
 
+let loaded: Promise<unknown> | undefined;
+
+/** Loads the wasm, once; after a failure again when asked again. */
+function load(wasmUrl?: string): Promise<unknown> {
+  const url = wasmUrl ?? new URL('./node_bg.wasm', import.meta.url);
+  loaded ??= init({ module_or_path: url }).catch((error: unknown) => {
+    loaded = undefined;
+    throw error;
+  });
+  return loaded;
+}
+
 async function start(message: ToWorker & { t: 'start' }) {
   if (message.hub) message.hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
+  const channel = new BroadcastChannel(CHANNEL);
+  beat(channel, message.life);
   try {
-    const wasm = message.wasmUrl ?? new URL('./node_bg.wasm', import.meta.url);
-    await init({ module_or_path: wasm });
+    [epoch] = await Promise.all([beginEpoch(), load(message.wasmUrl)]);
     node = await TabNode.start(message.config, message.rtc, panicked);
   } catch (error) {
     if (!broken) tell({ t: 'failed', error: CraftecError.from(error).toApi() });
     return;
   }
   await holdLock(message.life, running.signal);
-  announce(message.life);
+  announce(channel, message.life);
   for (const request of early.splice(0)) attach(request);
-  tell({ t: 'ready' });
+  tell({ t: 'ready', epoch });
 }
 
 /** Ends the node in good order: connections closed, files let go of. */
 async function stop() {
-  if (!broken) await node?.stop();
+  stopping = true;
+  // First: from now on clients look for the next node.
   running.abort();
+  if (!broken) await node?.stop();
   tell({ t: 'stopped' });
   self.close();
 }
@@ -112,6 +179,8 @@ async function stop() {
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.t === 'start') void start(data);
   else if (data.t === 'attach') attach(data);
+  else if (data.t === 'warm')
+    load(data.wasmUrl).catch(() => {}); // The start says why.
   else void stop();
 };
 

@@ -108,7 +108,8 @@ impl Names {
         }
     }
 
-    /// Points `name` to `root`; the name's label.
+    /// Points `name` to `root`; the name's label. A name that points there already keeps its head:
+    /// a client asks again where the answer was lost, and that must not count as another version.
     pub(crate) async fn publish(&self, name: &str, root: Cid) -> Result<String, ApiError> {
         check_name(name).map_err(fault::head)?;
         let did = self.keys.did();
@@ -120,8 +121,23 @@ impl Names {
         };
         let held = self.held(&key).map_err(fault::store)?;
         let newest = newest(held.into_iter().chain(found));
-        self.write(name, root, newest.as_ref())?;
+        match newest {
+            Some(newest) if self.says(&newest, root) => {
+                let bytes = encode(&newest)?;
+                let key = record_key(&newest);
+                self.store.meta_put(Meta::Head, key, bytes.clone()).map_err(fault::store)?;
+                self.announce(&newest, bytes);
+            }
+            newest => self.write(name, root, newest.as_ref())?,
+        }
         Ok(label(&did, name))
+    }
+
+    /// Whether a head of this identity says, undisputed and for long enough, what is to be said.
+    fn says(&self, record: &HeadRecord, root: Cid) -> bool {
+        let head = &record.head.head;
+        let old = head.time_ms.saturating_add(FRESH_MS / 2) < self.clock.now().0;
+        head.root == root && record.rival.is_none() && !old
     }
 
     fn write(&self, name: &str, root: Cid, before: Option<&HeadRecord>) -> Result<(), ApiError> {

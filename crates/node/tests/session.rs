@@ -236,6 +236,36 @@ fn a_name_moves_on_and_two_heads_with_one_number_are_reported() {
 }
 
 #[test]
+fn a_name_that_is_published_again_as_it_is_keeps_its_head() {
+    run(|world| async move {
+        let node = world.node(1).await;
+        let resolve = async |label: &str| {
+            let name = label.to_owned();
+            match node.session().call(Command::Resolve { name }).await {
+                Ok(Reply::Resolved { cid, seq, .. }) => (cid, seq),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (first, label) = publish(&node.session(), &[("x", b"1")], Some("n"), 0).await;
+        let label = label.expect("a label");
+        assert_eq!(resolve(&label).await, (first, 0));
+        // A client whose answer was lost asks once more, on a session of its own.
+        let again = publish(&node.session(), &[("x", b"1")], Some("n"), 0).await;
+        assert_eq!(again, (first, Some(label.clone())));
+        assert_eq!(resolve(&label).await, (first, 0));
+        // Another root moves it on, and back again is a version of its own.
+        let (second, _) = publish(&node.session(), &[("x", b"2")], Some("n"), 0).await;
+        assert_eq!(resolve(&label).await, (second, 1));
+        publish(&node.session(), &[("x", b"1")], Some("n"), 0).await;
+        assert_eq!(resolve(&label).await, (first, 2));
+        let Ok(Reply::Sites { sites }) = node.session().call(Command::Sites).await else {
+            panic!("no sites")
+        };
+        assert_eq!(sites.len(), 1);
+    });
+}
+
+#[test]
 fn an_older_head_is_not_taken_for_the_present() {
     run(|world| async move {
         let (a, b) = (world.node(1).await, world.node(2).await);

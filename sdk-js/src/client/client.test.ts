@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { camel } from './camel.js';
+import * as replay from './replay.js';
 import { Session } from './session.js';
 import { CraftecError } from '../errors.js';
 import { Objects } from '../obj.js';
@@ -48,6 +49,9 @@ function content(content: Uint8Array, step: number, more: Partial<Record<string,
 }
 
 const bytes = (n: number) => Uint8Array.from({ length: n }, (_, i) => (i * 31) & 255);
+/** `toEqual` takes seconds for a megabyte. */
+const same = (a: Uint8Array | undefined, b: Uint8Array) =>
+  a !== undefined && Buffer.compare(a, b) === 0;
 const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
 
 describe('errors', () => {
@@ -121,12 +125,30 @@ describe('put', () => {
       return store.behaviour(name, fields, node);
     }, memory().behaviour);
     expect((await objects.put(bytes(2_000_000))).size).toBe(2_000_000);
-    const once = sessionOf((name, fields, node) => {
-      if (name === 'put_chunk') node.lose();
-      return store.behaviour(name, fields, node);
-    }, memory().behaviour);
-    const stream = new Blob([bytes(2_000_000)]).stream();
-    await expect(once.objects.put(stream)).rejects.toThrow(/while a stream was being put/);
+  });
+
+  it('puts a short stream again, and says when a long one can’t be', async () => {
+    const moving = (after: number) => {
+      let chunks = 0;
+      const store = memory();
+      const next = memory();
+      const made = sessionOf((name, fields, node) => {
+        if (name === 'put_chunk' && ++chunks === after) node.lose();
+        return store.behaviour(name, fields, node);
+      }, next.behaviour);
+      return { ...made, files: next.files };
+    };
+    const short = bytes(5_000_000);
+    const { objects, files } = moving(3);
+    expect((await objects.put(new Blob([short]).stream())).size).toBe(short.length);
+    expect(same(files.get(''), short)).toBe(true);
+    let cancelled: unknown;
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.enqueue(new Uint8Array(1 << 20)),
+      cancel: (reason) => void (cancelled = reason ?? 'yes'),
+    });
+    await expect(moving(20).objects.put(endless)).rejects.toThrow(/while a stream was being put/);
+    expect(cancelled).toBe('yes');
   });
 
   it('waits for copies when asked to', async () => {
@@ -248,6 +270,92 @@ describe('publish', () => {
     await settle();
     expect(nodes[0]?.asked).not.toContain('folder_close');
     expect(nodes[0]?.open.size).toBe(0);
+  });
+});
+
+describe('a node that moves', () => {
+  /** Answers `name` by losing the connection, `times` times; carries it out before, or not. */
+  const losing = (name: string, times: number, behaviour: Behaviour, carriedOut = true) => {
+    let lost = 0;
+    const moves: Behaviour = (asked, fields, node) => {
+      if (asked !== name || lost >= times) return behaviour(asked, fields, node);
+      lost += 1;
+      if (carriedOut) behaviour(asked, fields, node);
+      node.lose();
+      return 'done';
+    };
+    return moves;
+  };
+
+  it('is asked again by itself for what changes nothing twice', async () => {
+    const kept = new Set([CID]);
+    const pins: Behaviour = (name) => {
+      if (name === 'stat') return { stat: { cid: CID, holders: [] } };
+      if (name === 'pin') kept.add(CID);
+      if (name === 'unpin' && !kept.delete(CID)) throw { code: 'not_found', message: 'not kept' };
+      return 'done';
+    };
+    for (const times of [1, 2, 5]) {
+      const { objects, nodes } = sessionOf(losing('stat', times, pins));
+      expect((await objects.stat(CID)).cid).toBe(CID);
+      expect(nodes.length).toBe(times + 1);
+    }
+    await sessionOf(losing('pin', 1, pins)).objects.pin(CID);
+    // The answer got lost, not the deed: the second finds nothing to let go of.
+    await sessionOf(losing('unpin', 1, pins)).objects.unpin(CID);
+    expect(kept.size).toBe(0);
+    const first = sessionOf(pins).objects.unpin(CID);
+    await expect(first).rejects.toMatchObject({ code: 'not_found' });
+    await expect(sessionOf(losing('stat', 6, pins)).objects.stat(CID)).rejects.toMatchObject({
+      code: 'unavailable',
+    });
+  });
+
+  it('stores an object once, whether its last answer or its last command was lost', async () => {
+    for (const carriedOut of [true, false]) {
+      const { files, behaviour } = memory();
+      const { objects } = sessionOf(losing('put_close', 1, behaviour, carriedOut));
+      expect(await objects.put(bytes(2_500_000))).toEqual({ cid: CID, size: 2_500_000 });
+      expect(same(files.get(''), bytes(2_500_000))).toBe(true);
+    }
+  });
+
+  it('has its copies looked up again: what it told meanwhile nobody heard', async () => {
+    const health = (signed: number) => ({ wanted: 2, signed, reachable: signed });
+    const holding = (signed: number): Behaviour => {
+      const store = memory();
+      return (name, fields, node) => {
+        if (name === 'stat') return { stat: { cid: CID, health: health(signed), holders: [] } };
+        return store.behaviour(name, fields, node);
+      };
+    };
+    const { objects, nodes } = sessionOf(holding(1), holding(2));
+    const put = objects.put('x', { ack: 'replicated' });
+    await settle();
+    nodes[0]?.lose();
+    expect((await put).cid).toBe(CID);
+  });
+
+  it('is not asked again for a step, and the caller is told', async () => {
+    const single = vi.spyOn(replay, 'repeats').mockReturnValue(false);
+    const { session, nodes } = sessionOf(losing('status', 1, () => 'done'));
+    const asked = session.ask('status', 'done');
+    await expect(asked).rejects.toMatchObject({ retryable: false, message: /moved/ });
+    expect(nodes.flatMap(({ asked }) => asked).filter((name) => name === 'status').length).toBe(1);
+    single.mockRestore();
+  });
+
+  it('of another version gives way, or the caller is told to load again', async () => {
+    const foreign: Behaviour = () => {
+      throw { code: 'version', message: 'speaks 7', retryable: false };
+    };
+    let ours = false;
+    const make = (outranks: () => boolean) =>
+      new Session(() => Promise.resolve(new FakeNode(foreign, !ours)), outranks);
+    const refused = make(() => false);
+    await expect(refused.connection()).rejects.toMatchObject({ code: 'version' });
+    const winner = make(() => (ours = true));
+    expect((await winner.connection()).agent).toBe('fake/1');
   });
 });
 

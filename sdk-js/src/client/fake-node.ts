@@ -23,7 +23,11 @@ export class FakeNode implements Transport {
   closed = false;
   private handles = 0;
 
-  constructor(private readonly behaviour: Behaviour) {}
+  constructor(
+    private readonly behaviour: Behaviour,
+    /** Whether `hello` is left to the behaviour. */
+    private readonly foreign = false,
+  ) {}
 
   handle(): number {
     this.open.add(++this.handles);
@@ -53,6 +57,10 @@ export class FakeNode implements Transport {
     this.closed = true;
   }
 
+  drop(): void {
+    this.lose();
+  }
+
   private async answer(id: number, name: string, fields: Fields): Promise<void> {
     try {
       this.say({ ok: { id, reply: await this.reply(name, fields) } });
@@ -62,7 +70,7 @@ export class FakeNode implements Transport {
   }
 
   private async reply(name: string, fields: Fields): Promise<unknown> {
-    if (name === 'hello') return { hello: { version: 1, agent: 'fake/1' } };
+    if (name === 'hello' && !this.foreign) return { hello: { version: 1, agent: 'fake/1' } };
     if (name === 'subscribe') return 'done';
     if (name === 'close') {
       this.open.delete(fields['handle'] as number);
@@ -79,7 +87,7 @@ export class FakeNode implements Transport {
 /** Keeps what is put and folders in memory; enough for uploads. */
 export function memory() {
   const files = new Map<string, Uint8Array>();
-  const parts = new Map<number, { path: string; bytes: number[] }>();
+  const parts = new Map<number, { path: string; chunks: Uint8Array[] }>();
   const behaviour: Behaviour = (name, fields, node) => {
     const handle = fields['handle'] as number;
     switch (name) {
@@ -87,17 +95,18 @@ export function memory() {
       case 'folder_open':
       case 'folder_file': {
         const next = node.handle();
-        parts.set(next, { path: (fields['path'] as string | undefined) ?? '', bytes: [] });
+        parts.set(next, { path: (fields['path'] as string | undefined) ?? '', chunks: [] });
         return { handle: { handle: next } };
       }
       case 'put_chunk':
-        for (const byte of fields['bytes'] as Uint8Array) parts.get(handle)?.bytes.push(byte);
+        parts.get(handle)?.chunks.push(fields['bytes'] as Uint8Array);
         return 'done';
       case 'put_close': {
         const part = parts.get(handle);
-        files.set(part?.path ?? '', Uint8Array.from(part?.bytes ?? []));
+        const bytes = new Uint8Array(Buffer.concat(part?.chunks ?? []));
+        files.set(part?.path ?? '', bytes);
         node.open.delete(handle);
-        return { stored: { cid: CID, size: part?.bytes.length ?? 0 } };
+        return { stored: { cid: CID, size: bytes.length } };
       }
       case 'folder_add':
         files.set(fields['path'] as string, fields['bytes'] as Uint8Array);

@@ -7,6 +7,9 @@ import type { Range } from '../types.js';
 import type { Connection } from './connection.js';
 import type { Session } from './session.js';
 
+/** How often the node may move below one read. */
+const MOVES = 5;
+
 /** What a reader needs of a session. */
 export type Runner = Pick<Session, 'run'>;
 
@@ -85,12 +88,13 @@ export class Reader {
   }
 
   private async read(): Promise<{ bytes: Uint8Array<ArrayBuffer> }> {
-    try {
-      return await this.ask();
-    } catch (error) {
-      if (!(error instanceof ConnectionLost)) throw error;
-      await this.reopen();
-      return this.ask();
+    for (let moves = 0; ; moves++) {
+      try {
+        return await this.ask();
+      } catch (error) {
+        if (!(error instanceof ConnectionLost) || moves >= MOVES) throw error;
+        await this.reopen();
+      }
     }
   }
 

@@ -1,11 +1,13 @@
 /**
  * A lasting relation to a node: connects, subscribes, and connects again when the node moved to
- * another tab or its server restarted. Work that can be repeated is repeated once.
+ * another tab or its server restarted. What was lost on its way is asked again where that does
+ * nothing twice (see `replay.ts`), and its caller notices nothing.
  */
 
 import { aborted, ConnectionLost, CraftecError } from '../errors.js';
-import type { Command, Event, Replies } from '../wire/types.js';
+import type { Event, Replies } from '../wire/types.js';
 import { Connection } from './connection.js';
+import { repeats, type Single } from './replay.js';
 import type { Transport } from './transport.js';
 
 export type SessionState = 'running' | 'reconnecting' | 'stopped' | 'failed';
@@ -13,8 +15,11 @@ export type SessionState = 'running' | 'reconnecting' | 'stopped' | 'failed';
 /** Makes a transport, however long that takes; rejects only when there is no hope. */
 export type Connect = (signal: AbortSignal) => Promise<Transport>;
 
-/** How often one piece of work may start over because the node moved. */
-const REPEATS = 2;
+/**
+ * How often one piece of work may start over because the node moved: more tabs than anybody closes
+ * one after the other while it runs.
+ */
+const REPEATS = 5;
 /** Connections that may break before they were of any use, and the pause after the first. */
 const DIALS = 6;
 const PAUSE_MS = 50;
@@ -23,9 +28,17 @@ export class Session {
   onevent: (event: Event) => void = () => {};
   onstate: (state: SessionState, error?: CraftecError) => void = () => {};
   private readonly stopped = new AbortController();
+  private readonly moved = new Set<() => void>();
   private current: Promise<Connection> | undefined;
 
-  constructor(private readonly connect: Connect) {}
+  /**
+   * `outranks` is asked when the node speaks no version of ours; `true` when it gives way to a
+   * node that does.
+   */
+  constructor(
+    private readonly connect: Connect,
+    private readonly outranks: () => boolean = () => false,
+  ) {}
 
   /** The live connection; waits for one where needed. */
   connection(signal?: AbortSignal): Promise<Connection> {
@@ -34,26 +47,49 @@ export class Session {
     return within(this.current, signal);
   }
 
-  /** Runs `work` on a connection, again on the next one when that is lost below it. */
-  async run<T>(work: (connection: Connection) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    for (let repeats = 0; ; repeats++) {
+  /**
+   * Runs `work` on a connection, again on the next one when that is lost below it. `work` begins
+   * with what opens a handle, and is told whether it ran before.
+   */
+  async run<T>(
+    work: (connection: Connection, again: boolean) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    for (let times = 0; ; times++) {
       const connection = await this.connection(signal);
       try {
-        return await work(connection);
+        return await work(connection, times > 0);
       } catch (error) {
-        const again = error instanceof ConnectionLost && repeats < REPEATS;
+        const again = error instanceof ConnectionLost && times < REPEATS;
         if (!again || this.stopped.signal.aborted) throw error;
       }
     }
   }
 
-  /** A request that does the same when it is asked twice. */
-  ask<K extends keyof Replies>(
-    command: Command,
+  /** A request that stands alone. */
+  async ask<K extends keyof Replies>(
+    command: Single,
     want: K,
     signal?: AbortSignal,
   ): Promise<Replies[K]> {
-    return this.run((connection) => connection.ask(command, want, signal), signal);
+    if (repeats(command)) {
+      return this.run((connection) => connection.ask(command, want, signal), signal);
+    }
+    const connection = await this.connection(signal);
+    try {
+      return await connection.ask(command, want, signal);
+    } catch (error) {
+      throw error instanceof ConnectionLost ? unsure() : error;
+    }
+  }
+
+  /**
+   * Calls `fn` whenever there is another connection than before: events of the time between are
+   * lost. Until the returned function is called.
+   */
+  onmoved(fn: () => void): () => void {
+    this.moved.add(fn);
+    return () => void this.moved.delete(fn);
   }
 
   stop(): void {
@@ -75,8 +111,11 @@ export class Session {
       this.onstate('running');
       return connection;
     } catch (error) {
-      const again = error instanceof ConnectionLost && failures + 1 < DIALS;
-      if (again && !this.stopped.signal.aborted) return this.dial(failures + 1);
+      const lost = error instanceof ConnectionLost;
+      const foreign = error instanceof CraftecError && error.code === 'version';
+      if (!this.stopped.signal.aborted && failures + 1 < DIALS) {
+        if (lost || (foreign && this.outranks())) return this.dial(failures + 1);
+      }
       this.current = undefined;
       const known = CraftecError.from(error, 'unavailable');
       if (!this.stopped.signal.aborted) this.onstate('failed', known);
@@ -88,14 +127,24 @@ export class Session {
     if (this.stopped.signal.aborted) return;
     this.onstate('reconnecting');
     this.current = this.dial();
-    // Whoever asks next gets the error; nobody may be asking now.
-    this.current.catch(() => {});
+    this.current.then(
+      () => this.moved.forEach((fn) => fn()),
+      // Whoever asks next gets the error; nobody may be asking now.
+      () => {},
+    );
   }
 }
 
 function gone(): CraftecError {
   return new CraftecError('aborted', 'This node was stopped.', {
     hint: 'Call createNode() for a new one.',
+  });
+}
+
+function unsure(): CraftecError {
+  return new CraftecError('unavailable', 'The node moved while it did this.', {
+    hint: 'It may have been done: look before you ask again.',
+    retryable: false,
   });
 }
 

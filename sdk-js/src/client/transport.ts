@@ -10,6 +10,8 @@ export interface Transport {
   /** Called at most once; nothing arrives after it. */
   onlost: (error: CraftecError) => void;
   close(): void;
+  /** Closes it as if it had been lost: whoever uses it looks for the node anew. */
+  drop(): void;
 }
 
 /** Said over a port instead of a frame, to end the session behind it. */
@@ -65,6 +67,12 @@ class ChannelTransport implements Transport {
     this.shut();
   }
 
+  drop(): void {
+    if (!this.open) return;
+    this.channel.postMessage(BYE);
+    this.lose(new ConnectionLost());
+  }
+
   private shut(): void {
     this.open = false;
     this.channel.close();
@@ -74,9 +82,13 @@ class ChannelTransport implements Transport {
 
 /**
  * Over a port whose other end is in this origin. The node holds the Web Lock `life`; when it is
- * granted to us, the node is gone, whatever its end was.
+ * granted to us, the node is gone, whatever its end was, and `ended` is told before anybody else.
  */
-export function portTransport(port: MessagePort, life: string): Transport {
+export function portTransport(
+  port: MessagePort,
+  life: string,
+  ended: () => void = () => {},
+): Transport {
   const done = new AbortController();
   const transport = new ChannelTransport(
     port,
@@ -84,7 +96,10 @@ export function portTransport(port: MessagePort, life: string): Transport {
     () => done.abort(),
     () => {},
   );
-  watchLock(life, done.signal, () => transport.lose(new ConnectionLost()));
+  watchLock(life, done.signal, () => {
+    ended();
+    transport.lose(new ConnectionLost());
+  });
   return transport;
 }
 
@@ -162,6 +177,7 @@ export function webSocketTransport(
         socket.onclose = null;
         socket.close();
       },
+      drop: () => socket.close(),
     };
     const giveUp = () => {
       transport.close();

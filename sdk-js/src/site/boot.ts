@@ -90,7 +90,9 @@ function handOver(worker: ServiceWorker, message: ToSite): Promise<void> {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => resolve();
     setTimeout(() => reject(new Error('the service worker did not answer')), NODE_MS);
-    const transfer: Transferable[] = message.t === 'node' ? [port2, message.port] : [port2];
+    const transfer: Transferable[] = [port2];
+    if (message.t === 'node') transfer.push(message.port);
+    if (message.t === 'node' && message.again) transfer.push(message.again);
     worker.postMessage(message, transfer);
   });
 }

@@ -11,10 +11,12 @@ export interface ToBridge {
 }
 
 /** Bridge → boot page. `none`: no node runs in this browser. */
-export type FromBridge = { t: 'node'; root: string; port: MessagePort } | { t: 'none' };
+export type FromBridge =
+  /** `again` gets a port to the next node when this one is gone: `Again` in `tab/names.ts`. */
+  { t: 'node'; root: string; port: MessagePort; again?: MessagePort } | { t: 'none' };
 
 /** Boot page → service worker; it answers `true` on the port that comes along. */
-export type ToSite = { t: 'node'; root: string; port: MessagePort } | { t: 'direct' };
+export type ToSite = Extract<FromBridge, { t: 'node' }> | { t: 'direct' };
 
 /** Service worker → pages: whoever can reach a node, please boot. */
 export interface FromSite {

@@ -39,7 +39,10 @@ async function ask(files: Record<string, string>, path: string, range: string | 
   const node = new FakeNode(siteNode(files));
   const connection = await Connection.open(node);
   const url = new URL(`http://x.craftec.localhost:4080${path}`);
-  const response = await serve({ root: CID, connection }, { url, method: 'GET', range });
+  const session = {
+    run: <T>(work: (c: Connection, again: boolean) => T) => work(connection, false),
+  };
+  const response = await serve({ root: CID, session }, { url, method: 'GET', range });
   const body = response.body ? await response.text() : '';
   await new Promise((resolve) => setTimeout(resolve, 5));
   expect(node.open.size).toBe(0);
@@ -97,7 +100,10 @@ describe('a site from the node', () => {
     const connection = await Connection.open(node);
     node.lose();
     const url = new URL('http://x.craftec.localhost/');
-    const lost = serve({ root: CID, connection }, { url, method: 'GET', range: null });
+    const session = {
+      run: <T>(work: (c: Connection, again: boolean) => T) => work(connection, false),
+    };
+    const lost = serve({ root: CID, session }, { url, method: 'GET', range: null });
     await expect(lost).rejects.toBeInstanceOf(ConnectionLost);
   });
 });

@@ -4,8 +4,7 @@
  * headers and status alone.
  */
 
-import type { Connection } from '../client/connection.js';
-import { Reader } from '../client/reader.js';
+import { Reader, type Runner } from '../client/reader.js';
 import { ConnectionLost, CraftecError } from '../errors.js';
 import type { Range } from '../types.js';
 import { errorPage, notFoundPage, SECURITY_HEADERS } from './pages.js';
@@ -13,7 +12,7 @@ import { errorPage, notFoundPage, SECURITY_HEADERS } from './pages.js';
 /** A site as the service worker holds it. */
 export interface Site {
   root: string;
-  connection: Connection;
+  session: Runner;
 }
 
 /** The part of a request that matters. */
@@ -23,7 +22,10 @@ export interface Asked {
   range: string | null;
 }
 
-/** Throws {@link ConnectionLost} when the node went away before there was anything to answer. */
+/**
+ * Throws {@link ConnectionLost} when the node went away for good before there was anything to
+ * answer.
+ */
 export async function serve(site: Site, asked: Asked, signal?: AbortSignal): Promise<Response> {
   const path = pathOf(asked.url.pathname);
   if (path === undefined) {
@@ -104,10 +106,7 @@ async function missing(site: Site, asked: Asked, signal?: AbortSignal): Promise<
 }
 
 function open(site: Site, path: string, range?: Range, signal?: AbortSignal): Promise<Reader> {
-  const { root: cid, connection } = site;
-  // One connection and no other: a lost one is answered by whoever called us.
-  const session = { run: <T>(work: (c: Connection) => Promise<T>) => work(connection) };
-  return Reader.open(session, { cid, path }, range, signal);
+  return Reader.open(site.session, { cid: site.root, path }, range, signal);
 }
 
 /** The path of a URL as names below the root; `undefined` when it is not one. */

@@ -4,14 +4,13 @@
  * gateway with the port, and never serves another root than the one it was given.
  */
 
-import { Connection } from '../client/connection.js';
-import { pingedTransport } from '../client/transport.js';
 import { ConnectionLost } from '../errors.js';
 import bootScript from './boot.js?text';
 import bootPage from './boot.html?text';
 import { DIRECT_HEADER, isNameLabel, OURS, siteHost, type FromSite, type ToSite } from './names.js';
 import { gonePage, SECURITY_HEADERS } from './pages.js';
-import { serve, type Site } from './serve.js';
+import { Link } from './link.js';
+import { serve } from './serve.js';
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -36,14 +35,8 @@ interface RoutedInstall {
   addRoutes(routes: { condition: { requestMethod: string }; source: string }[]): Promise<void>;
 }
 
-interface Linked extends Site {
-  check(): void;
-  /** When a name's root is asked for again. */
-  until: number;
-}
-
 const named = isNameLabel(siteHost(self.location.origin)?.label ?? '');
-let linked: Linked | undefined;
+let linked: Link | undefined;
 let directUntil = 0;
 let arrivals: (() => void)[] = [];
 let askAgainAt = 0;
@@ -68,27 +61,22 @@ self.addEventListener('message', (event) => {
     event.ports[0]?.postMessage(true);
   } else if (message?.t === 'node') {
     event.waitUntil(
-      link(message.port, message.root).then((ok) => {
+      link(message).then((ok) => {
         if (!ok) directUntil = Date.now() + DIRECT_MS;
-        event.ports.find((port) => port !== message.port)?.postMessage(ok);
+        const asker = event.ports.find((p) => p !== message.port && p !== message.again);
+        asker?.postMessage(ok);
       }),
     );
   }
 });
 
-async function link(port: MessagePort, root: string): Promise<boolean> {
-  const transport = pingedTransport(port);
-  transport.check();
+async function link({ root, port, again }: ToSite & { t: 'node' }): Promise<boolean> {
   try {
-    const connection = await Connection.open(transport);
-    linked?.connection.close();
-    const until = named ? Date.now() + NAME_MS : Infinity;
-    const next: Linked = { root, connection, check: () => transport.check(), until };
+    const next = await Link.open(root, port, again);
+    if (named) next.until = Date.now() + NAME_MS;
+    linked?.close();
     linked = next;
     directUntil = 0;
-    void connection.lost.then(() => {
-      if (linked === next) linked = undefined;
-    });
     arrivals.splice(0).forEach((arrived) => arrived());
     return true;
   } catch {
@@ -122,13 +110,13 @@ async function answer(request: Request, url: URL): Promise<Response> {
   if (!linked && !navigates && Date.now() > directUntil) await askPages();
   if (linked && navigates && Date.now() > linked.until) return boot();
   if (linked) {
-    const lost = linked.connection;
+    const used = linked;
     try {
-      return await fromNode(linked, request, url);
+      return await fromNode(used, request, url);
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
-      if (linked?.connection === lost) linked = undefined;
-      // Another tab may be taking over: a navigation finds out.
+      if (linked === used) linked = undefined;
+      // A tab may have opened meanwhile: a navigation finds out.
       if (navigates) return boot();
     }
   }
@@ -136,11 +124,12 @@ async function answer(request: Request, url: URL): Promise<Response> {
   return direct(request, url, navigates);
 }
 
-function fromNode(site: Linked, request: Request, url: URL): Promise<Response> {
-  site.check();
+function fromNode(link: Link, request: Request, url: URL): Promise<Response> {
+  link.check();
   const method = request.method === 'HEAD' ? 'HEAD' : 'GET';
-  const asking = setInterval(() => site.check(), 1_000);
+  const asking = setInterval(() => link.check(), 1_000);
   const asked = { url, method, range: request.headers.get('range') } as const;
+  const site = { root: link.root, session: link };
   return serve(site, asked, request.signal).finally(() => clearInterval(asking));
 }
 

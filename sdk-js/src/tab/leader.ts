@@ -1,7 +1,7 @@
 /**
  * The tab that runs the node. Competes for the Web Lock, starts the worker when it has it, lends it
- * RTCPeerConnections, starts it again after a panic, and lets go of lock and disk when the page is
- * frozen or put aside, so that another tab takes over.
+ * RTCPeerConnections, starts it again after a panic, when it hangs and when it slept, and lets go of
+ * lock and disk when the page is frozen or put aside, or when another tab took the lock from it.
  */
 
 import { CraftecError } from '../errors.js';
@@ -9,17 +9,27 @@ import { serveRtc } from '../rtc.js';
 import {
   freshLock,
   LEADER_LOCK,
+  STANDBY_LOCK,
   type FromWorker,
   type ToBroker,
   type ToWorker,
   type WorkerConfig,
 } from './names.js';
+import { HUNG_TICKS, LOADING_TICKS, Pulse } from './pulse.js';
 
 /** Panics that are answered by a new worker, within the time below; then the node stays down. */
 const RESTARTS = 3;
 const RESTARTS_WITHIN_MS = 60_000;
 /** What a worker is given to close its files before it is ended. */
 const STOP_MS = 300;
+/**
+ * Starts that may find the disk held by a worker that was deposed and did not end yet, and the
+ * pause between them. A start itself waits some seconds for each file.
+ */
+const BUSY_STARTS = 8;
+const BUSY_MS = 500;
+/** When a tab that does not lead gets a worker ready: not while its page is still loading. */
+const WARM_AFTER_MS = 3_000;
 
 export interface LeaderOptions {
   config: WorkerConfig;
@@ -33,50 +43,94 @@ export interface LeaderOptions {
 export interface Leading {
   worker: Worker;
   life: string;
+  epoch: number;
 }
+
+/** Why a worker ended. */
+type End =
+  /** This tab was asked to let go. */
+  | { t: 'over' }
+  /** Another worker reigns. */
+  | { t: 'deposed' }
+  /** A panic, or silence. */
+  | { t: 'broken'; why: string }
+  | { t: 'slept' }
+  | { t: 'failed'; error: CraftecError };
 
 export class Leader {
   /** Told when this tab starts to lead, and with `undefined` when it no longer does. */
   onchange: (leading: Leading | undefined) => void = () => {};
-  /** The node could not start, or panicked too often. */
+  /** The node could not start, or failed too often. */
   onfailed: (error: CraftecError) => void = () => {};
   leading: Leading | undefined;
   private readonly ended = new AbortController();
   private release: () => void = () => {};
   private race: AbortController | undefined;
+  /** The reign before, which may still be closing its files. */
+  private before: Promise<unknown> = Promise.resolve();
+  /** The worker that runs or starts. */
+  private current: { life: string; pulse: Pulse; beats: boolean; hung: () => void } | undefined;
+  private readonly standby: Standby;
   /** The page is being frozen: no task of ours runs any more, so nothing may wait for one. */
   private hurried = false;
 
   constructor(private readonly options: LeaderOptions) {
-    const { signal } = this.ended;
-    const aside = () => {
-      this.hurried = true;
-      this.race?.abort();
-      this.release();
-    };
-    const back = () => {
-      this.hurried = false;
-      this.campaign();
-    };
-    document.addEventListener('freeze', aside, { signal });
-    document.addEventListener('resume', back, { signal });
-    addEventListener('pagehide', aside, { signal });
-    addEventListener('pageshow', (event) => event.persisted && back(), { signal });
+    const { makeWorker, wasmUrl } = options;
+    const warm: ToWorker = wasmUrl === undefined ? { t: 'warm' } : { t: 'warm', wasmUrl };
+    this.standby = new Standby(() => {
+      if (this.reigns) return undefined;
+      const worker = makeWorker();
+      worker.postMessage(warm);
+      return worker;
+    });
   }
 
-  /** Queues for the lock, once. */
-  campaign(): void {
-    if (this.race || this.ended.signal.aborted) return;
+  /** Whether this tab has a worker, started or starting. */
+  get reigns(): boolean {
+    return this.current !== undefined;
+  }
+
+  /** Queues for the lock, once; with `steal`, takes it from whoever has it. */
+  campaign(steal = false): void {
+    if (this.ended.signal.aborted || this.hurried) return;
+    if (this.race && (!steal || this.reigns)) return;
+    this.race?.abort();
     const race = new AbortController();
     this.race = race;
-    navigator.locks
-      .request(LEADER_LOCK, { signal: race.signal }, () => this.lead())
-      .catch((error: unknown) => {
-        if (!race.signal.aborted) this.onfailed(CraftecError.from(error, 'unavailable'));
-      })
-      .finally(() => {
-        if (this.race === race) this.race = undefined;
-      });
+    void this.compete(race.signal, steal).finally(() => {
+      if (this.race === race) this.race = undefined;
+    });
+    this.standby.campaign(race.signal);
+  }
+
+  /** The page is frozen or put aside: another tab may have lock and disk, at once. */
+  aside(): void {
+    this.hurried = true;
+    this.race?.abort();
+    this.race = undefined;
+    this.release();
+  }
+
+  /** The page is back. */
+  back(): void {
+    this.hurried = false;
+    this.campaign();
+  }
+
+  /** Some tab's worker gave a beat. */
+  beat(life: string): void {
+    const { current } = this;
+    if (current?.life !== life) return;
+    if (!current.beats) current.pulse = new Pulse(HUNG_TICKS);
+    current.beats = true;
+    current.pulse.beat();
+  }
+
+  /** Once per beat that is due; the life of a worker that can't give it, since it is loading. */
+  tick(): string | undefined {
+    const { current } = this;
+    if (current?.pulse.tick()) current.hung();
+    return current?.beats === false ? current.life : undefined;
   }
 
   stop(): void {
@@ -85,88 +139,175 @@ export class Leader {
     this.release();
   }
 
-  /** Runs workers as long as this tab holds the lock; the lock goes when this returns. */
-  private async lead(): Promise<void> {
-    let released = false;
-    const release = new Promise<void>((resolve) => {
-      this.release = () => {
-        released = true;
-        resolve();
-      };
-    });
-    if (this.race?.signal.aborted) return;
-    const panics: number[] = [];
-    while (!released) {
-      const panic = await this.runWorker(release);
-      if (released || panic === undefined) return;
-      panics.push(performance.now());
-      const recent = panics.filter((at) => performance.now() - at < RESTARTS_WITHIN_MS);
-      if (recent.length > RESTARTS) {
-        this.onfailed(
-          new CraftecError('internal', `The node failed ${recent.length} times: ${panic}`, {
-            hint: 'Reload the page. What is stored is kept.',
-            retryable: true,
-          }),
-        );
-        return;
+  private async compete(signal: AbortSignal, steal: boolean): Promise<void> {
+    for (let again = true; again && !signal.aborted; steal = false) {
+      const options: LockOptions = steal ? { steal } : { signal };
+      try {
+        again = await navigator.locks.request(LEADER_LOCK, options, () => this.lead(signal));
+      } catch (error) {
+        if (signal.aborted) return;
+        if ((error as { name?: unknown } | null)?.name !== 'AbortError') {
+          return this.onfailed(CraftecError.from(error, 'unavailable'));
+        }
+        // Another tab took the lock, and waits for our files.
+        this.release();
+        await this.before;
       }
     }
   }
 
-  /** One worker, from start to end; a panic's message if that ended it. */
-  private async runWorker(release: Promise<void>): Promise<string | undefined> {
+  /** Holds the lock until this resolves; `true` to queue for it again. */
+  private lead(signal: AbortSignal): Promise<boolean> {
+    const reign = this.before.then(() => this.reign(signal));
+    this.before = reign.catch(() => {});
+    return reign;
+  }
+
+  /** Runs workers as long as this tab holds the lock. */
+  private async reign(signal: AbortSignal): Promise<boolean> {
+    let over = false;
+    const released = new Promise<void>((resolve) => {
+      this.release = () => {
+        over = true;
+        resolve();
+      };
+    });
+    const broken: number[] = [];
+    for (let busy = 0; !over && !signal.aborted;) {
+      const end = await this.runWorker(released);
+      if (over || end.t === 'over') return false;
+      if (end.t === 'deposed') return true;
+      if (end.t === 'failed') {
+        const waits = end.error.code === 'unavailable' && end.error.retryable;
+        if (!waits || ++busy >= BUSY_STARTS) {
+          this.onfailed(end.error);
+          return false;
+        }
+        await Promise.race([released, new Promise((resolve) => setTimeout(resolve, BUSY_MS))]);
+      } else if (end.t === 'broken') {
+        broken.push(performance.now());
+        const recent = broken.filter((at) => performance.now() - at < RESTARTS_WITHIN_MS);
+        if (recent.length > RESTARTS) {
+          this.onfailed(tooOften(recent.length, end.why));
+          return false;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** One worker, from start to end. */
+  private async runWorker(released: Promise<void>): Promise<End> {
     const { config, hub, wasmUrl, makeWorker } = this.options;
-    const worker = makeWorker();
+    const worker = this.standby.take() ?? makeWorker();
     const rtc = new MessageChannel();
     const shim = serveRtc(rtc.port1);
     const life = freshLock('life');
     const message: ToWorker & { t: 'start' } = { t: 'start', config, rtc: rtc.port2, life };
     if (wasmUrl !== undefined) message.wasmUrl = wasmUrl;
     const transfer: Transferable[] = [rtc.port2];
-    let present = () => {};
+    let present = (_epoch: number) => {};
     if (hub) {
       const { port1, port2 } = new MessageChannel();
       message.hub = port2;
       transfer.push(port2);
       // Only when the worker holds `life`: the broker takes a free lock for a dead node.
-      present = () => hub.postMessage({ t: 'lead', life, port: port1 } satisfies ToBroker, [port1]);
+      present = (epoch) =>
+        hub.postMessage({ t: 'lead', life, port: port1, epoch } satisfies ToBroker, [port1]);
     }
     const ended = this.follow(worker, life, present);
     worker.postMessage(message, transfer);
-    const panic = await Promise.race([ended, release.then(() => undefined)]);
+    const over: End = { t: 'over' };
+    const end = await Promise.race([ended, released.then(() => over)]);
+    this.current = undefined;
     if (this.leading?.worker === worker) {
       this.leading = undefined;
       this.onchange(undefined);
     }
-    if (panic === undefined && !this.hurried) await finish(worker);
+    if ((end.t === 'over' || end.t === 'slept') && !this.hurried) await finish(worker);
     worker.terminate();
     shim.closeAll();
-    return panic;
+    return end;
   }
 
-  /** Resolves with a message when the worker panicked, with nothing when it failed to start. */
-  private follow(worker: Worker, life: string, present: () => void): Promise<string | undefined> {
+  /** Resolves when the worker ended, or should. */
+  private follow(worker: Worker, life: string, present: (epoch: number) => void): Promise<End> {
     return new Promise((resolve) => {
+      const hung = () => resolve({ t: 'broken', why: 'it no longer answered' });
+      this.current = { life, pulse: new Pulse(LOADING_TICKS), beats: false, hung };
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
         if (data.t === 'ready') {
-          present();
-          this.leading = { worker, life };
+          const { epoch } = data;
+          present(epoch);
+          this.leading = { worker, life, epoch };
           this.onchange(this.leading);
-        } else if (data.t === 'panic') resolve(data.message);
+        } else if (data.t === 'panic') resolve({ t: 'broken', why: data.message });
+        else if (data.t === 'slept') resolve({ t: 'slept' });
+        else if (data.t === 'deposed') resolve({ t: 'deposed' });
         else if (data.t === 'failed') {
-          this.onfailed(CraftecError.fromApi(data.error));
-          resolve(undefined);
+          resolve({ t: 'failed', error: CraftecError.fromApi(data.error) });
         }
       });
       worker.addEventListener('error', (event) => {
         // Without a message the script itself could not be loaded.
         if (event.message) return;
         const hint = 'Check workerUrl, and that the Content-Security-Policy allows workers.';
-        this.onfailed(new CraftecError('internal', 'The worker could not be loaded.', { hint }));
-        resolve(undefined);
+        const error = new CraftecError('internal', 'The worker could not be loaded.', { hint });
+        resolve({ t: 'failed', error });
       });
     });
   }
+}
+
+/**
+ * Keeps one worker of the origin ready, its wasm compiled, in a tab that waits for the lock: most
+ * of what a hand-over takes is done before. The locks are queued for in one order, so the tab that
+ * has it is the next leader; if not, it merely starts slower.
+ */
+class Standby {
+  private spare: Worker | undefined;
+  private taken: () => void = () => {};
+
+  constructor(private readonly make: () => Worker | undefined) {}
+
+  /** Waits for its turn, until `signal` fires. */
+  campaign(signal: AbortSignal): void {
+    signal.addEventListener('abort', () => this.take()?.terminate());
+    navigator.locks
+      .request(STANDBY_LOCK, { signal }, async () => {
+        await new Promise((resolve) => {
+          setTimeout(resolve, WARM_AFTER_MS);
+          // A page that is being frozen has no timers, and may not keep the lock.
+          signal.addEventListener('abort', resolve);
+        });
+        const worker = signal.aborted ? undefined : this.make();
+        if (!worker) return;
+        this.spare = worker;
+        const taken = new Promise<void>((resolve) => (this.taken = resolve));
+        worker.addEventListener('error', () => {
+          if (this.spare === worker) this.take()?.terminate();
+        });
+        await taken;
+      })
+      .catch(() => {
+        // Only our own signal ends the wait.
+      });
+  }
+
+  /** The worker, if there is one: the caller's from now on. */
+  take(): Worker | undefined {
+    const { spare } = this;
+    this.spare = undefined;
+    this.taken();
+    return spare;
+  }
+}
+
+function tooOften(times: number, why: string): CraftecError {
+  return new CraftecError('internal', `The node failed ${times} times: ${why}`, {
+    hint: 'Reload the page. What is stored is kept.',
+    retryable: true,
+  });
 }
 
 /** Lets the worker close its files, within limits. */

@@ -6,22 +6,43 @@ export const LEADER_LOCK = 'craftec-node';
 export const CHANNEL = 'craftec-node';
 /** Name of the SharedWorker. */
 export const BROKER = 'craftec-broker';
+/** Held by the one tab that keeps a worker ready. */
+export const STANDBY_LOCK = 'craftec-standby';
+/** Held by the one tab that takes the lock from a leader that is silent. */
+export const DEPOSE_LOCK = 'craftec-depose';
 
-/** On {@link CHANNEL}. */
+/** How often the leader's worker says that it is there. */
+export const BEAT_MS = 1_000;
+
+/**
+ * On {@link CHANNEL}. Tabs of other app versions hear it too: fields are added, never changed, and
+ * words that are not known are ignored.
+ */
 export type ChannelMessage =
   /** Is anyone leading? */
   | { t: 'who' }
   /** Yes; `life` is a lock that its worker holds as long as it runs. */
-  | { t: 'leader'; life: string }
+  | ({ t: 'leader'; life: string } & Partial<Reign>)
+  /** The heart of a worker, from its start on: it turns its event loop. */
+  | ({ t: 'beat'; life: string } & Reign)
   /** A session over the BroadcastChannel `channel`; `client` is a lock that the asker holds. */
   | { t: 'call'; life: string; channel: string; client: string }
   /** It is open. */
   | { t: 'called'; channel: string };
 
+/** Whose word counts. */
+export interface Reign {
+  /** Grows with every worker that starts; 0 while it is not known yet. */
+  epoch: number;
+  /** Versions of the node's language that its build speaks. */
+  versions: readonly number[];
+}
+
 /** Tab or bridge → broker. */
 export type ToBroker =
-  | { t: 'lead'; life: string; port: MessagePort }
-  | { t: 'want'; id: number; client?: string; site?: string };
+  | { t: 'lead'; life: string; port: MessagePort; epoch?: number }
+  /** A port; not to the node with the life `ended`, which the asker saw end. */
+  | { t: 'want'; id: number; client?: string; site?: string; ended?: string };
 
 /** Broker → tab or bridge. */
 export interface FromBroker {
@@ -29,7 +50,19 @@ export interface FromBroker {
   id: number;
   life: string;
   port: MessagePort;
+  epoch?: number;
+  /** Of a site: where {@link AGAIN} gets it a port to the next node, as an {@link Again}. */
+  again?: MessagePort;
 }
+
+/** Said over `again`: the node is gone, a port to the next one is wanted. */
+export const AGAIN = 'again';
+/**
+ * The answers: at once whether there is a tab to wait for, then the port, when it leads. And
+ * unasked, when the node that the last port led to is gone.
+ */
+export type Again =
+  { t: 'wait' } | { t: 'none' } | { t: 'port'; port: MessagePort } | { t: 'ended' };
 
 /** Broker or page → worker: a session for `port`; with `site`, for that one root only. */
 export interface Attach {
@@ -68,13 +101,19 @@ export type ToWorker =
       life: string;
     }
   | Attach
+  /** Be ready to start: load the wasm, open nothing. */
+  | { t: 'warm'; wasmUrl?: string }
   | { t: 'stop' };
 
 /** Worker → page. */
 export type FromWorker =
-  | { t: 'ready' }
+  | { t: 'ready'; epoch: number }
   | { t: 'failed'; error: import('../errors.js').ApiError }
   | { t: 'panic'; message: string }
+  /** It stood still for so long that its connections are dead: start anew. */
+  | { t: 'slept' }
+  /** It heard of a later epoch than its own, and ends itself. */
+  | { t: 'deposed'; epoch: number }
   | { t: 'stopped' };
 
 /** A lock name that nobody else holds. */

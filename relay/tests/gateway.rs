@@ -154,7 +154,8 @@ fn strangers_get_a_clear_answer_and_nothing_else() {
     assert_eq!(node.raw(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n").status, 400);
     let two = b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nConnection: close\r\n\r\n";
     assert_eq!(node.raw(two).status, 400);
-    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(40 << 10));
+    let long = "a".repeat(772 << 10);
+    let long = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n");
     assert_eq!(node.raw(long.as_bytes()).status, 431);
     let missing = Cid::of(Codec::Raw, b"nobody has this").to_string();
     let unavailable =
@@ -254,7 +255,13 @@ fn the_gateway_gives_blocks_and_car_files_only() {
     let car = node.ask("GET", "app.craftec.localhost", &format!("/ipfs/{cid}"), &car);
     assert_eq!(car.status, 200, "{car:?}");
     assert!(car.body.len() > BIG, "all of it: {}", car.body.len());
-    assert_eq!(car.header("content-type"), "application/vnd.ipld.car; version=1");
+    assert_eq!(
+        car.header("content-type"),
+        "application/vnd.ipld.car; version=1; order=unk; dups=n"
+    );
+    assert_eq!(car.header("x-ipfs-path"), format!("/ipfs/{cid}"));
+    let probe = node.ask("HEAD", "localhost", "/ipfs/bafkqaaa?format=raw", &[]);
+    assert_eq!((probe.status, probe.header("content-length")), (200, "0"), "{probe:?}");
     assert_eq!(node.get("localhost", &format!("/ipfs/{cid}")).status, 406);
     assert_eq!(node.get("localhost", &format!("/ipfs/{cid}?format=html")).status, 400);
     assert_eq!(node.get("localhost", "/ipfs/hello?format=raw").status, 400);
@@ -263,6 +270,60 @@ fn the_gateway_gives_blocks_and_car_files_only() {
     assert_eq!(node.ask("GET", "localhost", &raw, &script).status, 403);
     let evil = node.ask("GET", "localhost", &raw, &[("Origin", "http://evil.example")]);
     assert_eq!(evil.header("access-control-allow-origin"), "");
+}
+
+#[test]
+fn other_pages_cannot_have_a_persons_own_node_look_things_up() {
+    let pair = Pair::start();
+    let (node, host) = (&pair.a, pair.host());
+    let raw = format!("/ipfs/{}?format=raw", pair.cid);
+    let from = |site| [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", "no-cors")];
+    for stranger in ["cross-site", "same-site"] {
+        let refused = node.ask("GET", "app.craftec.localhost", &raw, &from(stranger));
+        assert_eq!(refused.status, 403, "{stranger}: {refused:?}");
+        assert_eq!(refused.header("cross-origin-resource-policy"), "same-origin");
+        assert_eq!(refused.header("etag"), "");
+    }
+    for own in ["same-origin", "none"] {
+        assert_eq!(node.ask("GET", "app.craftec.localhost", &raw, &from(own)).status, 200);
+    }
+    let app = format!("http://app.craftec.localhost:{}", node.port);
+    let by_the_app = [&from("cross-site")[..], &[("Origin", &app)]].concat();
+    assert_eq!(node.ask("GET", "localhost", &raw, &by_the_app).status, 200);
+    // What nobody has would be searched for; a stranger's page is told nothing, at once.
+    let nobody = Cid::of(Codec::Raw, b"nobody has this");
+    let asked = std::time::Instant::now();
+    let away = format!("{nobody}.craftec.localhost");
+    assert_eq!(node.ask("GET", &away, "/", &from("cross-site")).status, 403);
+    let raw = format!("/ipfs/{nobody}?format=raw");
+    assert_eq!(node.ask("GET", "localhost", &raw, &from("cross-site")).status, 403);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    // Siblings may show a site's files, and a person may follow a link.
+    assert_eq!(node.ask("GET", &host, "/plain/a.css", &from("same-site")).status, 200);
+    let visit = [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Mode", "navigate"),
+        ("Sec-Fetch-Dest", "document"),
+    ];
+    assert_eq!(node.ask("GET", &host, "/", &visit).status, 200);
+}
+
+#[test]
+fn cookies_of_sites_neither_shut_the_app_out_nor_stay() {
+    let node = Daemon::start(&[]);
+    let bomb = (0..180).map(|n| format!("c{n:03}={}", "x".repeat(4091))).collect::<Vec<_>>();
+    let bomb = bomb.join("; ");
+    let cookies = [("Cookie", bomb.as_str())];
+    for (host, path, status) in [
+        ("app.craftec.localhost", "/healthz", 200),
+        ("localhost", "/readyz", 200),
+        ("craftec.localhost", "/", 307),
+    ] {
+        let answer = node.ask("GET", host, path, &cookies);
+        assert_eq!(answer.status, status, "{host}{path}");
+        assert_eq!(answer.header("clear-site-data"), "\"cookies\"");
+        assert_eq!(node.get(host, path).header("clear-site-data"), "");
+    }
 }
 
 type Socket =

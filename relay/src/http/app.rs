@@ -94,6 +94,8 @@ fn protect(answer: &mut Response, assets: &Assets, origin: &Origin, name: &str) 
                        hid=(), midi=(), display-capture=()";
     set(answer, HeaderName::from_static("permissions-policy"), permissions);
     set(answer, HeaderName::from_static("origin-agent-cluster"), "?1");
+    // A site that opens the app gets no window of it to message, navigate or count frames in.
+    set(answer, HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(answer, HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     set(answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(answer, header::REFERRER_POLICY, "no-referrer");

@@ -64,6 +64,12 @@ impl Origin {
         format!("{}://app.{}{}", self.scheme, self.domain, self.suffix())
     }
 
+    /// Whether this node serves one person's own machine, rather than the web: the names below
+    /// `localhost` never leave it.
+    pub(crate) fn is_local(&self) -> bool {
+        self.domain == "localhost" || self.domain.ends_with(".localhost")
+    }
+
     /// What sites are below.
     pub(crate) fn gateway(&self) -> String {
         format!("{}://{}{}", self.scheme, self.domain, self.suffix())

@@ -23,6 +23,10 @@ use crate::node_thread::NodeHandle;
 
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car";
+/// Of every CAR of ours: level by level, no block twice.
+const CAR_1: &str = "application/vnd.ipld.car; version=1; order=unk; dups=n";
+/// The empty block with its bytes in its name, by which clients find out what speaks this protocol.
+const PROBE: &str = "/ipfs/bafkqaaa";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -38,7 +42,14 @@ pub(crate) async fn respond(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
-    let mut answer = match target(method, uri, headers) {
+    if uri.path() == PROBE {
+        return probe(method);
+    }
+    let asked = match strangers_page(origin, headers) {
+        Some(page) => Err(page),
+        None => target(method, uri, headers),
+    };
+    let mut answer = match asked {
         Ok((cid, names, Format::Raw)) => raw(&http.node, cid, &names, method, headers).await,
         Ok((cid, names, Format::Car)) => car(&http.node, cid, &names, method, headers).await,
         Err(page) => Err(page),
@@ -51,10 +62,34 @@ pub(crate) async fn respond(
     answer
 }
 
-/// A public gateway is for every page; one on a person's own machine only for the app, since any
-/// page on the web could otherwise watch what it holds.
+/// The answer to a client that only asks whether there is a gateway.
+fn probe(method: &Method) -> Response {
+    debug_assert!(method == Method::GET || method == Method::HEAD);
+    let mut answer = attachment(RAW, "bafkqaaa.bin", "\"bafkqaaa.raw\"");
+    set(&mut answer, header::CONTENT_LENGTH, "0");
+    set(&mut answer, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    answer
+}
+
+/// A public gateway is for every page; one on a person's own machine only for the app. Any page on
+/// the web, and any site, could otherwise learn from the time of an answer what this node holds,
+/// and have it fetch and keep what it likes; so it is refused before anything is looked up.
+fn strangers_page(origin: &Origin, headers: &HeaderMap) -> Option<Page> {
+    let is = |name: HeaderName, value: &str| {
+        headers.get(name).is_some_and(|found| found.as_bytes() == value.as_bytes())
+    };
+    let site = HeaderName::from_static("sec-fetch-site");
+    let strange = is(site.clone(), "cross-site") || is(site, "same-site");
+    if !origin.is_local() || !strange || is(header::ORIGIN, &origin.app()) {
+        return None;
+    }
+    let text = "pages other than the app cannot use the gateway of this machine";
+    Some(Page::new(StatusCode::FORBIDDEN, text, ""))
+}
+
+/// Who may read an answer: everybody of a public gateway, the app alone of a local one.
 fn allow_origin(answer: &mut Response, origin: &Origin, headers: &HeaderMap) {
-    let local = origin.domain == "localhost" || origin.domain.ends_with(".localhost");
+    let local = origin.is_local();
     let app = origin.app();
     let allowed = if local {
         headers
@@ -64,7 +99,7 @@ fn allow_origin(answer: &mut Response, origin: &Origin, headers: &HeaderMap) {
     } else {
         Some("*")
     };
-    let resource = if local { "same-site" } else { "cross-origin" };
+    let resource = if local { "same-origin" } else { "cross-origin" };
     set(answer, HeaderName::from_static("cross-origin-resource-policy"), resource);
     if let Some(allowed) = allowed {
         set(answer, header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
@@ -142,6 +177,13 @@ fn attachment(kind: &str, name: &str, etag: &str) -> Response {
     answer
 }
 
+/// The content path that was asked for, as the gateway specifications name it.
+fn say_path(answer: &mut Response, root: Cid, names: &str) {
+    let gap = if names.is_empty() { "" } else { "/" };
+    let path = format!("/ipfs/{root}{gap}{}", path::encode(names));
+    set(answer, HeaderName::from_static("x-ipfs-path"), &path);
+}
+
 fn held(mut answer: Response) -> Response {
     *answer.status_mut() = StatusCode::NOT_MODIFIED;
     answer.headers_mut().remove(header::CONTENT_TYPE);
@@ -178,6 +220,7 @@ async fn raw(
     let cid = block_at(node, root, names).await.map_err(|error| Page::of_error(&error))?;
     let etag = format!("\"{cid}.raw\"");
     let mut answer = attachment(RAW, &format!("{cid}.bin"), &etag);
+    say_path(&mut answer, root, names);
     set(&mut answer, header::ACCEPT_RANGES, "bytes");
     if range::is_held(headers, &etag) {
         return Ok(held(answer));
@@ -226,8 +269,8 @@ async fn car(
         "" => format!("W/\"{root}.car\""),
         names => format!("W/\"{root}.{}.car\"", &blake3::hash(names.as_bytes()).to_hex()[..16]),
     };
-    let kind = format!("{CAR}; version=1");
-    let mut answer = attachment(&kind, &format!("{root}.car"), &etag);
+    let mut answer = attachment(CAR_1, &format!("{root}.car"), &etag);
+    say_path(&mut answer, root, names);
     set(&mut answer, header::ACCEPT_RANGES, "none");
     if range::is_held(headers, &etag) {
         return Ok(held(answer));

@@ -24,7 +24,7 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, Method, Request, StatusCode, Uri, header, request::Parts},
+    http::{HeaderMap, HeaderName, Method, Request, StatusCode, Uri, header, request::Parts},
     response::Response,
 };
 use craftec_api::{Command, Reply, Status};
@@ -95,16 +95,20 @@ impl Http {
     pub(crate) async fn respond(&self, peer: SocketAddr, request: Request<Body>) -> Response {
         // No request of ours has a body; one that comes is never read.
         let (parts, _) = request.into_parts();
+        let has_cookie = parts.headers.contains_key(header::COOKIE);
         // Neither host nor path: they say what a person reads.
         let span =
             tracing::info_span!("http", method = %parts.method, class = Empty, status = Empty);
-        let (class, response) = match self.locate(peer, &parts) {
+        let (class, mut response) = match self.locate(peer, &parts) {
             Ok((place, origin, name)) => {
                 self.dispatch(place, origin, &name, peer, parts).instrument(span.clone()).await
             }
             Err(page) => (Class::Refused, page.respond(&parts.headers, &parts.method)),
         };
         span.record("class", class.name()).record("status", response.status().as_u16());
+        if has_cookie {
+            forget_cookies(&mut response);
+        }
         self.metrics.count(class, response.status());
         response
     }
@@ -218,6 +222,12 @@ fn host_text<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
         (Some(host), None) => host.to_str().ok(),
         _ => None,
     }
+}
+
+/// No cookie is ours: one that comes was set by a site for the whole domain, to tell something to
+/// its siblings or to fill their requests until they are refused. The browser drops them all.
+fn forget_cookies(answer: &mut Response) {
+    set(answer, HeaderName::from_static("clear-site-data"), "\"cookies\"");
 }
 
 /// A short answer for programs.

@@ -28,8 +28,10 @@ use crate::error::{RelayError, Result};
 /// How long a client may take to send the head of a request, and stay silent between two: stops
 /// clients that send a byte at a time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most bytes of a request's head: a CID host, a path of 4 KiB escaped, and a browser's headers.
-const HEAD_BYTES: usize = 32 << 10;
+/// Most bytes of a request's head. A CID host, a path of 4 KiB escaped and a browser's headers need
+/// 32 KiB; but any site can set cookies for the whole domain, 180 of 4 KiB each in the browsers of
+/// today, and the app must still be reached to have them dropped.
+const HEAD_BYTES: usize = 768 << 10;
 /// Most header lines.
 const HEADERS: usize = 100;
 /// How long a client may accept nothing of an answer before it is let go.
@@ -132,6 +134,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(patience.head)
         .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES + (8 << 10))
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(Patient::new(stream, patience.stall)), service)
         .with_upgrades();

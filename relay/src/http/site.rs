@@ -99,13 +99,14 @@ pub(crate) async fn respond(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Response {
-    let mut answer = inner(http, which, method, uri, headers).await;
+    let mut answer = inner(http, origin, which, method, uri, headers).await;
     protect(&mut answer, origin);
     answer
 }
 
 async fn inner(
     http: &Http,
+    origin: &Origin,
     which: Which,
     method: &Method,
     uri: &Uri,
@@ -121,6 +122,10 @@ async fn inner(
     }
     if let Some(name) = uri.path().strip_prefix(OWN) {
         return own_file(&http.assets, name, method, headers);
+    }
+    if origin.is_local() && is_strange(headers) {
+        let text = "pages of other sites cannot use the content of this machine's node";
+        return Page::new(StatusCode::FORBIDDEN, text, "").respond(headers, method);
     }
     if is_visit(headers)
         && let Some(boot) = boot_page(&http.assets, method, headers)
@@ -194,6 +199,13 @@ fn is_visit(headers: &HeaderMap) -> bool {
     value("sec-fetch-mode") == Some("navigate")
         && matches!(value("sec-fetch-dest"), Some("document" | "iframe" | "frame") | None)
         && value(DIRECT) != Some("1")
+}
+
+/// Whether a page elsewhere on the web asks for a file of this site. It could not read the answer,
+/// but tell by its time what this node holds, and have it fetch and keep what it likes.
+fn is_strange(headers: &HeaderMap) -> bool {
+    let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    value("sec-fetch-site") == Some("cross-site") && !is_visit(headers)
 }
 
 async fn file(
@@ -282,7 +294,7 @@ fn protect(answer: &mut Response, origin: &Origin) {
     }
     let permissions = "publickey-credentials-get=(), publickey-credentials-create=(), \
                        identity-credentials-get=(), otp-credentials=(), payment=(), usb=(), \
-                       serial=(), hid=(), midi=(), local-fonts=(), \
+                       serial=(), hid=(), bluetooth=(), midi=(), local-fonts=(), \
                        idle-detection=(), display-capture=()";
     set(answer, HeaderName::from_static("permissions-policy"), permissions);
     set(answer, HeaderName::from_static("origin-agent-cluster"), "?1");

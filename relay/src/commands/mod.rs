@@ -1,10 +1,12 @@
 //! One module per group of commands. They talk to a node through a session alone and don't know
 //! where it runs.
 
+mod backup;
 mod get;
 mod inspect;
 mod publish;
 mod put;
+mod restore;
 mod tree;
 mod up;
 mod walk;
@@ -33,6 +35,7 @@ pub(crate) async fn run(command: Command, settings: Settings, console: Console) 
         }
         Command::Ls(ls) => check(&ls.target)?,
         Command::Stat(one) | Command::Pin(one) | Command::Unpin(one) => drop(cid(&one.cid)?),
+        Command::Restore(restore) => return restore::run(restore, settings, &console).await,
         Command::Connect(to) => return inspect::connect(to, &settings, &console).await,
         _ => {}
     }
@@ -57,7 +60,8 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
         Command::Id(id) => inspect::id(id.words, access, console).await,
         Command::Status => inspect::status(access, console).await,
-        Command::Up(_) | Command::Connect(_) => Ok(()),
+        Command::Backup(backup) => backup::run(backup, access, console).await,
+        Command::Up(_) | Command::Connect(_) | Command::Restore(_) => Ok(()),
     }
 }
 

@@ -63,7 +63,7 @@ impl SiteRights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use craftec_api::Range;
+    use craftec_api::{Limit, Range, Secret};
     use craftec_core::Codec;
     use serde_bytes::ByteBuf;
 
@@ -123,6 +123,9 @@ mod tests {
             Command::Resolve { name: path },
             Command::BackupWords,
             Command::LendSpace { bytes: None },
+            Command::ServeLimits { rate: Limit::Unlimited, monthly: Limit::Default },
+            Command::BackupOpen { passphrase: Secret::default() },
+            Command::RestoreOpen { passphrase: Secret::default(), replace: true },
         ] {
             assert_eq!(rights.check(&command), Err(Refusal::NotReading), "{command:?}");
             let error = ApiError::from(Refusal::NotReading);

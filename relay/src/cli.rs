@@ -101,6 +101,41 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Write the manual pages
     Man(Man),
+    /// Write everything of your own into one encrypted file
+    Backup(Backup),
+    /// Take a backup in
+    Restore(Restore),
+}
+
+/// Where the passphrase of a backup comes from.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Passphrase {
+    /// File with the passphrase in its first line; `-` reads standard input
+    #[arg(long, env = "CRAFTEC_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// `craftec backup`
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// Where to write; never overwrites
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+}
+
+/// `craftec restore`
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) passphrase: Passphrase,
+    /// Give up the identity of this data folder for the backup's, though it published something
+    #[arg(long)]
+    pub(crate) replace_identity: bool,
 }
 
 /// `craftec up`
@@ -121,6 +156,12 @@ pub(crate) struct Up {
     /// Space to keep copies for others, for instance `10GiB`
     #[arg(long, env = "CRAFTEC_LEND", value_name = "BYTES")]
     pub(crate) lend: Option<String>,
+    /// Bytes per second to send to others at most, for instance `10MB` [default: no limit]
+    #[arg(long, env = "CRAFTEC_SERVE_RATE", value_name = "BYTES")]
+    pub(crate) serve_rate: Option<String>,
+    /// The same per calendar month, for instance `2TB` [default: no limit]
+    #[arg(long, env = "CRAFTEC_SERVE_MONTHLY", value_name = "BYTES")]
+    pub(crate) serve_monthly: Option<String>,
     /// Don't carry traffic between other peers
     #[arg(long)]
     pub(crate) no_relay: bool,

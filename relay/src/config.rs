@@ -52,6 +52,8 @@ struct FileConfig {
     relay: Option<Vec<String>>,
     relay_for_others: Option<bool>,
     lend: Option<Amount>,
+    serve_rate: Option<Amount>,
+    serve_monthly: Option<Amount>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     otlp: Option<String>,
@@ -108,6 +110,10 @@ pub(crate) struct Settings {
     pub(crate) relay_for_others: bool,
     /// Bytes to keep for others; `None` leaves it to the node.
     pub(crate) lend: Option<u64>,
+    /// Bytes per second to send to others; `None` is no limit.
+    pub(crate) serve_rate: Option<u64>,
+    /// The same per calendar month.
+    pub(crate) serve_monthly: Option<u64>,
     /// Log filter.
     pub(crate) log: String,
     /// How log lines are written.
@@ -152,12 +158,10 @@ impl Settings {
         let network = &cli.global.network;
         let http = up.and_then(|up| up.http.clone()).or(file.http);
         let listen = up.and_then(|up| up.listen.clone()).or(file.listen);
-        let lend = match (up.and_then(|up| up.lend.as_deref()), file.lend) {
-            (Some(text), _) => Some(bytes(text)?),
-            (None, Some(Amount::Text(text))) => Some(bytes(&text)?),
-            (None, Some(Amount::Bytes(bytes))) => Some(bytes),
-            (None, None) => None,
-        };
+        let lend = amount(up.and_then(|up| up.lend.as_deref()), file.lend)?;
+        let serve_rate = amount(up.and_then(|up| up.serve_rate.as_deref()), file.serve_rate)?;
+        let serve_monthly =
+            amount(up.and_then(|up| up.serve_monthly.as_deref()), file.serve_monthly)?;
         let settings = Self {
             data,
             http: http_addr(http.as_deref().unwrap_or(DEFAULT_HTTP))?,
@@ -170,6 +174,8 @@ impl Settings {
             relay_for_others: !up.is_some_and(|up| up.no_relay)
                 && file.relay_for_others.unwrap_or(true),
             lend,
+            serve_rate,
+            serve_monthly,
             log: cli.global.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: cli.global.log_format.or(file.log_format).unwrap_or_default(),
             otlp: cli.global.otlp.clone().or(file.otlp),
@@ -288,6 +294,16 @@ fn http_addr(text: &str) -> Result<SocketAddr> {
             "Write ADDR:PORT, for instance 127.0.0.1:4080 or [::]:80; port 0 picks a free one.",
         )
     })
+}
+
+/// A flag, else what the file says.
+fn amount(flag: Option<&str>, file: Option<Amount>) -> Result<Option<u64>> {
+    match (flag, file) {
+        (Some(text), _) => bytes(text).map(Some),
+        (None, Some(Amount::Text(text))) => bytes(&text).map(Some),
+        (None, Some(Amount::Bytes(bytes))) => Ok(Some(bytes)),
+        (None, None) => Ok(None),
+    }
 }
 
 fn bytes(text: &str) -> Result<u64> {

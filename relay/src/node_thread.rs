@@ -164,6 +164,8 @@ async fn launch(settings: &Settings, work: Work) -> Result<Rc<Node>> {
     let ports = Ports { network, clock: Rc::new(clock), entropy: Rc::new(entropy) };
     let mut config = Config::new(Role::Relay);
     config.lend_limit = settings.lend;
+    config.serve_rate = settings.serve_rate;
+    config.serve_monthly = settings.serve_monthly;
     config.folder = Some(folder);
     Node::start(ports, store, keys, config).await.map_err(|error| failed("it refused", &error))
 }

@@ -150,4 +150,50 @@ pub enum Command {
         /// The limit.
         bytes: Option<u64>,
     },
+    /// What this node sends to others at most; kept over restarts: `Done`. What this node reads for
+    /// itself, and copies that it asked others to take, are never held back.
+    ServeLimits {
+        /// Bytes per second, over some half a minute.
+        rate: Limit,
+        /// Bytes per calendar month (UTC).
+        monthly: Limit,
+    },
+    /// Starts a backup of everything of one's own: `Backup`, then `get_read`…. Only over a local
+    /// session.
+    BackupOpen {
+        /// Encrypts the file; at least 8 characters.
+        passphrase: Secret,
+    },
+    /// Starts taking a backup in: `Handle`, then `put_chunk`…, `put_close`, which answers `Restored`.
+    /// Nothing changes before that. Only over a local session.
+    RestoreOpen {
+        /// What the file was encrypted with.
+        passphrase: Secret,
+        /// Give up the identity of this node for the file's, though something is published under it.
+        replace: bool,
+    },
+}
+
+/// A limit that a person may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// The configuration's, else the node's own.
+    #[default]
+    Default,
+    /// None.
+    Unlimited,
+    /// So many.
+    Bytes(u64),
+}
+
+/// A secret on its way to the node. Never printed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }

@@ -16,12 +16,12 @@ mod error;
 mod event;
 mod reply;
 
-pub use command::{Command, Range};
+pub use command::{Command, Limit, Range, Secret};
 pub use error::{ApiError, ErrorCode};
 pub use event::{Event, HolderState, ObjectHealth, Transfer, TransferKind};
 pub use reply::{
-    Entry, EntryKind, Link, ObjectRow, Opened, Peer, Reach, Reachability, Reply, Role, SiteRow,
-    Stat, Status, Storage,
+    Entry, EntryKind, Link, ObjectRow, Opened, Peer, Reach, Reachability, Reply, Restored, Role,
+    Serving, SiteRow, Stat, Status, Storage,
 };
 
 use serde::{Deserialize, Serialize};

@@ -86,6 +86,36 @@ pub enum Reply {
     },
     /// The node.
     Status(Status),
+    /// A backup is ready to be read.
+    Backup {
+        /// For `get_read`.
+        handle: u64,
+        /// About how long it will be.
+        bytes: u64,
+        /// Objects in it.
+        objects: u64,
+    },
+    /// A backup was taken in.
+    Restored(Restored),
+}
+
+/// What a backup brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Whose it is.
+    pub did: String,
+    /// Objects that were not here.
+    pub objects: u64,
+    /// Objects that were here already, and stay as they are.
+    pub known: u64,
+    /// Bytes of blocks in the file.
+    pub bytes: u64,
+    /// Names whose head in the file was newer than the one here, or unknown.
+    pub names: u64,
+    /// Names whose head here was newer, or contradicts the file's: the one here stays.
+    pub names_kept: u64,
+    /// The file's identity took the place of this node's, which has ended and must start again.
+    pub restart: bool,
 }
 
 /// Content open for reading.
@@ -247,6 +277,27 @@ pub struct Storage {
     pub lend_limit: u64,
     /// Bytes that the disk or the browser's quota still allows, where known.
     pub free: Option<u64>,
+    /// The last write found no room. Nothing is lost, but new content waits.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub full: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What this node sends to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// Bytes per second at most; `None` is no limit.
+    pub rate: Option<u64>,
+    /// Bytes per calendar month (UTC) at most; `None` is no limit.
+    pub monthly: Option<u64>,
+    /// Bytes sent this month.
+    pub sent: u64,
+    /// When the month ends (ms since 1970).
+    pub month_ends_ms: u64,
 }
 
 /// The node.
@@ -276,6 +327,9 @@ pub struct Status {
     /// that don't say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reach: Option<Reach>,
+    /// What it sends to others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Serving>,
 }
 
 /// Whether others can dial a node without help.

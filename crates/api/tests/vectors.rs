@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Link,
-    ObjectHealth, ObjectRow, Opened, Peer, Range, Reply, Role, SiteRow, Stat, Status, Storage,
-    ToNode, Transfer, TransferKind,
+    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
+    ObjectHealth, ObjectRow, Opened, Peer, Range, Reply, Restored, Role, Secret, Serving, SiteRow,
+    Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -78,6 +78,19 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("backup_words", Command::BackupWords),
         ("lend_space", Command::LendSpace { bytes: Some(1 << 30) }),
         ("lend_space free", Command::LendSpace { bytes: None }),
+        (
+            "serve_limits",
+            Command::ServeLimits { rate: Limit::Bytes(2_000_000), monthly: Limit::Unlimited },
+        ),
+        (
+            "serve_limits free",
+            Command::ServeLimits { rate: Limit::Default, monthly: Limit::Bytes(20 << 30) },
+        ),
+        ("backup_open", Command::BackupOpen { passphrase: Secret("größe ☃ 8".to_owned()) }),
+        (
+            "restore_open",
+            Command::RestoreOpen { passphrase: Secret("größe ☃ 8".to_owned()), replace: true },
+        ),
     ]
 }
 
@@ -174,6 +187,22 @@ fn replies() -> Vec<(&'static str, Reply)> {
     let row = SiteRow { cid: site, name, label, files: 1, bytes: 2, time_ms, health: health() };
     all.push(("sites", Reply::Sites { sites: vec![row] }));
     all.push(("status", Reply::Status(status())));
+    let (month_ends_ms, monthly) = (1_793_491_200_000, Some(20_000_000_000));
+    let serving = Serving { rate: None, monthly, sent: 1 << 31, month_ends_ms };
+    let storage = Storage { full: true, free: Some(0), ..status().storage };
+    let full = Status { storage, serving: Some(serving), ..status() };
+    all.push(("status full", Reply::Status(full)));
+    all.push(("backup", Reply::Backup { handle: 9, bytes: 3 << 30, objects: 12 }));
+    let restored = Restored {
+        did: "did:craftec:abc".to_owned(),
+        objects: 3,
+        known: 1,
+        bytes: 1 << 20,
+        names: 1,
+        names_kept: 0,
+        restart: true,
+    };
+    all.push(("restored", Reply::Restored(restored)));
     all
 }
 
@@ -186,10 +215,11 @@ fn status() -> Status {
         uptime_ms: 12_345,
         addresses: vec!["/ip4/127.0.0.1/tcp/4081/ws".to_owned()],
         peers: peers(),
-        storage: Storage { used: 1, for_others: 0, lend_limit: 1 << 30, free: None },
+        storage: Storage { used: 1, for_others: 0, lend_limit: 1 << 30, free: None, full: false },
         objects: 2,
         objects_short: 1,
         reach: None,
+        serving: None,
     }
 }
 

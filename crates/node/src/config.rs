@@ -32,6 +32,11 @@ pub struct Config {
     /// 512 MiB or a tenth of what the browser allows, whichever is less. A limit that a person set
     /// at run time comes before this one.
     pub lend_limit: Option<u64>,
+    /// Bytes per second that it sends to others at most. `None` is the default of its role: no limit
+    /// natively, 2 MB/s in a tab. What a person set at run time comes before this, too.
+    pub serve_rate: Option<u64>,
+    /// The same per calendar month: no limit natively, 20 GB in a tab.
+    pub serve_monthly: Option<u64>,
     /// Bytes of what no pin reaches that it keeps as cache. `None` is the default of its role.
     pub cache_limit: Option<u64>,
     /// Most bytes that it reads in an hour to find what rotted on its disk; 0 for none. `None` is
@@ -51,6 +56,8 @@ impl Config {
             role,
             agent,
             lend_limit: None,
+            serve_rate: None,
+            serve_monthly: None,
             cache_limit: None,
             scrub_bytes_per_hour: None,
             folder: None,

@@ -6,6 +6,8 @@ use craftec_core::{head::HeadError, record::RecordError};
 use craftec_obj::{ObjError, StoreError};
 use craftec_p2p::NetError;
 
+use crate::{backup::BackupError, room};
+
 /// The API's word for a failure of the object store.
 pub(crate) fn object(error: ObjError) -> ApiError {
     let message = sentence(&error.to_string());
@@ -56,10 +58,7 @@ fn unavailable(message: String, asked: usize) -> ApiError {
 pub(crate) fn store(error: StoreError) -> ApiError {
     let retryable = error.is_retryable();
     let mut fault = match &error {
-        StoreError::Full { .. } => {
-            ApiError::new(ErrorCode::Full, "The disk or the browser's quota is full.")
-                .hint("Nothing is lost, but new files wait. Free some space or unpin an object.")
-        }
+        StoreError::Full { .. } => room::disk_full(),
         StoreError::Busy => ApiError::new(ErrorCode::Storage, sentence(&error.to_string())),
         StoreError::Rotten { cid } => {
             let message = format!("The disk returned wrong bytes for the block {cid}.");
@@ -75,6 +74,46 @@ pub(crate) fn store(error: StoreError) -> ApiError {
     };
     fault.retryable = retryable || matches!(error, StoreError::Rotten { .. });
     fault
+}
+
+/// Whether an error says that the disk is full, and not that some list of ours is.
+pub(crate) fn is_disk_full(error: &ApiError) -> bool {
+    *error == room::disk_full()
+}
+
+/// The API's word for a backup that can't be written or read. Nothing has changed by it.
+pub(crate) fn backup(error: BackupError) -> ApiError {
+    let message = sentence(&error.to_string());
+    let input = |hint: &str| ApiError::new(ErrorCode::BadInput, message.clone()).hint(hint);
+    match error {
+        BackupError::Store(error) => store(error),
+        BackupError::Object(error) => object(error),
+        BackupError::Foreign => input("Nothing was changed. Choose a file that Craftec wrote."),
+        BackupError::Newer { .. } => {
+            let hint = "Nothing was changed. Update this Craftec, then try again.";
+            ApiError::new(ErrorCode::Version, message).hint(hint)
+        }
+        BackupError::Passphrase => {
+            let hint = "Nothing was changed. Mind capitals and the keyboard's language.";
+            ApiError::new(ErrorCode::Refused, message).hint(hint)
+        }
+        BackupError::PassphraseLength => {
+            ApiError::new(ErrorCode::BadInput, message).hint("Choose another one.")
+        }
+        BackupError::OtherIdentity { .. } => {
+            let hint = "Nothing was changed. Back this node up first; then say that the file's \
+                        identity shall take the place of this one.";
+            ApiError::new(ErrorCode::Refused, message).hint(hint)
+        }
+        BackupError::Broken => ApiError::new(ErrorCode::Aborted, message),
+        BackupError::Damaged { .. }
+        | BackupError::Truncated { .. }
+        | BackupError::Derivation(_)
+        | BackupError::Content(_)
+        | BackupError::TooMany(_) => {
+            input("Nothing was changed. Use another copy of the file, or an older backup.")
+        }
+    }
 }
 
 /// The API's word for a failure of the network.

@@ -17,7 +17,7 @@ use craftec_platform::Entropy;
 use crate::NodeError;
 
 /// Keys in the namespace `Node`: 32 bytes each.
-const WALLET: &str = "wallet";
+pub(crate) const WALLET: &str = "wallet";
 const TRANSPORT: &str = "transport";
 
 /// The secrets of one node, and the identity they prove.
@@ -86,6 +86,11 @@ impl Keys {
     /// The key that signs for the identity now.
     pub fn writer(&self) -> SecretKey {
         self.wallet.identity_key(self.identity.rotations)
+    }
+
+    /// The 32 bytes behind the words.
+    pub(crate) const fn entropy(&self) -> &[u8; 32] {
+        self.wallet.entropy()
     }
 
     /// The 24 words that restore the identity.

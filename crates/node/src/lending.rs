@@ -9,7 +9,7 @@ use craftec_platform::Folder;
 use crate::Config;
 
 /// Key in the namespace `Node`: the limit that a person set, 8 bytes, big endian.
-const LEND: &str = "lend";
+pub(crate) const LEND: &str = "lend";
 
 /// The limit of lending, and the disk below it.
 pub(crate) struct Lending {
@@ -40,6 +40,13 @@ impl Lending {
             None => self.store.meta_delete(Meta::Node, LEND)?,
         }
         self.set.set(bytes);
+        Ok(())
+    }
+
+    /// Reads the limit again: a backup brought another.
+    pub(crate) fn reload(&self) -> Result<(), StoreError> {
+        let fresh = Self::load(self.store.clone(), self.config.clone())?;
+        self.set.set(fresh.set.get());
         Ok(())
     }
 

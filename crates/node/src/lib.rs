@@ -3,6 +3,7 @@
 //!
 //! It never touches a disk, a socket or a clock itself, and never runs on more than one thread.
 
+mod backup;
 mod check;
 mod config;
 mod error;
@@ -13,6 +14,8 @@ mod lending;
 mod mime;
 mod names;
 mod node;
+mod room;
+mod serving;
 mod session;
 
 pub use check::record_check;

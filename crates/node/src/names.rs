@@ -316,7 +316,7 @@ fn key_of(text: &str) -> Result<[u8; 32], ApiError> {
     Ok(head_key(&did, name))
 }
 
-fn record_key(record: &HeadRecord) -> [u8; 32] {
+pub(crate) fn record_key(record: &HeadRecord) -> [u8; 32] {
     head_key(&record.head.head.did, &record.head.head.name)
 }
 

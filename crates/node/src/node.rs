@@ -18,13 +18,14 @@ use craftec_obj::{
     replicate::{Lend, Signer, Surroundings},
 };
 use craftec_p2p::{PeerInfo, Rpc, pex};
-use futures::future::LocalBoxFuture;
+use futures::{channel::oneshot, future::LocalBoxFuture};
 
 use crate::{
     Config, Keys, NodeError, Ports, Session,
     events::{self, Told},
     lending::Lending,
     names::Names,
+    serving::Serving,
     session::Access,
 };
 
@@ -41,12 +42,16 @@ pub struct Node {
     pub(crate) objects: Objects,
     pub(crate) names: Rc<Names>,
     pub(crate) lending: Rc<Lending>,
+    pub(crate) serving: Rc<Serving>,
+    /// Bytes that were free when a write last found no room.
+    pub(crate) full: Cell<Option<u64>>,
     replicator: Replicator,
     holder: Holder,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
     pub(crate) stopped: Cell<bool>,
+    restarts: RefCell<Vec<oneshot::Sender<()>>>,
     started: Duration,
 }
 
@@ -102,6 +107,8 @@ impl Node {
         let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
         let around: Rc<dyn Surroundings> =
             Rc::new(Around { lending: lending.clone(), names: names.clone() });
+        let clock = ports.clock.clone();
+        let serving = Serving::start(store.clone(), exchange.clone(), clock, config.clone())?;
         let signer = signer(&keys);
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
@@ -118,12 +125,15 @@ impl Node {
             objects,
             names,
             lending,
+            serving,
+            full: Cell::new(None),
             replicator,
             holder,
             news,
             feed: Feed::default(),
             told: Told::default(),
             stopped: Cell::new(false),
+            restarts: RefCell::default(),
         });
         events::start(&node);
         node.renew_names();
@@ -174,12 +184,28 @@ impl Node {
         if self.stopped.replace(true) {
             return;
         }
+        self.serving.keep();
         self.replicator.stop();
         self.objects.announcer().stop();
         self.exchange.stop();
         self.feed.close();
         self.news.close();
         self.ports.network.shutdown();
+    }
+
+    /// Resolves when the node ended because a backup brought another identity: it is to be started
+    /// anew over the same store. Fails when the node is dropped.
+    pub fn restarting(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.restarts.borrow_mut().push(sender);
+        receiver
+    }
+
+    pub(crate) fn restart(&self) {
+        for waiting in self.restarts.take() {
+            // Whoever left does not need to know.
+            let _left = waiting.send(());
+        }
     }
 
     /// Everyone connected, with the bytes exchanged.
@@ -260,10 +286,12 @@ impl Node {
                 for_others: self.holder.lent_bytes()?,
                 lend_limit: lend.limit_bytes,
                 free: lend.free_bytes,
+                full: self.still_full(lend.free_bytes),
             },
             objects: records.len() as u64,
             objects_short,
             reach: (self.config.role != Role::Tab).then(|| reach(self.ports.network.reach())),
+            serving: Some(self.serving.now()),
         })
     }
 }

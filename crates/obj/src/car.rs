@@ -28,7 +28,7 @@ use crate::{
 /// In the order of canonical DAG-CBOR: shorter keys first.
 #[derive(Serialize)]
 struct Header {
-    roots: [Cid; 1],
+    roots: Vec<Cid>,
     version: u64,
 }
 
@@ -41,7 +41,7 @@ pub fn car(
     root: Cid,
     limits: WalkLimits,
 ) -> LocalBoxStream<'static, Result<Bytes, ObjError>> {
-    let head = header(root).map_err(|error| ObjError::Input {
+    let head = header(vec![root]).map_err(|error| ObjError::Input {
         what: "the root of a CAR file",
         reason: error.to_string(),
     });
@@ -49,17 +49,17 @@ pub fn car(
     stream::iter([head]).chain(blocks.try_flatten()).boxed_local()
 }
 
-/// The header of a CAR file with one root.
-fn header(root: Cid) -> Result<Bytes, CborError> {
-    let header = cbor::encode(&Header { roots: [root], version: 1 })?;
+/// The header of a CAR file, with its length.
+pub fn header(roots: Vec<Cid>) -> Result<Bytes, CborError> {
+    let header = cbor::encode(&Header { roots, version: 1 })?;
     let mut out = Vec::with_capacity(header.len() + 1);
     put_varint(&mut out, header.len() as u64);
     out.extend_from_slice(&header);
     Ok(out.into())
 }
 
-/// One block: its frame's head, and its bytes uncopied.
-fn frame(block: &Block) -> [Bytes; 2] {
+/// One block as it is in a CAR file: its frame's head, and its bytes uncopied.
+pub fn frame(block: &Block) -> [Bytes; 2] {
     let mut head = Vec::with_capacity(CID_BYTES + 4);
     put_varint(&mut head, (CID_BYTES + block.len()) as u64);
     head.extend_from_slice(&block.cid().to_bytes());
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn the_header_is_canonical_cbor() {
         let root = Cid::of(Codec::Raw, b"");
-        let header = header(root).unwrap();
+        let header = header(vec![root]).unwrap();
         // map(2) "roots": [tag 42 bytes(37) 0x00 cid], "version": 1
         let mut expected = vec![58, 0xa2, 0x65];
         expected.extend(b"roots");

@@ -35,16 +35,24 @@ pub struct TabNode {
 #[wasm_bindgen]
 impl TabNode {
     /// Starts a node: `config` is `{ relays, folder?, lendBytes?, agent?, rtc? }`, `page` leads to
-    /// the SDK's `serveRtc`, and `panicked` is called with a message when the node can't go on.
+    /// the SDK's `serveRtc`, and `panicked` is called with a message when the node can't go on, or is to be started anew.
     /// Fails with `{ code, message, hint, retryable }`.
     pub async fn start(
         config: JsValue,
         page: MessagePort,
         panicked: Function,
     ) -> Result<TabNode, JsValue> {
-        failure::on_panic(panicked);
+        failure::on_panic(panicked.clone());
         let node = start(StartConfig::read(&config)?, page).await.map_err(JsValue::from)?;
         let clock = Rc::new(TabClock::new());
+        let restarting = node.restarting();
+        clock.spawn(Box::pin(async move {
+            if restarting.await.is_ok() {
+                // As after a panic, the page ends this worker and starts a fresh one.
+                let why = JsValue::from_str("the node starts again with another identity");
+                let _told = panicked.call1(&JsValue::NULL, &why);
+            }
+        }));
         Ok(Self { sessions: Sessions::new(node.clone(), clock), node })
     }
 

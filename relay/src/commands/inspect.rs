@@ -211,6 +211,18 @@ fn status_text(status: &Status) -> String {
         bytes_text(storage.for_others),
         bytes_text(storage.lend_limit),
     );
+    if let Some(serving) = status.serving {
+        let of = |limit: Option<u64>| limit.map_or("no limit".to_owned(), bytes_text);
+        text.push_str(&format!(
+            "{} sent to others this month (at most {}, {} a second)\n",
+            bytes_text(serving.sent),
+            of(serving.monthly),
+            of(serving.rate),
+        ));
+    }
+    if storage.full {
+        text.push_str("The disk is full: nothing is lost, but new content waits.\n");
+    }
     for addr in &status.addresses {
         text.push_str(&format!("at {addr}\n"));
     }

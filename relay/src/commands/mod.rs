@@ -1,11 +1,13 @@
 //! One module per group of commands. They talk to a node through a session alone and don't know
 //! where it runs.
 
+mod backup;
 mod doctor;
 mod get;
 mod inspect;
 mod publish;
 mod put;
+mod restore;
 mod tree;
 mod up;
 mod walk;
@@ -36,6 +38,7 @@ pub(crate) async fn run(command: Command, settings: Settings, console: Console) 
         }
         Command::Ls(ls) => check(&ls.target)?,
         Command::Stat(one) | Command::Pin(one) | Command::Unpin(one) => drop(cid(&one.cid)?),
+        Command::Restore(restore) => return restore::run(restore, settings, &console).await,
         Command::Connect(to) => return inspect::connect(to, &settings, &console).await,
         _ => {}
     }
@@ -60,9 +63,11 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
         Command::Id(id) => inspect::id(id.words, access, console).await,
         Command::Status => inspect::status(access, console).await,
+        Command::Backup(backup) => backup::run(backup, access, console).await,
         // Carried out before a node is asked.
         Command::Up(_)
         | Command::Connect(_)
+        | Command::Restore(_)
         | Command::Doctor(_)
         | Command::Completions(_)
         | Command::Man(_) => Ok(()),

@@ -12,6 +12,7 @@ use craftec_obj::objects::{FilePut, FolderPut, Put};
 use futures::lock::Mutex;
 
 use super::read::Reader;
+use crate::backup::Restore;
 
 /// Handles that a session may have open: one per file of a page that loads, many times over.
 const HANDLES: usize = 1024;
@@ -38,6 +39,8 @@ pub(super) enum Handle {
         /// The file.
         put: FilePut,
     },
+    /// A backup that is being taken in.
+    Restore(Box<Restore>),
     /// Content that is being read. Locked, because a read waits for the network.
     Read(Rc<Mutex<Reader>>),
 }

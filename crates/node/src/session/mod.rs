@@ -1,6 +1,7 @@
 //! One client's conversation with a node: every command of `craftec-api`, the handles it opened, the
 //! events it asked for. What it opened ends with it.
 
+mod backup;
 mod handles;
 mod read;
 mod sites;
@@ -11,7 +12,7 @@ use std::{
     rc::Rc,
 };
 
-use craftec_api::{ApiError, Command, ErrorCode, Event, Reply, VERSIONS};
+use craftec_api::{ApiError, Command, ErrorCode, Event, Limit, Reply, VERSIONS};
 use craftec_core::PeerId;
 use craftec_obj::feed::{Heard, Listener};
 use futures::{
@@ -22,6 +23,7 @@ use futures::{
 };
 
 use self::handles::{Handle, Handles};
+pub(crate) use self::sites::SiteRecord;
 use crate::{Node, fault};
 
 /// Events that a slow client may be behind before the oldest are dropped.
@@ -74,21 +76,30 @@ impl Session {
             return Err(ApiError::new(ErrorCode::Aborted, "This node has stopped."));
         }
         match command {
+            // What writes much: whether there was room is remembered.
+            Command::PutClose { .. } | Command::FolderClose { .. } | Command::Pin { .. } => {
+                let done = self.write(command).await;
+                self.node.wrote(done).await
+            }
+            Command::PutChunk { .. } | Command::FolderAdd { .. } => {
+                // One that succeeds says nothing: it may be in memory only.
+                match self.write(command).await {
+                    Ok(done) => Ok(done),
+                    Err(error) => self.node.wrote(Err(error)).await,
+                }
+            }
             Command::Hello { versions } => self.hello(&versions),
             Command::Status => self.node.status().await.map(Reply::Status).map_err(fault::store),
             Command::Subscribe => Ok(self.subscribe()),
             Command::Connect { addr } => self.connect(&addr).await,
             Command::BackupWords => self.words(),
             Command::LendSpace { bytes } => self.lend(bytes),
+            Command::ServeLimits { rate, monthly } => self.limit_serving(rate, monthly),
+            Command::BackupOpen { passphrase } => self.backup_open(&passphrase).await,
+            Command::RestoreOpen { passphrase, replace } => self.restore_open(passphrase, replace),
             Command::PutOpen { replicas, name } => self.put_open(replicas, name),
-            Command::PutChunk { handle, bytes } => self.put_chunk(handle, &bytes),
-            Command::PutClose { handle } => self.put_close(handle),
             Command::FolderOpen => self.folder_open(),
             Command::FolderFile { folder, path } => self.folder_file(folder, &path),
-            Command::FolderAdd { folder, path, bytes } => self.folder_add(folder, &path, &bytes),
-            Command::FolderClose { folder, replicas, site, name } => {
-                self.folder_close(folder, replicas, site, name).await
-            }
             Command::GetOpen { cid, path, range } => self.get_open(cid, &path, range).await,
             Command::CarOpen { cid, path } => self.car_open(cid, &path).await,
             Command::Block { cid } => self.block(cid).await,
@@ -96,11 +107,24 @@ impl Session {
             Command::Close { handle } => self.close(handle),
             Command::List { cid, path } => self.list(cid, &path).await,
             Command::Stat { cid } => self.stat(cid).await,
-            Command::Pin { cid } => self.pin(cid).await,
             Command::Unpin { cid } => self.unpin(cid).await,
             Command::Objects => self.objects(),
             Command::Sites => self.sites(),
             Command::Resolve { name } => self.node.names.resolve(&name).await,
+        }
+    }
+
+    /// Commands that write content.
+    async fn write(&self, command: Command) -> Result<Reply, ApiError> {
+        match command {
+            Command::PutChunk { handle, bytes } => self.put_chunk(handle, &bytes),
+            Command::PutClose { handle } => self.put_close(handle).await,
+            Command::FolderAdd { folder, path, bytes } => self.folder_add(folder, &path, &bytes),
+            Command::FolderClose { folder, replicas, site, name } => {
+                self.folder_close(folder, replicas, site, name).await
+            }
+            Command::Pin { cid } => self.pin(cid).await,
+            _ => Err(ApiError::new(ErrorCode::Internal, "This command writes nothing.")),
         }
     }
 
@@ -166,6 +190,11 @@ impl Session {
 
     fn lend(&self, bytes: Option<u64>) -> Result<Reply, ApiError> {
         self.node.lending.set(bytes).map_err(fault::store)?;
+        Ok(Reply::Done)
+    }
+
+    fn limit_serving(&self, rate: Limit, monthly: Limit) -> Result<Reply, ApiError> {
+        self.node.serving.set(rate, monthly).map_err(fault::store)?;
         Ok(Reply::Done)
     }
 

@@ -11,7 +11,7 @@ use craftec_obj::{
     read::{self, Kind, Resolved, WalkLimits, content, resolve},
 };
 use futures::{
-    StreamExt,
+    StreamExt, TryStreamExt,
     lock::Mutex,
     stream::{self, LocalBoxStream},
 };
@@ -32,13 +32,13 @@ const CAR: &str = "application/vnd.ipld.car; version=1";
 
 /// Content that is being read.
 pub(super) struct Reader {
-    bytes: LocalBoxStream<'static, Result<Bytes, ObjError>>,
+    bytes: LocalBoxStream<'static, Result<Bytes, ApiError>>,
     /// What a block held beyond one `get_read`.
     left: Bytes,
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Bytes, ObjError> {
+    async fn next(&mut self) -> Result<Bytes, ApiError> {
         while self.left.is_empty() {
             match self.bytes.next().await {
                 Some(bytes) => self.left = bytes?,
@@ -57,6 +57,14 @@ impl Session {
     fn open(
         &self,
         bytes: LocalBoxStream<'static, Result<Bytes, ObjError>>,
+    ) -> Result<u64, ApiError> {
+        self.open_stream(bytes.map_err(fault::object).boxed_local())
+    }
+
+    /// A handle that reads from `bytes`.
+    pub(super) fn open_stream(
+        &self,
+        bytes: LocalBoxStream<'static, Result<Bytes, ApiError>>,
     ) -> Result<u64, ApiError> {
         let reader = Reader { bytes, left: Bytes::new() };
         self.handles.add(Handle::Read(Rc::new(Mutex::new(reader))))
@@ -131,7 +139,7 @@ impl Session {
             Handle::Read(reader) => Ok(reader.clone()),
             _ => Err(other_kind(handle, "open for reading")),
         })?;
-        let bytes = reader.lock().await.next().await.map_err(fault::object)?;
+        let bytes = reader.lock().await.next().await?;
         Ok(Reply::Bytes { bytes: ByteBuf::from(bytes) })
     }
 

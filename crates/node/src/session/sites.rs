@@ -20,18 +20,38 @@ const SITE_BYTES: usize = 1024;
 
 /// A site published here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SiteRecord {
+pub(crate) struct SiteRecord {
     /// Version of this structure: 1.
-    v: u8,
-    cid: Cid,
-    name: Option<String>,
-    files: u64,
-    bytes: u64,
-    time_ms: u64,
+    pub(crate) v: u8,
+    pub(crate) cid: Cid,
+    pub(crate) name: Option<String>,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) time_ms: u64,
 }
 
 impl SiteRecord {
-    fn key(&self) -> Vec<u8> {
+    /// A site of `(files, bytes)`.
+    pub(crate) const fn new(
+        cid: Cid,
+        name: Option<String>,
+        (files, bytes): (u64, u64),
+        time_ms: u64,
+    ) -> Self {
+        Self { v: 1, cid, name, files, bytes, time_ms }
+    }
+
+    /// The site in `value`.
+    pub(crate) fn read(value: &[u8]) -> Result<Self, StoreError> {
+        let site: Self = cbor::decode(value, SITE_BYTES)?;
+        match site.v {
+            1 => Ok(site),
+            v => Err(StoreError::Newer { found: v.into(), known: 1 }),
+        }
+    }
+
+    /// Where it is kept.
+    pub(crate) fn key(&self) -> Vec<u8> {
         match &self.name {
             Some(name) => [b"n", name.as_bytes()].concat(),
             None => [b"c".as_slice(), &self.cid.to_bytes()].concat(),
@@ -51,8 +71,7 @@ impl Session {
             Some(name) => Some(self.node.names.publish(name, cid).await?),
             None => None,
         };
-        let (files, bytes, time_ms) = (record.files, record.size, record.time_ms);
-        let site = SiteRecord { v: 1, cid, name, files, bytes, time_ms };
+        let site = SiteRecord::new(cid, name, (record.files, record.size), record.time_ms);
         let value = cbor::encode(&site).map_err(|error| fault::store(error.into()))?;
         self.node.store.meta_put(Meta::Site, site.key(), value).map_err(fault::store)?;
         Ok(label)
@@ -118,6 +137,6 @@ impl Session {
 
     fn site_records(&self) -> Result<Vec<SiteRecord>, StoreError> {
         let rows = self.node.store.meta_scan(Meta::Site)?;
-        rows.iter().map(|(_, value)| Ok(cbor::decode(value, SITE_BYTES)?)).collect()
+        rows.iter().map(|(_, value)| SiteRecord::read(value)).collect()
     }
 }

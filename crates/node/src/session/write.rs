@@ -34,14 +34,15 @@ impl Session {
         let pushed = self.handles.with(handle, |open| match open {
             Handle::Put { put, .. } => put.push(bytes).map_err(fault::object),
             Handle::File { put, .. } => put.push(bytes).map_err(fault::object),
+            Handle::Restore(restore) => restore.push(bytes).map_err(fault::backup),
             Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
         });
         pushed.map(|()| Reply::Done)
     }
 
-    pub(super) fn put_close(&self, handle: u64) -> Result<Reply, ApiError> {
+    pub(super) async fn put_close(&self, handle: u64) -> Result<Reply, ApiError> {
         self.handles.with(handle, |open| match open {
-            Handle::Put { .. } | Handle::File { .. } => Ok(()),
+            Handle::Put { .. } | Handle::File { .. } | Handle::Restore(_) => Ok(()),
             Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
         })?;
         match self.handles.remove(handle)? {
@@ -54,6 +55,9 @@ impl Session {
             Handle::File { put, .. } => {
                 let (cid, size) = put.finish().map_err(fault::object)?;
                 Ok(Reply::Stored { cid, size })
+            }
+            Handle::Restore(restore) => {
+                restore.finish().await.map(Reply::Restored).map_err(fault::backup)
             }
             Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
         }

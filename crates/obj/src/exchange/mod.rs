@@ -6,6 +6,7 @@
 //! cache until something pins it.
 
 mod ask;
+mod budget;
 mod keep;
 mod plan;
 mod serve;
@@ -26,6 +27,7 @@ use craftec_platform::Clock;
 use futures::StreamExt;
 
 use crate::{Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
+pub use budget::{Sent, ServeLimits, month};
 pub use session::Session;
 use standing::Standing;
 
@@ -61,6 +63,9 @@ struct Shared {
     sessions: RefCell<BTreeMap<Cid, Weak<session::Inner>>>,
     recent: RefCell<VecDeque<(Duration, Rc<session::Inner>)>>,
     fresh: RefCell<keep::Fresh>,
+    budget: RefCell<budget::Budget>,
+    /// Peers that are taking copies which we asked them to take, and how many.
+    favoured: RefCell<BTreeMap<PeerId, usize>>,
     stopped: Cell<bool>,
     denied: RefCell<Option<Denied>>,
 }
@@ -86,6 +91,8 @@ impl Exchange {
             sessions: RefCell::default(),
             recent: RefCell::default(),
             fresh: RefCell::default(),
+            budget: RefCell::default(),
+            favoured: RefCell::default(),
             stopped: Cell::new(false),
             denied: RefCell::default(),
         });
@@ -107,6 +114,28 @@ impl Exchange {
     /// Bytes exchanged with a connected peer.
     pub fn traffic(&self, peer: &PeerId) -> Traffic {
         self.0.traffic.borrow().get(peer).copied().unwrap_or_default()
+    }
+
+    /// Limits what is sent to others from now on.
+    pub fn limit_serving(&self, limits: ServeLimits) {
+        self.0.budget.borrow_mut().limit(limits, self.0.clock.monotonic());
+    }
+
+    /// Goes on counting from what an earlier run sent.
+    pub fn resume_sent(&self, sent: Sent) {
+        self.0.budget.borrow_mut().resume(sent);
+    }
+
+    /// What was sent to others this month.
+    pub fn sent(&self) -> Sent {
+        self.0.budget.borrow_mut().sent(self.0.clock.now().0)
+    }
+
+    /// Serves `peer` without holding back for as long as the answer lives: it takes a copy that we
+    /// asked it to take.
+    pub fn favour(&self, peer: PeerId) -> Favour {
+        *self.0.favoured.borrow_mut().entry(peer).or_default() += 1;
+        Favour { shared: self.0.clone(), peer }
     }
 
     /// A block that is here, on disk or on its way to it.
@@ -151,6 +180,24 @@ impl Exchange {
     }
 }
 
+/// See [`Exchange::favour`].
+pub struct Favour {
+    shared: Rc<Shared>,
+    peer: PeerId,
+}
+
+impl Drop for Favour {
+    fn drop(&mut self) {
+        let mut favoured = self.shared.favoured.borrow_mut();
+        if let Some(count) = favoured.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                favoured.remove(&self.peer);
+            }
+        }
+    }
+}
+
 impl Shared {
     fn network(&self) -> &SharedNetwork {
         self.rpc.network()
@@ -158,6 +205,8 @@ impl Shared {
 
     fn session(self: &Rc<Self>, root: Cid) -> Session {
         let now = self.clock.monotonic();
+        // First: one that nobody used for long must not live on because it is asked for again.
+        self.forget_old(now);
         let live = self.sessions.borrow().get(&root).and_then(Weak::upgrade);
         let inner = live.unwrap_or_else(|| {
             let inner = session::Inner::new(self, root);
@@ -176,7 +225,6 @@ impl Shared {
                 ended.extend(recent.pop_front());
             }
         }
-        self.forget_old(now);
         Session { shared: self.clone(), inner }
     }
 

@@ -8,6 +8,7 @@ use craftec_core::{PeerId, cbor, limits};
 
 use super::{
     Shared,
+    budget::Verdict,
     wire::{self, ANSWER_BYTES, Answer, Blocks, Item, PROTOCOL, REQUEST_BYTES, Request, Want},
 };
 
@@ -44,12 +45,7 @@ impl Shared {
             return Answer::Refused(error.to_string());
         }
         match request {
-            Request::Want(want) => {
-                let blocks = self.collect(&want);
-                let sent = blocks.blocks.iter().map(|item| item.bytes.len()).sum();
-                self.count(peer, 0, sent);
-                Answer::Blocks(blocks)
-            }
+            Request::Want(want) => self.send(peer, &want),
             Request::Have(have) => {
                 let held = have
                     .cids
@@ -60,8 +56,31 @@ impl Shared {
         }
     }
 
-    fn collect(&self, want: &Want) -> Blocks {
-        let budget = want.budget.min(ANSWER_BYTES as u64);
+    /// Sends what is here, as far as the person at this node allows.
+    fn send(&self, peer: PeerId, want: &Want) -> Answer {
+        let (now, now_ms) = (self.clock.monotonic(), self.clock.now().0);
+        let favoured = self.favoured.borrow().contains_key(&peer);
+        let most = match self.budget.borrow_mut().ask(now, now_ms) {
+            Verdict::Go(most) => most,
+            _ if favoured => ANSWER_BYTES as u64,
+            Verdict::Wait(wait) => return busy(wait),
+            Verdict::Over => {
+                return Answer::Refused("this node has sent all that it may this month".to_owned());
+            }
+        };
+        let most = if favoured { ANSWER_BYTES as u64 } else { most };
+        let blocks = self.collect(want, most);
+        let sent = blocks.blocks.iter().map(|item| item.bytes.len()).sum();
+        self.count(peer, 0, sent);
+        match favoured {
+            true => self.budget.borrow_mut().count(sent as u64, now_ms),
+            false => self.budget.borrow_mut().spend(sent as u64, now_ms),
+        }
+        Answer::Blocks(blocks)
+    }
+
+    fn collect(&self, want: &Want, most: u64) -> Blocks {
+        let budget = want.budget.min(most).min(ANSWER_BYTES as u64);
         let mut blocks = Blocks::default();
         let mut spent = 0;
         for (at, cid) in want.cids.iter().enumerate() {

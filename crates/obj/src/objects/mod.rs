@@ -6,6 +6,7 @@
 //! are announced in the DHT, never their parts.
 
 mod announce;
+mod import;
 mod mark;
 mod put;
 mod record;
@@ -29,6 +30,7 @@ use crate::{
     store::{Batch, Meta, Pin, PinReason},
 };
 pub use announce::Announcer;
+pub use import::Import;
 pub use put::{FilePut, FolderPut, Label, Put, Stored};
 pub use record::ObjectRecord;
 pub use scrub::{SCRUB_BYTES_PER_HOUR, ScrubReport};
@@ -147,6 +149,11 @@ impl Objects {
         FolderPut::new(self.clone())
     }
 
+    /// Starts to take blocks in from a file.
+    pub fn import(&self) -> Import {
+        Import::new(self.clone())
+    }
+
     /// Reads what lies below `root`, from here or from whoever has it.
     pub fn reader(&self, root: Cid) -> Session {
         self.0.exchange.session(root)
@@ -154,8 +161,7 @@ impl Objects {
 
     /// What was put or pinned here, by root.
     pub fn records(&self) -> Result<Vec<(Cid, ObjectRecord)>, StoreError> {
-        let rows = self.0.store.meta_scan(Meta::Object)?;
-        rows.iter().map(|(key, value)| ObjectRecord::read(key, value)).collect()
+        ObjectRecord::all(&self.0.store)
     }
 
     /// What is known about a root that was put or pinned here.
@@ -269,7 +275,7 @@ impl Objects {
     }
 
     /// A root is kept from now on.
-    pub(crate) fn kept(&self, root: Cid, block_bytes: u64) {
+    pub fn kept(&self, root: Cid, block_bytes: u64) {
         self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_add(block_bytes));
         self.0.announcer.provide(provider_key(&root));
     }

@@ -41,7 +41,7 @@ pub struct Label {
 }
 
 /// Blocks of one put on their way to the disk.
-struct Sink {
+pub(super) struct Sink {
     objects: Objects,
     fresh: u64,
     /// [`Store::losses`](crate::Store::losses) when the put began.
@@ -54,7 +54,7 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(objects: Objects) -> Self {
+    pub(super) fn new(objects: Objects) -> Self {
         let (fresh, losses) = (objects.0.begin_fresh(), objects.0.store.losses());
         Self {
             objects,
@@ -68,7 +68,11 @@ impl Sink {
         }
     }
 
-    fn take(&mut self, blocks: Vec<Block>) -> Result<(), StoreError> {
+    pub(super) fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    pub(super) fn take(&mut self, blocks: Vec<Block>) -> Result<(), StoreError> {
         self.objects.0.add_fresh(self.fresh, blocks.iter().map(|block| *block.cid()));
         for block in blocks {
             self.gathered_bytes += block.len();
@@ -77,15 +81,20 @@ impl Sink {
             self.gathered.push(block);
         }
         if self.gathered_bytes >= GATHERED_BYTES {
-            self.gathered_bytes = 0;
-            // Flushed with the last commit: before that nothing of the put is promised.
-            let gathered = std::mem::take(&mut self.gathered);
-            self.noticed(self.objects.0.store.cache(&gathered))?;
+            self.write_gathered()?;
         }
         Ok(())
     }
 
-    fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
+    /// Stores what was gathered. It is flushed with the last commit: before that nothing of the put
+    /// is promised.
+    pub(super) fn write_gathered(&mut self) -> Result<(), StoreError> {
+        self.gathered_bytes = 0;
+        let gathered = std::mem::take(&mut self.gathered);
+        self.noticed(self.objects.0.store.cache(&gathered))
+    }
+
+    pub(super) fn commit(&mut self, mut batch: Batch) -> Result<(), StoreError> {
         self.gathered_bytes = 0;
         batch.put_all(std::mem::take(&mut self.gathered));
         self.noticed(self.objects.0.store.commit_since(self.losses, batch))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use craftec_core::{Cid, cbor};
 use serde::{Deserialize, Serialize};
 
-use crate::StoreError;
+use crate::{Store, StoreError, store::Meta};
 
 /// Largest encoded record: a name of 255 bytes and the fixed fields.
 const RECORD_BYTES: usize = 1024;
@@ -36,6 +36,12 @@ pub struct ObjectRecord {
 }
 
 impl ObjectRecord {
+    /// All records, by root.
+    pub fn all(store: &Store) -> Result<Vec<(Cid, Self)>, StoreError> {
+        let rows = store.meta_scan(Meta::Object)?;
+        rows.iter().map(|(key, value)| Self::read(key, value)).collect()
+    }
+
     /// The encoded record.
     pub fn encode(&self) -> Result<Bytes, StoreError> {
         Ok(cbor::encode(self)?.into())
@@ -44,6 +50,10 @@ impl ObjectRecord {
     pub(super) fn read(key: &[u8], value: &[u8]) -> Result<(Cid, Self), StoreError> {
         let damaged = |reason: String| StoreError::Corrupt { reason };
         let root = Cid::from_bytes(key).map_err(|e| damaged(format!("an object's key: {e}")))?;
-        Ok((root, cbor::decode(value, RECORD_BYTES)?))
+        let record: Self = cbor::decode(value, RECORD_BYTES)?;
+        match record.v {
+            1 => Ok((root, record)),
+            v => Err(StoreError::Newer { found: v.into(), known: 1 }),
+        }
     }
 }

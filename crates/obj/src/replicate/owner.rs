@@ -297,6 +297,8 @@ impl Inner {
 
     async fn ask(&self, root: Cid, peer: PeerId) {
         let Some(hold) = self.question(root) else { return };
+        // It takes what we asked it to take: that is not held back.
+        let _favoured = self.objects.exchange().favour(peer);
         let body = match cbor::encode(&Ask::Hold(hold)) {
             Ok(body) => body,
             Err(error) => return self.failed(root, peer, &error.to_string(), None),

@@ -5,12 +5,15 @@
 //! for time, threads or randomness, and nothing here is part of a node.
 
 mod cluster;
+pub mod kept;
 mod net;
 mod report;
+mod runner;
 pub mod scenario;
 mod trace;
 
 pub use cluster::{Cluster, ClusterError};
 pub use net::{Fabric, Joined, SimNetwork, Weather};
 pub use report::Report;
+pub use runner::{Campaign, run_seed};
 pub use trace::Trace;

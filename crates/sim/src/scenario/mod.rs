@@ -6,6 +6,7 @@
 mod client;
 mod liar;
 mod put_get;
+mod storm;
 
 use std::{fmt, str::FromStr};
 
@@ -13,6 +14,7 @@ use crate::{ClusterError, Report};
 
 pub use liar::liar;
 pub use put_get::{Size, put_get};
+pub use storm::{StormSize, storm};
 
 /// A scenario by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +23,20 @@ pub enum Scenario {
     PutGet,
     /// Holders send wrong bytes.
     Liar,
+    /// Everything at once, then healing.
+    Storm,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::PutGet, Self::Liar];
+    pub const ALL: [Self; 3] = [Self::PutGet, Self::Liar, Self::Storm];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
         match self {
             Self::PutGet => put_get(seed, Size::STANDARD),
             Self::Liar => liar(seed),
+            Self::Storm => storm(seed, StormSize::STANDARD),
         }
     }
 }
@@ -41,6 +46,7 @@ impl fmt::Display for Scenario {
         f.write_str(match self {
             Self::PutGet => "put-get",
             Self::Liar => "liar",
+            Self::Storm => "storm",
         })
     }
 }

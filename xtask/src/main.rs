@@ -6,6 +6,7 @@
 
 mod bench;
 mod build;
+mod mutants;
 mod paths;
 mod setup;
 mod shell;
@@ -55,6 +56,11 @@ enum Task {
     },
     /// Campaigns that take longer than `test` allows.
     Soak,
+    /// Change the verifying modules one place at a time; a test must notice each change. Takes hours.
+    Mutants {
+        /// Only files whose path contains this.
+        only: Option<String>,
+    },
     /// Check the repository's own rules.
     Tidy,
 }
@@ -68,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { name } => bench::all(name.as_deref()),
         Task::Sim { scenario, seeds } => sim::scenario(&scenario, &seeds),
         Task::Soak => sim::soak(),
+        Task::Mutants { only } => mutants::all(only.as_deref()),
         Task::Tidy => tidy::all(),
     }
 }

@@ -7,12 +7,12 @@ use anyhow::bail;
 use crate::{
     build, paths, setup,
     shell::{cargo, command, run, say},
-    tidy,
+    sim, tidy,
 };
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("clippy", clippy),
@@ -20,6 +20,7 @@ const STEPS: [Step; 11] = [
     ("rust", rust),
     ("rust-in-a-tab", rust_in_a_tab),
     ("build", || build::all().map(drop)),
+    ("simulator", sim::check),
     ("sdk", sdk),
     ("browser", browser),
     ("interop", interop),

@@ -1,18 +1,18 @@
 //! A cluster: real nodes on simulated machines that can lose power and come back with their disks.
 
-use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
+use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
 use craftec_obj::{Store, StoreError, store::StoreOptions};
-use craftec_p2p::{NetError, Network, Role};
+use craftec_p2p::{NetError, Network, RecordCheck, Role};
 use craftec_platform::{
     Clock,
     sim::{Damage, Executor, Group, SimClock, SimDisk, SimEntropy, Stalled},
 };
 use futures::channel::oneshot;
 
-use crate::{Fabric, Joined, Weather};
+use crate::{Fabric, Joined, Weather, checked::Remembered};
 
 /// Memory for each node's index: they are many.
 const CACHE_BYTES: usize = 512 << 10;
@@ -71,6 +71,7 @@ struct Inner {
     fabric: Fabric,
     seed: u64,
     dice: SimEntropy,
+    check: Arc<dyn RecordCheck>,
     nodes: RefCell<Vec<Machine>>,
 }
 
@@ -106,8 +107,10 @@ impl Cluster {
         let fabric = Fabric::new(&executor, seed, weather);
         let clock = executor.clock().0;
         let dice = SimEntropy::stream(seed, u64::MAX - 1);
+        let check = Remembered::new(record_check(executor.wall_clock()));
         let nodes = RefCell::default();
-        let cluster = Self(Rc::new(Inner { executor, clock, fabric, seed, dice, nodes }));
+        let inner = Inner { executor, clock, fabric, seed, dice, check, nodes };
+        let cluster = Self(Rc::new(inner));
         let result = cluster.0.executor.run_until(limit, scenario(cluster.clone()));
         // Nodes hold clocks of the executor, and tasks of the executor hold nodes.
         for index in 0..cluster.len() {
@@ -255,8 +258,8 @@ impl Cluster {
     }
 
     /// The rule by which honest nodes keep records.
-    pub fn record_check(&self) -> std::sync::Arc<dyn craftec_p2p::RecordCheck> {
-        record_check(self.0.executor.wall_clock())
+    pub fn record_check(&self) -> Arc<dyn RecordCheck> {
+        self.0.check.clone()
     }
 
     /// Connects one node to another.

@@ -4,6 +4,7 @@
 //! The trace hash proves it; a failure names the seed that replays it. Nothing here asks the machine
 //! for time, threads or randomness, and nothing here is part of a node.
 
+mod checked;
 mod cluster;
 pub mod kept;
 mod net;

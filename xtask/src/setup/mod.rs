@@ -63,7 +63,7 @@ fn trunk() -> anyhow::Result<()> {
     cargo_install(&[&args[..], &features[..]].concat())
 }
 
-fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
     let mut install = cargo();
     install.env("CARGO_TARGET_DIR", paths::cache().join("tools-target"));
     run(install.arg("install").args(args).arg("--root").arg(paths::cache().join("tools")))

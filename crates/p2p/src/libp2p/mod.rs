@@ -53,6 +53,8 @@ mod dht;
 mod dialing;
 mod driver;
 mod handle;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod memory_tests;
 mod peers;
 mod relays;
 mod shared;

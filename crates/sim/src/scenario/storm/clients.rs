@@ -7,7 +7,7 @@ use craftec_api::{ApiError, Command, ErrorCode, Reply};
 use craftec_core::Cid;
 use craftec_node::Session;
 use craftec_platform::Clock;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use serde_bytes::ByteBuf;
 
 use super::{
@@ -169,6 +169,12 @@ impl World {
             }
             return;
         }
+        // Twice at once, as a page with several files does, and once more afterwards.
+        let later = async {
+            self.cluster.sleep(self.between(Duration::ZERO, Duration::from_secs(2))).await;
+            self.resolve(reader, name).await
+        };
+        join(self.resolve(reader, name), later).await;
         if let Some((seq, root)) = self.resolve(reader, name).await {
             self.count("resolves");
             self.read_page(reader, name, seq, root).await;

@@ -7,7 +7,7 @@ use std::{rc::Rc, time::Duration};
 use craftec_api::{Command, Reply, ToNode};
 use craftec_core::{TransportKey, cbor, limits};
 use craftec_obj::{exchange, replicate};
-use craftec_p2p::{Network, Protocol, Role, SharedNetwork, frame::write_frame};
+use craftec_p2p::{Protocol, Role, SharedNetwork, frame::write_frame};
 use craftec_platform::timeout;
 use craftec_sim::{Cluster, ClusterError, Joined, Weather};
 use futures::{AsyncReadExt, AsyncWriteExt, io::Cursor};
@@ -61,7 +61,8 @@ pub fn stream(bytes: &[u8]) {
         let _ = stream.write_all(&sent.into_inner()).await;
         let _ = stream.close().await;
         let mut answer = Vec::new();
-        let reading = stream.take(limits::FRAME_BYTES as u64 + 16).read_to_end(&mut answer);
+        let mut most = stream.take(limits::FRAME_BYTES as u64 + 16);
+        let reading = most.read_to_end(&mut answer);
         let ended = timeout(cluster.clock(), PATIENCE, reading).await;
         assert!(ended.is_ok(), "the stream stays open without an end");
         Ok(())

@@ -364,7 +364,7 @@ fn each_condition_of_a_certificate_counts() {
     let by_device = make(1, &device(), 100);
     assert_eq!(by_device.verify(&identity, 49), Ok(()));
     assert_eq!(by_device.verify(&identity, 50), Err(CertificateError::NotAllowed));
-    let by_wallet = make(1, wallet().identity_key(0), 100);
+    let by_wallet = make(1, &wallet().identity_key(0), 100);
     assert_eq!(by_wallet.verify(&identity, 99), Ok(()));
     let expired = Err(CertificateError::Expired { expires_ms: 100 });
     assert_eq!(by_wallet.verify(&identity, 100), expired);
@@ -419,29 +419,50 @@ fn a_record_belongs_under_its_key_and_replaces_its_own_kind() {
     assert!(late.encode().is_ok_and(|b| Record::verify(&late.key(), &b, NOW_MS).is_err()));
 }
 
+/// A record with one more device, whose names make it as long as they are.
+fn padded(events: usize, name: usize) -> Record {
+    let mut record = placement();
+    while record.log.events.len() < events {
+        let n = record.log.events.len() as u64;
+        let names = Some(vec!["x".repeat(255); 2]);
+        let device = SecretKey::from_seed([n as u8; 32]).public();
+        record.log.delegate(wallet(), Delegation { device, names, expires_ms: n }).unwrap();
+    }
+    let names = Some(vec!["x".repeat(name)]);
+    let leave = Delegation { device: device().public(), names, expires_ms: 1 };
+    record.log.delegate(wallet(), leave).unwrap();
+    Record::Placement(Box::new(record))
+}
+
 #[test]
 fn a_record_is_as_long_as_it_may_be_and_no_longer() {
-    // The name pads the record: its length is one byte each from some length on.
-    let with = |events: usize| {
-        let mut record = placement();
-        let leave = |n: u64| Delegation {
-            device: SecretKey::from_seed([n as u8; 32]).public(),
-            names: Some(vec!["x".repeat(255); 2]),
-            expires_ms: n,
-        };
-        while record.log.events.len() < events {
-            let n = record.log.events.len() as u64;
-            record.log.delegate(wallet(), leave(n)).unwrap();
-        }
-        Record::Placement(Box::new(record))
-    };
-    let mut fits = 2;
-    while with(fits + 1).encode().is_ok() {
-        fits += 1;
+    // Far enough from 256, where the length of a length changes.
+    let name = 3000;
+    let mut events = 2;
+    while padded(events + 1, name).encode().is_ok() {
+        events += 1;
     }
-    let longest = with(fits).encode().unwrap().len();
-    assert!(longest <= limits::RECORD_BYTES);
-    let bytes = cbor::encode(&with(fits + 1)).unwrap().len();
+    let short = limits::RECORD_BYTES - padded(events, name).encode().unwrap().len();
+    let longest = padded(events, name + short);
+    let bytes = longest.encode().unwrap();
+    assert_eq!(bytes.len(), limits::RECORD_BYTES);
+    assert_eq!(Record::verify(&longest.key(), &bytes, NOW_MS), Ok(longest));
+    let bytes = limits::RECORD_BYTES + 1;
     let too_long = CborError::TooLong { bytes, limit: limits::RECORD_BYTES };
-    assert_eq!(with(fits + 1).encode(), Err(too_long.into()));
+    assert_eq!(padded(events, name + short + 1).encode(), Err(too_long.into()));
+}
+
+#[test]
+fn limits_are_the_documented_ones() {
+    assert_eq!(limits::BLOCK_BYTES, 1_048_576);
+    assert_eq!(limits::SMALL_OBJECT_BYTES, 1_048_576);
+    assert_eq!(limits::FRAME_BYTES, 1_064_960);
+    assert_eq!(limits::RECORD_BYTES, 32_768);
+    assert_eq!(limits::WANT_CIDS, 256);
+    assert_eq!(limits::IN_FLIGHT_BYTES_TAB, 524_288);
+    assert_eq!(limits::IN_FLIGHT_BYTES_NATIVE, 8_388_608);
+    assert_eq!(limits::DAG_DEPTH, 64);
+    assert_eq!((limits::NAME_BYTES, limits::PATH_BYTES), (255, 4_096));
+    assert_eq!((limits::HOLDERS, limits::IDENTITY_EVENTS), (256, 64));
+    assert_eq!(limits::API_FRAME_BYTES, 1_064_960);
 }

@@ -297,7 +297,11 @@ impl World {
 }
 
 /// Publishes a site of one page under a name of the node's; the name's label.
-async fn publish(session: &Session, name: &str, page: &[u8]) -> Result<String, ApiError> {
+pub(super) async fn publish(
+    session: &Session,
+    name: &str,
+    page: &[u8],
+) -> Result<String, ApiError> {
     let odd = || ApiError::new(ErrorCode::Internal, "An answer of another kind.");
     let Reply::Handle { handle: folder } = session.call(Command::FolderOpen).await? else {
         return Err(odd());

@@ -19,6 +19,8 @@ mod custody;
 mod faults;
 mod liars;
 mod liveness;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::time::Duration;

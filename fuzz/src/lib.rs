@@ -1,5 +1,9 @@
-//! What each fuzz target does with its bytes. Every body panics when a decoder breaks a promise,
-//! and never otherwise.
+//! What each fuzz target does with its bytes. Every body panics when a decoder or an endpoint breaks a
+//! promise, and never otherwise.
 
 pub mod api;
+pub mod endpoint;
 pub mod objects;
+pub mod relay;
+pub mod signed;
+pub mod webrtc;

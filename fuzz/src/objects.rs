@@ -1,9 +1,14 @@
-//! Nodes, CIDs, paths, frames, records and messages of the exchange.
+//! Nodes, CIDs, paths, frames, records, messages of the exchange and of replication.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
 use craftec_core::{Cid, cbor, limits, record::Record};
 use craftec_obj::{
+    Block,
     exchange::wire::{Answer, Request},
+    replicate::{
+        LentRecord,
+        wire::{ASK_BYTES, Ask, TOLD_BYTES, Told},
+    },
     unixfs::{NameHash, Node, PbNode, Place, Target, path},
 };
 use craftec_p2p::frame::{read_frame, write_frame};
@@ -102,5 +107,34 @@ pub fn exchange(bytes: &[u8]) {
     }
     if let Ok(answer) = cbor::decode::<Answer>(bytes, limits::FRAME_BYTES) {
         assert_eq!(cbor::encode(&answer).as_deref(), Ok(bytes));
+    }
+}
+
+/// A message of replication: what decodes is canonical and within its limit.
+pub fn hold(bytes: &[u8]) {
+    if let Ok(ask) = cbor::decode::<Ask>(bytes, ASK_BYTES) {
+        assert_eq!(cbor::encode(&ask).as_deref(), Ok(bytes));
+    }
+    if let Ok(told) = cbor::decode::<Told>(bytes, TOLD_BYTES) {
+        assert_eq!(cbor::encode(&told).as_deref(), Ok(bytes));
+    }
+}
+
+/// What a store reads back from its disk, and a block offered under a CID.
+pub fn stored(bytes: &[u8]) {
+    if let Ok(record) = cbor::decode::<LentRecord>(bytes, limits::RECORD_BYTES) {
+        assert_eq!(cbor::encode(&record).as_deref(), Ok(bytes));
+    }
+    let Some((name, content)) = bytes.split_at_checked(craftec_core::cid::CID_BYTES) else {
+        return;
+    };
+    let Ok(cid) = Cid::from_bytes(name) else { return };
+    let content = content.to_vec();
+    match Block::verified(cid, content.clone()) {
+        Ok(block) => assert!(cid.matches(block.bytes())),
+        Err(error) => {
+            drop(error.to_string());
+            assert!(!cid.matches(&content) || content.len() > limits::BLOCK_BYTES);
+        }
     }
 }

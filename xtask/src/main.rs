@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod dist;
 mod docs;
+mod mutants;
 mod nat;
 mod paths;
 mod setup;
@@ -61,6 +62,11 @@ enum Task {
     Soak,
     /// Nodes behind routers of different kinds, in network namespaces (Linux, root).
     Nat,
+    /// Change the verifying modules one place at a time; a test must notice each change. Takes hours.
+    Mutants {
+        /// Only files whose path contains this.
+        only: Option<String>,
+    },
     /// Check the repository's own rules.
     Tidy,
     /// Check licences, sources and known weaknesses of everything that is depended on.
@@ -85,6 +91,7 @@ fn main() -> anyhow::Result<()> {
         Task::Sim { scenario, seeds } => sim::scenario(&scenario, &seeds),
         Task::Soak => sim::soak(),
         Task::Nat => nat::all(),
+        Task::Mutants { only } => mutants::all(only.as_deref()),
         Task::Tidy => tidy::all(),
         Task::Audit => audit::all(),
         Task::Docs { check: false } => docs::build(),

@@ -7,12 +7,12 @@ use anyhow::bail;
 use crate::{
     audit, build, docs, paths, setup,
     shell::{cargo, command, run, say},
-    tidy,
+    sim, tidy,
 };
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("npm-audit", audit::packages),
@@ -24,6 +24,7 @@ const STEPS: [Step; 15] = [
     ("rust-in-a-tab", rust_in_a_tab),
     ("build", || build::all().map(drop)),
     ("docs", docs::check),
+    ("simulator", sim::check),
     ("sdk", sdk),
     ("browser", browser),
     ("interop", interop),

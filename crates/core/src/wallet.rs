@@ -5,7 +5,7 @@
 //! Sources: <https://github.com/bitcoin/bips/blob/master/bip-0039.mediawiki>,
 //! <https://github.com/satoshilabs/slips/blob/master/slip-0010.md>.
 
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 use hmac::{Hmac, Mac};
 use sha2::Sha512;
@@ -27,12 +27,14 @@ pub struct PhraseError {
 #[derive(Clone)]
 pub struct Wallet {
     entropy: [u8; 32],
+    /// The BIP-39 seed behind every key, which takes 2,048 rounds to stretch: made once.
+    seed: OnceLock<[u8; 64]>,
 }
 
 impl Wallet {
     /// The wallet of 32 random bytes.
     pub const fn from_entropy(entropy: [u8; 32]) -> Self {
-        Self { entropy }
+        Self { entropy, seed: OnceLock::new() }
     }
 
     /// The wallet of 24 English words; more or fewer are refused.
@@ -43,7 +45,7 @@ impl Wallet {
             .to_entropy()
             .try_into()
             .map_err(|_| refuse(format!("{} words", mnemonic.word_count())))?;
-        Ok(Self { entropy })
+        Ok(Self::from_entropy(entropy))
     }
 
     /// The 32 bytes behind the words, for storage.
@@ -58,8 +60,8 @@ impl Wallet {
 
     /// The identity's key after `rotations` rotations.
     pub fn identity_key(&self, rotations: u32) -> SecretKey {
-        let seed = self.mnemonic().to_seed("");
-        SecretKey::from_seed(derive(&seed, &[PURPOSE, ROLE_IDENTITY, rotations]))
+        let seed = self.seed.get_or_init(|| self.mnemonic().to_seed(""));
+        SecretKey::from_seed(derive(seed, &[PURPOSE, ROLE_IDENTITY, rotations]))
     }
 
     fn mnemonic(&self) -> bip39::Mnemonic {

@@ -182,6 +182,8 @@ impl Names {
         let held = self.held(&key).map_err(fault::store)?;
         let own = held.as_ref().is_some_and(|record| record.head.head.did == self.keys.did());
         let found = if own { Vec::new() } else { self.found(key, READ).await };
+        // Looked up again: another search may have found and remembered a newer one meanwhile.
+        let held = self.held(&key).map_err(fault::store)?;
         let Some(newest) = newest(held.into_iter().chain(found)) else {
             let message = format!(
                 "No head of this name was found: {} peers were connected.",

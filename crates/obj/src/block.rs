@@ -107,9 +107,22 @@ mod tests {
     }
 
     #[test]
+    fn a_block_shows_its_bytes() {
+        let block = Block::of(Codec::Raw, &b"ab"[..]).unwrap();
+        assert_eq!((block.bytes().as_ref(), block.len()), (&b"ab"[..], 2));
+        assert_eq!(*block.cid(), Cid::of(Codec::Raw, b"ab"));
+        let empty = Block::of(Codec::DagPb, Bytes::new()).unwrap();
+        assert!(empty.is_empty() && !block.is_empty());
+        assert_eq!(block.into_bytes().as_ref(), b"ab");
+    }
+
+    #[test]
     fn a_block_is_at_most_a_mebibyte() {
         assert!(Block::of(Codec::Raw, vec![0; limits::BLOCK_BYTES]).is_ok());
         let bytes = limits::BLOCK_BYTES + 1;
-        assert_eq!(Block::of(Codec::Raw, vec![0; bytes]), Err(BlockError::TooLong { bytes }));
+        let too_long = BlockError::TooLong { bytes };
+        assert_eq!(Block::of(Codec::Raw, vec![0; bytes]), Err(too_long));
+        let cid = Cid::of(Codec::Raw, &vec![0; bytes]);
+        assert_eq!(Block::verified(cid, vec![0; bytes]), Err(too_long));
     }
 }

@@ -9,8 +9,11 @@ mod common;
 use std::path::Path;
 
 use common::{Member, file, folder, nested, pattern};
-use craftec_core::{Cid, Codec, cbor};
-use craftec_obj::exchange::wire::{Answer, Blocks, Have, Item, Request, Want};
+use craftec_core::{Cid, Codec, Did, cbor, sign::Hash};
+use craftec_obj::{
+    exchange::wire::{Answer, Blocks, Have, Item, Request, Want},
+    replicate::wire::{Ask, Hold, Refusal, Release, Told},
+};
 use proptest::{prelude::*, sample::Index};
 
 fn all(bytes: &[u8]) {
@@ -20,6 +23,8 @@ fn all(bytes: &[u8]) {
     bodies::frames(bytes);
     bodies::record(bytes);
     bodies::exchange(bytes);
+    bodies::hold(bytes);
+    bodies::stored(bytes);
 }
 
 /// What is done to good bytes: at a place, cut, change, insert or repeat.
@@ -123,6 +128,32 @@ fn damaged_records_break_nothing() {
 #[test]
 fn damaged_messages_break_nothing() {
     check_damaged(&messages(), 2000, bodies::exchange);
+}
+
+fn questions() -> Vec<Vec<u8>> {
+    let root = Cid::of(Codec::Raw, b"root");
+    let owner = Did(Hash([3; 32]));
+    let heads = vec![records().remove(0).into()];
+    let ask = Ask::Hold(Hold { root, bytes: 9, blocks: 1, owner, epoch: 2, heads });
+    let refusal = Refusal { reason: "no room".to_owned(), retry_ms: 1_000 };
+    vec![
+        cbor::encode(&ask).unwrap(),
+        cbor::encode(&Ask::Release(Release { root, owner })).unwrap(),
+        cbor::encode(&Told::Progress(70_000)).unwrap(),
+        cbor::encode(&Told::Refused(refusal)).unwrap(),
+        cbor::encode(&Told::Released).unwrap(),
+    ]
+}
+
+#[test]
+fn damaged_messages_of_replication_break_nothing() {
+    check_damaged(&questions(), 2000, bodies::hold);
+}
+
+#[test]
+fn damaged_blocks_are_no_blocks() {
+    let block = [Cid::of(Codec::Raw, b"content").to_bytes().as_slice(), b"content"].concat();
+    check_damaged(&[block], 2000, bodies::stored);
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! A cluster: real nodes on simulated machines that can lose power and come back with their disks.
 
-use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
+use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
 use craftec_obj::{Store, StoreError, store::StoreOptions};
-use craftec_p2p::{NetError, Network, Role};
+use craftec_p2p::{NetError, Network, RecordCheck, Role};
 use craftec_platform::{
     Clock,
     sim::{Damage, Executor, Group, SimClock, SimDisk, SimEntropy, Stalled},
 };
+use futures::channel::oneshot;
 
-use crate::{Fabric, Joined, Weather};
+use crate::{Fabric, Joined, Weather, checked::Remembered};
 
 /// Memory for each node's index: they are many.
 const CACHE_BYTES: usize = 512 << 10;
@@ -70,6 +71,7 @@ struct Inner {
     fabric: Fabric,
     seed: u64,
     dice: SimEntropy,
+    check: Arc<dyn RecordCheck>,
     nodes: RefCell<Vec<Machine>>,
 }
 
@@ -77,10 +79,12 @@ struct Machine {
     disk: SimDisk,
     role: Role,
     lives: u64,
+    frozen: bool,
     running: Option<Running>,
 }
 
 struct Running {
+    clock: SimClock,
     node: Rc<Node>,
     peer: PeerId,
     address: String,
@@ -103,8 +107,10 @@ impl Cluster {
         let fabric = Fabric::new(&executor, seed, weather);
         let clock = executor.clock().0;
         let dice = SimEntropy::stream(seed, u64::MAX - 1);
+        let check = Remembered::new(record_check(executor.wall_clock()));
         let nodes = RefCell::default();
-        let cluster = Self(Rc::new(Inner { executor, clock, fabric, seed, dice, nodes }));
+        let inner = Inner { executor, clock, fabric, seed, dice, check, nodes };
+        let cluster = Self(Rc::new(inner));
         let result = cluster.0.executor.run_until(limit, scenario(cluster.clone()));
         // Nodes hold clocks of the executor, and tasks of the executor hold nodes.
         for index in 0..cluster.len() {
@@ -118,7 +124,8 @@ impl Cluster {
         let first = self.len();
         for _ in 0..count {
             let index = self.len();
-            let machine = Machine { disk: SimDisk::new(), role, lives: 0, running: None };
+            let disk = SimDisk::new();
+            let machine = Machine { disk, role, lives: 0, frozen: false, running: None };
             self.0.nodes.borrow_mut().push(machine);
             self.boot(index).await?;
         }
@@ -140,12 +147,14 @@ impl Cluster {
         let broken = |source| ClusterError::Node { index, source };
         let keys = Keys::load_or_create(&store, &entropy).map_err(broken)?;
         let peer = keys.peer_id();
-        let check = record_check(self.0.executor.wall_clock());
-        let network = self.0.fabric.join(Joined { peer, role, check });
+        let network = self.0.fabric.join(Joined { peer, role, check: self.record_check() });
         let address = network.addresses().join("");
         let (clock, group) = self.0.executor.clock();
-        let ports =
-            Ports { network: Rc::new(network), clock: Rc::new(clock), entropy: Rc::new(entropy) };
+        let ports = Ports {
+            network: Rc::new(network),
+            clock: Rc::new(clock.clone()),
+            entropy: Rc::new(entropy),
+        };
         let mut config = Config::new(match role {
             Role::Tab => craftec_api::Role::Tab,
             Role::Relay => craftec_api::Role::Relay,
@@ -154,7 +163,7 @@ impl Cluster {
         config.folder = Some(Rc::new(disk));
         let node = Node::start(ports, store, keys, config).await.map_err(broken)?;
         if let Some(machine) = self.0.nodes.borrow_mut().get_mut(index) {
-            machine.running = Some(Running { node, peer, address, group });
+            machine.running = Some(Running { clock, node, peer, address, group });
         }
         Ok(())
     }
@@ -164,6 +173,7 @@ impl Cluster {
         let taken = self.0.nodes.borrow_mut().get_mut(index).and_then(|machine| {
             // First the disk: what is dropped below must not reach it.
             machine.disk.crash(damage);
+            machine.frozen = false;
             machine.running.take()
         });
         let Some(running) = taken else { return };
@@ -172,19 +182,95 @@ impl Cluster {
         drop(running);
     }
 
+    /// Stops a node where it stands, as a browser stops a hidden tab.
+    pub fn freeze(&self, index: usize) {
+        let frozen = {
+            let mut nodes = self.0.nodes.borrow_mut();
+            let Some(machine) = nodes.get_mut(index) else { return };
+            let Some(running) = machine.running.as_ref() else { return };
+            if std::mem::replace(&mut machine.frozen, true) {
+                return;
+            }
+            (running.group, running.peer)
+        };
+        self.0.executor.freeze(frozen.0);
+        self.0.fabric.freeze(&frozen.1);
+    }
+
+    /// Lets a frozen node go on.
+    pub fn thaw(&self, index: usize) {
+        let thawed = {
+            let mut nodes = self.0.nodes.borrow_mut();
+            let Some(machine) = nodes.get_mut(index) else { return };
+            if !std::mem::replace(&mut machine.frozen, false) {
+                return;
+            }
+            machine.running.as_ref().map(|running| (running.group, running.peer))
+        };
+        let Some((group, peer)) = thawed else { return };
+        self.0.fabric.thaw(&peer);
+        self.0.executor.thaw(group);
+    }
+
+    /// Whether a node runs and is not frozen.
+    pub fn is_awake(&self, index: usize) -> bool {
+        let nodes = self.0.nodes.borrow();
+        nodes.get(index).is_some_and(|machine| machine.running.is_some() && !machine.frozen)
+    }
+
+    /// Puts an empty disk into a machine that is down, as one does when the old one is broken.
+    pub fn replace_disk(&self, index: usize) {
+        if let Some(machine) = self.0.nodes.borrow_mut().get_mut(index) {
+            machine.disk = SimDisk::new();
+        }
+    }
+
+    /// The disk of a machine.
+    pub fn disk(&self, index: usize) -> Result<SimDisk, ClusterError> {
+        let nodes = self.0.nodes.borrow();
+        nodes.get(index).map(|machine| machine.disk.clone()).ok_or(ClusterError::Down(index))
+    }
+
+    /// Does `work` on a node, among its own tasks: it stands still while the node does, and dies
+    /// with it, which is [`ClusterError::Down`].
+    pub async fn on<T, F>(
+        &self,
+        index: usize,
+        work: impl FnOnce(Session) -> F,
+    ) -> Result<T, ClusterError>
+    where
+        T: 'static,
+        F: Future<Output = T> + 'static,
+    {
+        let clock = self.with(index, |running| running.clock.clone())?;
+        let work = work(self.session(index)?);
+        let (done, result) = oneshot::channel();
+        clock.spawn(Box::pin(async move {
+            // Nobody waits any more where that was for too long.
+            let _ = done.send(work.await);
+        }));
+        result.await.map_err(|_| ClusterError::Down(index))
+    }
+
+    /// A clock for somebody who is no node of this cluster.
+    pub fn foreign_clock(&self) -> SimClock {
+        self.0.executor.clock().0
+    }
+
+    /// The rule by which honest nodes keep records.
+    pub fn record_check(&self) -> Arc<dyn RecordCheck> {
+        self.0.check.clone()
+    }
+
     /// Connects one node to another.
     pub async fn connect(&self, index: usize, to: usize) -> Result<(), ClusterError> {
-        let address = self.with(to, |running| running.address.clone())?;
-        let session = self.session(index)?;
-        let command = craftec_api::Command::Connect { addr: address };
-        match session.call(command).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let addr = self.with(to, |running| running.address.clone())?;
-                let source = NetError::Address { addr, reason: error.message };
-                Err(ClusterError::Net { index, source })
-            }
-        }
+        let addr = self.with(to, |running| running.address.clone())?;
+        let command = craftec_api::Command::Connect { addr: addr.clone() };
+        let called = self.on(index, |session| async move { session.call(command).await });
+        called.await?.map(drop).map_err(|error| {
+            let source = NetError::Address { addr, reason: error.message };
+            ClusterError::Net { index, source }
+        })
     }
 
     /// A client of a running node.
@@ -200,6 +286,11 @@ impl Cluster {
     /// Who a running node is.
     pub fn peer(&self, index: usize) -> Result<PeerId, ClusterError> {
         self.with(index, |running| running.peer)
+    }
+
+    /// Where a running node is dialed.
+    pub fn address(&self, index: usize) -> Result<String, ClusterError> {
+        self.with(index, |running| running.address.clone())
     }
 
     /// Whether a node runs.

@@ -4,13 +4,17 @@
 //! The trace hash proves it; a failure names the seed that replays it. Nothing here asks the machine
 //! for time, threads or randomness, and nothing here is part of a node.
 
+mod checked;
 mod cluster;
+pub mod kept;
 mod net;
 mod report;
+mod runner;
 pub mod scenario;
 mod trace;
 
 pub use cluster::{Cluster, ClusterError};
 pub use net::{Fabric, Joined, SimNetwork, Weather};
 pub use report::Report;
+pub use runner::{Campaign, run_seed};
 pub use trace::Trace;

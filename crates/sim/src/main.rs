@@ -1,21 +1,44 @@
 //! `sim`: runs a scenario over a range of seeds and prints what it found, the last line for
 //! machines. A failure names the seed that replays it.
 
-use std::{ops::Range, process::ExitCode};
+use std::{ops::Range, process::ExitCode, thread};
 
 use clap::Parser;
-use craftec_sim::{Report, scenario::Scenario};
+use craftec_sim::{Campaign, Report, kept::kept, scenario::Scenario};
 use tracing_subscriber::EnvFilter;
 
 /// Runs a scenario in simulated worlds.
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get or liar.
-    scenario: Scenario,
+    /// The scenario: put-get, liar or storm; or `kept`, which replays every seed that once failed.
+    scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]
     seeds: Range<u64>,
+    /// Worlds at one time; by default one for each core.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Runs every seed that this number divides twice, and compares. 0 runs none twice.
+    #[arg(long, default_value_t = 0)]
+    twice: u64,
+    /// Prints only seeds that fail, and the last line.
+    #[arg(long)]
+    brief: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    One(Scenario),
+    Kept,
+}
+
+impl std::str::FromStr for Which {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if name == "kept" { Ok(Self::Kept) } else { name.parse().map(Self::One) }
+    }
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -41,15 +64,30 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    let scenario = options.scenario;
-    let mut reports = Vec::new();
+    let campaigns = match (options.scenario, kept()) {
+        (Which::One(scenario), _) => vec![(scenario, options.seeds.clone())],
+        (Which::Kept, Ok(kept)) => {
+            kept.into_iter().map(|kept| (kept.scenario, kept.seed..kept.seed + 1)).collect()
+        }
+        (Which::Kept, Err(error)) => {
+            eprintln!("sim: seeds.txt: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let failed = campaigns.into_iter().map(|(scenario, seeds)| campaign(&options, scenario, seeds));
+    if failed.sum::<usize>() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Runs one scenario; how many of its seeds failed.
+fn campaign(options: &Options, scenario: Scenario, seeds: Range<u64>) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let threads = options.threads.unwrap_or_else(cores);
+    let campaign = Campaign { scenario, seeds, threads, twice: options.twice };
     let mut failed = 0;
-    for seed in options.seeds {
-        let report = scenario.run(seed).unwrap_or_else(|error| Report {
-            failures: vec![error.to_string()],
-            ..Report::default()
-        });
-        println!("seed {seed}: {report}");
+    let reports = campaign.run(|seed, report| {
+        if !options.brief || !report.failures.is_empty() {
+            println!("seed {seed}: {report}");
+        }
         if !report.failures.is_empty() {
             failed += 1;
             for failure in &report.failures {
@@ -57,10 +95,9 @@ fn main() -> ExitCode {
             }
             println!("  replay: cargo run -p craftec-sim -- {scenario} --seeds {seed}");
         }
-        reports.push(report);
-    }
+    });
     println!("sim {scenario} seeds={} {}", reports.len(), Report::merge(&reports));
-    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    failed
 }
 
 #[cfg(test)]

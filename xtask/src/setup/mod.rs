@@ -89,7 +89,7 @@ pub(crate) fn cargo_deny() -> anyhow::Result<PathBuf> {
     Ok(tool)
 }
 
-fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
+pub(crate) fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
     let mut install = cargo();
     install.env("CARGO_TARGET_DIR", paths::cache().join("tools-target"));
     run(install.arg("install").args(args).arg("--root").arg(paths::cache().join("tools")))

@@ -65,6 +65,8 @@ mod driver;
 mod guarded;
 mod handle;
 mod hints;
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod memory_tests;
 mod peers;
 mod reach;
 mod relays;

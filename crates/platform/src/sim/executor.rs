@@ -83,6 +83,8 @@ pub(super) struct Shared {
     next: Cell<u64>,
     tasks: RefCell<BTreeMap<u64, Task>>,
     dead: RefCell<BTreeSet<Group>>,
+    /// Groups that stand still, with their tasks that were woken meanwhile, in order.
+    frozen: RefCell<BTreeMap<Group, Vec<u64>>>,
     timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
     ready: Arc<Ready>,
 }
@@ -168,6 +170,9 @@ impl Shared {
     /// Polls the task that has waited longest; false if none is ready.
     fn run_one(&self) -> bool {
         let Some(id) = self.ready.queue().pop_front() else { return false };
+        if self.is_held(id) {
+            return true;
+        }
         let taken = self.tasks.borrow_mut().get_mut(&id).and_then(|task| {
             task.waker.queued.store(false, Ordering::Release);
             Some((task.future.take()?, task.waker.clone()))
@@ -190,6 +195,22 @@ impl Shared {
             drop(task);
         }
         true
+    }
+
+    /// Keeps a task of a frozen group for later. It stays marked as queued, so it is kept once.
+    fn is_held(&self, id: u64) -> bool {
+        let mut frozen = self.frozen.borrow_mut();
+        if frozen.is_empty() {
+            return false;
+        }
+        let group = self.tasks.borrow().get(&id).map(|task| task.group);
+        match group.and_then(|group| frozen.get_mut(&group)) {
+            Some(held) => {
+                held.push(id);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Jumps to the next timer and wakes it; false if there is none.
@@ -238,6 +259,7 @@ impl Executor {
     /// dropped too.
     pub fn kill(&self, group: Group) {
         self.shared.dead.borrow_mut().insert(group);
+        self.shared.frozen.borrow_mut().remove(&group);
         let doomed: Vec<Task> = {
             let mut tasks = self.shared.tasks.borrow_mut();
             let ids: Vec<u64> =
@@ -246,6 +268,20 @@ impl Executor {
         };
         // Dropped outside the borrow: destructors may wake or spawn.
         drop(doomed);
+    }
+
+    /// Stops every task of `group` where it stands, as a browser stops a hidden tab: time goes on, and
+    /// timers that fire meanwhile are noticed at [`Executor::thaw`].
+    pub fn freeze(&self, group: Group) {
+        if !self.shared.dead.borrow().contains(&group) {
+            self.shared.frozen.borrow_mut().entry(group).or_default();
+        }
+    }
+
+    /// Lets the tasks of `group` run again.
+    pub fn thaw(&self, group: Group) {
+        let held = self.shared.frozen.borrow_mut().remove(&group).unwrap_or_default();
+        self.shared.ready.queue().extend(held);
     }
 
     /// Virtual time since the beginning.
@@ -375,6 +411,36 @@ mod tests {
             Poll::<()>::Pending
         });
         assert_eq!(executor.run_until(HOUR, busy), Err(Stalled::BusyLoop { at: HOUR }));
+    }
+
+    #[test]
+    fn a_frozen_group_stands_still_and_goes_on_where_it_was() {
+        let executor = Executor::new();
+        let (tab, group) = executor.clock();
+        let (other, _) = executor.clock();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        for (name, ms) in [("b", 200), ("a", 100)] {
+            let (log, clock) = (log.clone(), tab.clone());
+            tab.spawn(Box::pin(async move {
+                clock.sleep(Duration::from_millis(ms)).await;
+                log.borrow_mut().push((name, clock.monotonic().as_millis()));
+            }));
+        }
+        let wait = |ms| {
+            let clock = other.clone();
+            async move { clock.sleep(Duration::from_millis(ms)).await }
+        };
+        executor.run_until(HOUR, wait(10)).unwrap();
+        executor.freeze(group);
+        executor.run_until(HOUR, wait(1_000)).unwrap();
+        assert!(log.borrow().is_empty());
+        executor.thaw(group);
+        executor.run_until(HOUR, wait(1_000)).unwrap();
+        assert_eq!(*log.borrow(), [("a", 1_010), ("b", 1_010)]);
+        executor.freeze(group);
+        executor.kill(group);
+        executor.thaw(group);
+        assert!(executor.shared.frozen.borrow().is_empty());
     }
 
     #[test]

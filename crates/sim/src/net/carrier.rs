@@ -58,7 +58,7 @@ impl Fabric {
             let weather = self.weather();
             let delay = self.delay(&from, &to);
             let Some(late) = weather.mishap(self.dice(), delay, bytes) else {
-                self.lose_connection(&from, &to, "too many packets were lost");
+                self.break_connection(&from, &to, "too many packets were lost");
                 continue;
             };
             let arrival = {
@@ -71,7 +71,7 @@ impl Fabric {
             if self.passable(&from, &to).await {
                 self.arrive(&pipe, cargo);
             } else {
-                self.lose_connection(&from, &to, "the link is cut");
+                self.break_connection(&from, &to, "the link is cut");
             }
         }
     }

@@ -14,7 +14,7 @@ use craftec_p2p::{Key, NetError, Record, RecordChoice, Role};
 use craftec_platform::Clock;
 use futures::{StreamExt, stream, stream::LocalBoxStream};
 
-use super::fabric::Fabric;
+use super::{Weather, fabric::Fabric};
 
 /// Nodes that keep an entry, as in Kademlia.
 const NEAREST: usize = 20;
@@ -30,6 +30,8 @@ const PROVIDERS: usize = 20;
 pub(super) struct Shelf {
     records: BTreeMap<Key, Record>,
     providers: BTreeMap<Key, BTreeMap<PeerId, Duration>>,
+    /// Whether it lies; see [`Fabric::warp`].
+    pub(super) lies: bool,
 }
 
 impl Fabric {
@@ -76,12 +78,36 @@ impl Fabric {
             }
             self.trace().record("provide", self.clock().monotonic(), &me, &peer, &key.0);
             let expires = self.clock().monotonic() + PROVIDER_TTL;
-            if let Some(entry) = self.0.peers.borrow_mut().get_mut(&peer) {
-                entry.shelf.providers.entry(key).or_default().insert(me, expires);
-                kept += 1;
-            }
+            kept += usize::from(self.keep_provider(&peer, key, me, expires));
+            self.replay(peer, move |fabric| {
+                fabric.keep_provider(&peer, key, me, expires);
+            });
         }
         at_least_one(kept, "no node took the announcement")
+    }
+
+    fn keep_provider(&self, peer: &PeerId, key: Key, provider: PeerId, expires: Duration) -> bool {
+        let mut peers = self.0.peers.borrow_mut();
+        let Some(entry) = peers.get_mut(peer) else { return false };
+        entry.shelf.providers.entry(key).or_default().insert(provider, expires);
+        true
+    }
+
+    /// By the dice, does `again` what a message to `peer` did, some time later.
+    fn replay(&self, peer: PeerId, again: impl FnOnce(&Self) + 'static) {
+        let chance = self.weather().replay_per_million;
+        if chance == 0 || !self.dice().chance(chance) {
+            return;
+        }
+        let late = Duration::from_millis(self.dice().below(Weather::REPLAY.as_millis() as u64));
+        let fabric = self.clone();
+        self.clock().spawn(Box::pin(async move {
+            fabric.clock().sleep(late).await;
+            if fabric.reaches(&peer, &peer) {
+                fabric.trace().record("again", fabric.clock().monotonic(), &peer, &peer, &[]);
+                again(&fabric);
+            }
+        }));
     }
 
     /// Takes the announcement back where it can be reached; elsewhere it expires.
@@ -115,11 +141,12 @@ impl Fabric {
         let now = self.clock().monotonic();
         self.trace().record("providers", now, peer, me, &key.0);
         let peers = self.0.peers.borrow();
-        let found = peers.get(peer).and_then(|entry| entry.shelf.providers.get(&key));
-        found.map_or_else(Vec::new, |providers| {
-            let live = providers.iter().filter(|(_, expires)| **expires > now);
-            live.map(|(provider, _)| *provider).collect()
-        })
+        let Some(entry) = peers.get(peer) else { return Vec::new() };
+        let found = entry.shelf.providers.get(&key).into_iter().flatten();
+        let live = found.filter(|(_, expires)| **expires > now).map(|(provider, _)| *provider);
+        // A liar names somebody who does not exist, before those who do.
+        let nobody = entry.shelf.lies.then(|| PeerId::from_public_key(key.0));
+        nobody.into_iter().chain(live).collect()
     }
 
     pub(super) async fn put_record(&self, me: PeerId, record: Record) -> Result<(), NetError> {
@@ -137,15 +164,20 @@ impl Fabric {
                 Ok(()) => kept += 1,
                 Err(reason) => refusal = reason,
             }
+            let record = record.clone();
+            self.replay(peer, move |fabric| drop(fabric.offer(&peer, &record)));
         }
         at_least_one(kept, &refusal)
     }
 
     /// Lets `peer` decide about a record. The same or an older one than it holds is no refusal.
-    fn offer(&self, peer: &PeerId, record: &Record) -> Result<(), String> {
+    pub fn offer(&self, peer: &PeerId, record: &Record) -> Result<(), String> {
         let mut peers = self.0.peers.borrow_mut();
         let Some(entry) = peers.get_mut(peer) else { return Err("it left".to_owned()) };
         let held = entry.shelf.records.get(&record.key);
+        if entry.shelf.lies && held.is_some() {
+            return Ok(());
+        }
         if entry.check.choose(record, held)? == RecordChoice::Take {
             entry.shelf.records.insert(record.key, record.clone());
         }
@@ -163,13 +195,27 @@ impl Fabric {
             let held = peers.get(&peer).and_then(|entry| entry.shelf.records.get(&key));
             let Some(record) = held else { continue };
             self.trace().record("found", self.clock().monotonic(), &peer, &me, &record.value);
-            let valid = peers.get(&me).is_some_and(|own| own.check.choose(record, None).is_ok());
-            if valid {
-                found.insert(record.value.clone(), record.clone());
+            let lies = peers.get(&peer).is_some_and(|entry| entry.shelf.lies);
+            let forged = lies.then(|| forged(record));
+            for record in forged.iter().chain([record]) {
+                // As the driver over libp2p does.
+                if peers.get(&me).is_some_and(|own| own.check.choose(record, None).is_ok()) {
+                    found.insert(record.value.clone(), record.clone());
+                }
             }
         }
         Ok(found.into_values().collect())
     }
+}
+
+/// The record with a bit of it changed.
+fn forged(record: &Record) -> Record {
+    let mut forged = record.clone();
+    let middle = forged.value.len() / 2;
+    if let Some(byte) = forged.value.get_mut(middle) {
+        *byte ^= 1;
+    }
+    forged
 }
 
 /// Kademlia's distance of a node to a key.

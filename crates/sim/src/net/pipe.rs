@@ -52,7 +52,10 @@ pub(super) struct Pipe {
     inside: usize,
     ended: bool,
     closing: bool,
-    broken: Option<String>,
+    /// What the reader, and what the writer, is told of a connection that ended. They may learn it
+    /// at different times.
+    read_error: Option<String>,
+    write_error: Option<String>,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -74,7 +77,8 @@ impl Pipe {
             inside: 0,
             ended: false,
             closing: false,
-            broken: None,
+            read_error: None,
+            write_error: None,
             reader: None,
             writer: None,
         }))
@@ -82,14 +86,15 @@ impl Pipe {
 
     /// Hands over what arrived.
     pub(super) fn deliver(&mut self, cargo: Cargo) {
-        if self.broken.is_some() {
+        if self.read_error.is_some() {
             return;
         }
         match cargo {
             Cargo::Data(bytes) => self.unread.push_back(bytes),
             Cargo::End => self.ended = true,
             Cargo::Abort => {
-                self.broken.get_or_insert_with(|| "the other side dropped the stream".to_owned());
+                let reason = "the other side dropped the stream";
+                self.read_error.get_or_insert_with(|| reason.to_owned());
             }
         }
         wake(&mut self.reader);
@@ -97,16 +102,27 @@ impl Pipe {
 
     /// Ends both sides with an error; what was not delivered never will be.
     pub(super) fn break_off(&mut self, reason: &str) {
-        self.under_way.clear();
-        self.broken.get_or_insert_with(|| reason.to_owned());
-        wake(&mut self.reader);
-        wake(&mut self.writer);
+        let (from, to) = (self.from, self.to);
+        self.break_for(&from, reason);
+        self.break_for(&to, reason);
     }
 
-    fn error(&self) -> Option<io::Error> {
-        let reason = self.broken.as_ref()?;
-        Some(io::Error::new(io::ErrorKind::ConnectionReset, reason.clone()))
+    /// Ends the side that `peer` holds with an error.
+    pub(super) fn break_for(&mut self, peer: &PeerId, reason: &str) {
+        self.under_way.clear();
+        if *peer == self.to {
+            self.read_error.get_or_insert_with(|| reason.to_owned());
+            wake(&mut self.reader);
+        }
+        if *peer == self.from {
+            self.write_error.get_or_insert_with(|| reason.to_owned());
+            wake(&mut self.writer);
+        }
     }
+}
+
+fn error(reason: Option<&String>) -> Option<io::Error> {
+    Some(io::Error::new(io::ErrorKind::ConnectionReset, reason?.clone()))
 }
 
 fn wake(waker: &mut Option<Waker>) {
@@ -131,7 +147,7 @@ impl AsyncRead for Endpoint {
         let mut pipe = self.incoming.borrow_mut();
         let start = pipe.read;
         let Some(first) = pipe.unread.front() else {
-            if let Some(error) = pipe.error() {
+            if let Some(error) = error(pipe.read_error.as_ref()) {
                 return Poll::Ready(Err(error));
             }
             if pipe.ended {
@@ -162,7 +178,7 @@ impl AsyncWrite for Endpoint {
     ) -> Poll<io::Result<usize>> {
         let taken = {
             let mut pipe = self.outgoing.borrow_mut();
-            if let Some(error) = pipe.error() {
+            if let Some(error) = error(pipe.write_error.as_ref()) {
                 return Poll::Ready(Err(error));
             }
             if pipe.closing {
@@ -183,7 +199,8 @@ impl AsyncWrite for Endpoint {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.outgoing.borrow().error().map_or(Ok(()), Err))
+        let failure = error(self.outgoing.borrow().write_error.as_ref());
+        Poll::Ready(failure.map_or(Ok(()), Err))
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

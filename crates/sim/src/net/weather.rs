@@ -27,6 +27,10 @@ pub struct Weather {
     pub loss_per_million: u32,
     /// Segments in a million that take their whole connection with them.
     pub broken_per_million: u32,
+    /// Connections in a million lost by the weather of which only one side learns at once.
+    pub half_open_per_million: u32,
+    /// Messages to the DHT in a million that are delivered once more, up to [`Weather::REPLAY`] later.
+    pub replay_per_million: u32,
     /// Bytes per second and direction of one stream.
     pub bytes_per_second: u64,
 }
@@ -39,6 +43,8 @@ impl Weather {
         jitter: Duration::ZERO,
         loss_per_million: 0,
         broken_per_million: 0,
+        half_open_per_million: 0,
+        replay_per_million: 0,
         bytes_per_second: 100_000_000,
     };
 
@@ -50,8 +56,30 @@ impl Weather {
         jitter: Duration::from_millis(20),
         loss_per_million: 10_000,
         broken_per_million: 1_000,
+        half_open_per_million: 0,
+        replay_per_million: 0,
         bytes_per_second: 10_000_000,
     };
+
+    /// Rough, and nothing breaks for good: what a network is like once the faults have stopped.
+    pub const FAIR: Self = Self { loss_per_million: 2_000, broken_per_million: 0, ..Self::ROUGH };
+
+    /// Everything that links do to each other: long and uneven delays, 3% of packets lost,
+    /// connections that break, half of them for one side only, and every tenth message of the DHT
+    /// once more and late.
+    pub const STORM: Self = Self {
+        delay_least: Duration::from_millis(5),
+        delay_most: Duration::from_millis(250),
+        jitter: Duration::from_millis(150),
+        loss_per_million: 30_000,
+        broken_per_million: 3_000,
+        half_open_per_million: 500_000,
+        replay_per_million: 100_000,
+        bytes_per_second: 4_000_000,
+    };
+
+    /// The longest time after which a message of the DHT is delivered once more.
+    pub const REPLAY: Duration = Duration::from_secs(60);
 
     /// The one-way delay between two peers in a world of `seed`: the same in both directions.
     pub(super) fn delay(&self, seed: u64, a: &PeerId, b: &PeerId) -> Duration {

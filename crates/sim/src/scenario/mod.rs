@@ -7,6 +7,7 @@ mod client;
 mod liar;
 mod mesh;
 mod put_get;
+mod storm;
 
 use std::{fmt, str::FromStr};
 
@@ -15,6 +16,7 @@ use crate::{ClusterError, Report};
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
+pub use storm::{StormSize, storm};
 
 /// A scenario by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +27,13 @@ pub enum Scenario {
     Liar,
     /// Tabs lose the relay that introduced them.
     Mesh,
+    /// Everything at once, then healing.
+    Storm,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::PutGet, Self::Liar, Self::Mesh];
+    pub const ALL: [Self; 4] = [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
@@ -37,6 +41,7 @@ impl Scenario {
             Self::PutGet => put_get(seed, Size::STANDARD),
             Self::Liar => liar(seed),
             Self::Mesh => mesh(seed),
+            Self::Storm => storm(seed, StormSize::STANDARD),
         }
     }
 }
@@ -47,6 +52,7 @@ impl fmt::Display for Scenario {
             Self::PutGet => "put-get",
             Self::Liar => "liar",
             Self::Mesh => "mesh",
+            Self::Storm => "storm",
         })
     }
 }

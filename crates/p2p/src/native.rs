@@ -226,7 +226,7 @@ fn parts(config: &NativeConfig) -> Result<Parts<Extra>, NetError> {
         extra: Extra {
             relay: relay_server.into(),
             dcutr: Guarded::new(dcutr::Behaviour::new(local)),
-            autonat_client: AutonatClient::default(),
+            autonat_client: AutonatClient::new(local),
             autonat_server: config.relay_server.then(autonat_server).into(),
         },
         swarm: swarm::Config::with_tokio_executor(),

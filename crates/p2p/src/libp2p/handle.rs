@@ -38,7 +38,8 @@ pub struct Handle {
     commands: mpsc::UnboundedSender<Command>,
     shared: Arc<Shared>,
     accepting: Accepting,
-    /// What must live as long as the network does (natively its runtime, in a tab its ear for the network's return).
+    /// What must live as long as the network does: natively its runtime, in a tab its ear for the
+    /// network's return.
     guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 

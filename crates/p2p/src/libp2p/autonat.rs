@@ -142,3 +142,29 @@ impl NetworkBehaviour for Client {
         Poll::Ready(event)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_failed_is_tested_once_more_and_candidates_are_bounded() {
+        let mut client = Client::new(PeerId::random());
+        let addr = |port: usize| -> Multiaddr {
+            format!("/ip4/9.9.9.9/udp/{port}/quic-v1").parse().unwrap()
+        };
+        for port in [1, 1, 2] {
+            client.candidate(&addr(port));
+        }
+        assert_eq!(client.candidates.len(), 2);
+        client.failed(&addr(1));
+        let again = with_peer(addr(1), client.local);
+        assert_eq!(client.failed, [again.clone()]);
+        assert!(client.again.is_some());
+        client.failed(&again);
+        client.failed(&addr(99));
+        assert_eq!(client.failed.len(), 1, "no third time, and not what was never a candidate");
+        (0..1000).for_each(|port| client.candidate(&addr(port)));
+        assert_eq!(client.candidates.len(), CANDIDATES);
+    }
+}

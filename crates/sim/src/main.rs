@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get or liar.
+    /// The scenario: put-get, liar or mesh.
     scenario: Scenario,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]

@@ -115,7 +115,7 @@ play('what cannot be direct stays relayed', 30_000, async (on) => {
   await b.tab('exchange', a.id, MIB);
 });
 
-play('tabs that never asked each other for anything outlive their relay together', 60_000, async (on) => {
+play('tabs that never asked each other for anything outlive their relay', 60_000, async (on) => {
   const tabs = await Promise.all([on.tab(), on.tab(), on.tab(), on.tab()]);
   await Promise.all(tabs.map((tab) => tab.tab('mesh')));
   const others = (tab) => tabs.filter((other) => other !== tab);

@@ -155,7 +155,8 @@ export class Network {
   }
 
   #cable(a, end, b, other) {
-    this.#in(a, 'ip', 'link', 'add', end, 'type', 'veth', 'peer', 'name', other, 'netns', this.of(b));
+    const peer = ['peer', 'name', other, 'netns', this.of(b)];
+    this.#in(a, 'ip', 'link', 'add', end, 'type', 'veth', ...peer);
   }
 
   #up(name, link, address) {

@@ -30,7 +30,8 @@ class Node {
   }
 
   async up(...args) {
-    const [ns, log] = [this.network.of(this.name), process.env.NAT_LOG ?? 'warn,libp2p_kad=error,libp2p_autonat=error'];
+    const ns = this.network.of(this.name);
+    const log = process.env.NAT_LOG ?? 'warn,libp2p_kad=error,libp2p_autonat=error';
     const command = ['netns', 'exec', ns, CRAFTEC, '--data', this.data, '--json', '--log', log];
     const all = [...command, ...args, 'up', '--http', '127.0.0.1:0', ...this.listen()];
     this.child = spawn('ip', all, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -38,7 +39,9 @@ class Node {
     this.child.stderr.on('data', (data) => (this.said += data));
     const line = new Promise((ready, failed) => {
       this.child.stdout.once('data', (data) => ready(JSON.parse(data)));
-      this.child.once('exit', (code) => failed(new Error(`${this.name} ended (${code})\n${this.said}`)));
+      this.child.once('exit', (code) =>
+        failed(new Error(`${this.name} ended (${code})\n${this.said}`)),
+      );
     });
     this.ready = await within(PATIENCE_MS, `${this.name} is ready`, line);
     return this;

@@ -237,7 +237,7 @@ fn parts(config: &NativeConfig) -> Result<Parts<Extra>, NetError> {
         admission: Admission::new(limits.clone(), counters.clone(), denials),
         relay: relay_server.into(),
         dcutr: Guarded::new(dcutr::Behaviour::new(local)),
-        autonat_client: AutonatClient::default(),
+        autonat_client: AutonatClient::new(local),
         autonat_server: config.relay_server.then(autonat_server).into(),
     };
     let parse_all = |all: &[String]| all.iter().map(|a| parse(a)).collect::<Result<Vec<_>, _>>();

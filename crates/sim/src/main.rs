@@ -11,7 +11,8 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar or storm; or `kept`, which replays every seed that once failed.
+    /// The scenario: put-get, liar, mesh or storm; or `kept`, which replays every seed that once
+    /// failed.
     scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]

@@ -6,9 +6,13 @@
 //! table without bound.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     task::{Context, Poll},
+    time::Duration,
 };
+
+use futures::FutureExt;
+use futures_timer::Delay;
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -20,10 +24,13 @@ use libp2p::{
     },
 };
 
-use super::guarded::Guarded;
+use super::{address::with_peer, guarded::Guarded};
 
 /// Addresses that one node has tested in its life. Each new network of a machine brings a few.
 const CANDIDATES: usize = 64;
+
+/// How long after a failed test an address is tested again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// The server: dials back where clients ask, for one message each.
 pub(crate) type Server = Guarded<v2::server::Behaviour>;
@@ -34,20 +41,50 @@ pub(crate) fn server() -> Server {
 }
 
 /// The client.
-#[derive(Default)]
 pub(crate) struct Client {
+    local: PeerId,
     inner: v2::client::Behaviour,
     candidates: BTreeSet<Multiaddr>,
+    failed: VecDeque<Multiaddr>,
+    again: Option<Delay>,
 }
 
 impl Client {
+    /// The client of node `local`.
+    pub(crate) fn new(local: PeerId) -> Self {
+        let (candidates, failed) = Default::default();
+        Self { local, inner: v2::client::Behaviour::default(), candidates, failed, again: None }
+    }
+
     /// Has `addr` tested, if it was not yet.
     pub(crate) fn candidate(&mut self, addr: &Multiaddr) {
-        if self.candidates.len() >= CANDIDATES || !self.candidates.insert(addr.clone()) {
-            return;
+        if self.candidates.len() < CANDIDATES && self.candidates.insert(addr.clone()) {
+            self.test(addr);
         }
+    }
+
+    fn test(&mut self, addr: &Multiaddr) {
         let candidate = NewExternalAddrCandidate { addr };
         self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(candidate));
+    }
+
+    /// Notes a failure. The library tests an address once; with our id at its end it is another one
+    /// to it, and the same to whoever dials it.
+    fn failed(&mut self, addr: &Multiaddr) {
+        if self.candidates.contains(addr) {
+            self.failed.push_back(with_peer(addr.clone(), self.local));
+            self.again.get_or_insert_with(|| Delay::new(AGAIN));
+        }
+    }
+
+    fn test_again(&mut self, cx: &mut Context<'_>) {
+        let Some(again) = &mut self.again else { return };
+        if again.poll_unpin(cx).is_ready() {
+            self.again = None;
+            for addr in std::mem::take(&mut self.failed) {
+                self.test(&addr);
+            }
+        }
     }
 }
 
@@ -95,6 +132,39 @@ impl NetworkBehaviour for Client {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        self.inner.poll(cx)
+        self.test_again(cx);
+        let event = std::task::ready!(self.inner.poll(cx));
+        if let ToSwarm::GenerateEvent(v2::client::Event { tested_addr, result: Err(_), .. }) =
+            &event
+        {
+            self.failed(&tested_addr.clone());
+        }
+        Poll::Ready(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_failed_is_tested_once_more_and_candidates_are_bounded() {
+        let mut client = Client::new(PeerId::random());
+        let addr = |port: usize| -> Multiaddr {
+            format!("/ip4/9.9.9.9/udp/{port}/quic-v1").parse().unwrap()
+        };
+        for port in [1, 1, 2] {
+            client.candidate(&addr(port));
+        }
+        assert_eq!(client.candidates.len(), 2);
+        client.failed(&addr(1));
+        let again = with_peer(addr(1), client.local);
+        assert_eq!(client.failed, [again.clone()]);
+        assert!(client.again.is_some());
+        client.failed(&again);
+        client.failed(&addr(99));
+        assert_eq!(client.failed.len(), 1, "no third time, and not what was never a candidate");
+        (0..1000).for_each(|port| client.candidate(&addr(port)));
+        assert_eq!(client.candidates.len(), CANDIDATES);
     }
 }

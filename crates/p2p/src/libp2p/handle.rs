@@ -41,8 +41,8 @@ pub struct Handle {
     accepting: Accepting,
     limits: Arc<Limits>,
     counters: Arc<Counters>,
-    /// What must live as long as the network does (natively its runtime, in a tab its ear for the
-    /// network's return).
+    /// What must live as long as the network does: natively its runtime, in a tab its ear for the
+    /// network's return.
     guard: Option<Arc<dyn Any + Send + Sync>>,
 }
 

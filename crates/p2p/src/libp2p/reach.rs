@@ -32,24 +32,41 @@ pub(crate) trait Extra: NetworkBehaviour {
     }
 }
 
+/// How the trials of one address ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trial {
+    /// Somebody reached us there.
+    Reached,
+    /// One trial failed: enough to ask for circuits, not enough to announce it no more.
+    Doubtful,
+    /// A second one failed too.
+    Vain,
+}
+
 /// Addresses of ours that others tried.
 #[derive(Debug, Default)]
-pub(crate) struct Tested(BTreeMap<Multiaddr, bool>);
+pub(crate) struct Tested(BTreeMap<Multiaddr, Trial>);
 
 impl Tested {
     /// Notes one outcome; whether it is news.
     pub(crate) fn note(&mut self, addr: &Multiaddr, reached: bool) -> bool {
         let addr = without_peer(addr.clone());
-        if is_circuit(&addr) || self.0.get(&addr) == Some(&reached) {
+        if is_circuit(&addr) {
             return false;
         }
-        if self.0.len() >= TESTED && !self.0.contains_key(&addr) {
-            let vain = self.0.iter().find(|(_, reached)| !**reached).map(|(addr, _)| addr.clone());
-            let Some(vain) = vain else { return false };
+        let before = self.0.get(&addr).copied();
+        let now = match (reached, before) {
+            (true, _) => Trial::Reached,
+            (false, Some(Trial::Doubtful | Trial::Vain)) => Trial::Vain,
+            (false, _) => Trial::Doubtful,
+        };
+        if before.is_none() && self.0.len() >= TESTED {
+            let vain = self.0.iter().find(|(_, trial)| **trial != Trial::Reached);
+            let Some(vain) = vain.map(|(addr, _)| addr.clone()) else { return false };
             self.0.remove(&vain);
         }
-        self.0.insert(addr, reached);
-        true
+        self.0.insert(addr, now);
+        before != Some(now)
     }
 
     /// The verdict. Addresses of the widest scope count: being reached from our own network says
@@ -57,7 +74,7 @@ impl Tested {
     pub(crate) fn state(&self) -> Reachability {
         let Some(widest) = self.0.keys().map(scope).max() else { return Reachability::Unknown };
         let mut of_widest = self.0.iter().filter(|(addr, _)| scope(addr) == widest);
-        match of_widest.any(|(_, reached)| *reached) {
+        match of_widest.any(|(_, trial)| *trial == Trial::Reached) {
             true => Reachability::Public,
             false => Reachability::Nat,
         }
@@ -65,11 +82,11 @@ impl Tested {
 
     /// Whether `addr` was tried in vain.
     pub(crate) fn is_vain(&self, addr: &Multiaddr) -> bool {
-        self.0.get(addr) == Some(&false)
+        self.0.get(addr) == Some(&Trial::Vain)
     }
 
     fn confirmed(&self) -> impl Iterator<Item = &Multiaddr> {
-        self.0.iter().filter(|(_, reached)| **reached).map(|(addr, _)| addr)
+        self.0.iter().filter(|(_, trial)| **trial == Trial::Reached).map(|(addr, _)| addr)
     }
 }
 
@@ -171,6 +188,9 @@ mod tests {
         );
         assert!(tested.note(&addr("/ip4/9.9.9.9/tcp/1"), false));
         assert_eq!(tested.state(), Reachability::Nat);
+        assert!(!tested.is_vain(&addr("/ip4/9.9.9.9/tcp/1")), "once may be chance");
+        let again = format!("/ip4/9.9.9.9/tcp/1/p2p/{}", libp2p::PeerId::random());
+        assert!(tested.note(&addr(&again), false));
         assert!(tested.is_vain(&addr("/ip4/9.9.9.9/tcp/1")));
         assert!(tested.note(&addr("/ip4/9.9.9.9/udp/1/quic-v1"), true));
         assert_eq!(tested.state(), Reachability::Public);

@@ -11,7 +11,7 @@ fn a_node_that_listens_is_confirmed_and_one_that_does_not_is_found_wanting() {
         let mut listening = config(2);
         listening.relays = vec![address(&relay, "quic")];
         let listening = start(listening).await;
-        let hidden = start(hidden(3, vec![address(&relay, "quic")])).await;
+        let hidden = start(hidden(3, vec![address(&relay, "tcp")])).await;
         assert_eq!(listening.reach().state, Reachability::Unknown, "nobody has tried yet");
         until("it is reached", || listening.reach().state == Reachability::Public).await;
         let reach = listening.reach();
@@ -22,7 +22,5 @@ fn a_node_that_listens_is_confirmed_and_one_that_does_not_is_found_wanting() {
         assert!(hidden.reach().confirmed.is_empty());
         // Nobody can be asked by a node that dials nobody.
         assert_eq!(relay.reach().state, Reachability::Unknown);
-        // The connections on which others tried are gone again.
-        until("one connection each is left", || relay.peers().len() == 2).await;
     });
 }

@@ -1,7 +1,7 @@
 //! `liar`: holders of an object send wrong bytes for its blocks.
 //!
 //! Must hold: every read returns exactly the object's bytes, from those who are honest, and a reader
-//! that was lied to stops asking the liar.
+//! that was lied to stops asking the liar and is no longer connected to it.
 
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
             let told = before.iter().zip(after).map(|(before, after)| usize::from(after > *before));
             met.iter_mut().zip(told).for_each(|(met, told)| *met += told);
         }
+        failures.extend(still_linked(&cluster, reader).await?);
         for (liar, met) in met.iter().enumerate().filter(|(_, met)| **met > MET) {
             failures.push(format!("reader {reader} listened to liar {liar} for {met} objects"));
         }
@@ -100,6 +101,22 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
         times: vec![("get", gets)],
         trace: trace.hash(),
     })
+}
+
+/// Liars that lied to `reader` and are connected to it none the less.
+async fn still_linked(cluster: &Cluster, reader: usize) -> Result<Vec<String>, ClusterError> {
+    let lies = lies_to(cluster, reader)?;
+    let Ok(Reply::Status(status)) = cluster.session(reader)?.call(Command::Status).await else {
+        return Ok(vec![format!("reader {reader} has no status")]);
+    };
+    let mut linked = Vec::new();
+    for (holder, _) in lies.iter().enumerate().filter(|(_, told)| **told > 0) {
+        let liar = cluster.peer(holder + 1)?;
+        if status.peers.iter().any(|peer| peer.peer_id == liar) {
+            linked.push(format!("reader {reader} is still connected to liar {holder}"));
+        }
+    }
+    Ok(linked)
 }
 
 /// Wrong pieces of answers that each holder sent to `reader` so far.

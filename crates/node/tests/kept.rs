@@ -264,3 +264,22 @@ fn what_is_put_again_while_it_is_let_go_stays() {
         }
     });
 }
+
+#[test]
+fn space_that_an_object_left_is_given_back_to_the_disk() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let a = world.node_on(1, &disk, Config::new(Role::Relay)).await;
+        let (first, second) = (bytes(1, 24 << 20), bytes(2, 20 << 20));
+        let gone = put(&a.session(), &first, 0).await;
+        let stays = put(&a.session(), &second, 0).await;
+        let length = || disk.len_of(craftec_obj::store::PACK_FILE).expect("a pack");
+        assert!(length() >= 44 << 20);
+        a.session().call(Command::Unpin { cid: gone }).await.expect("let go");
+        assert!(length() >= 44 << 20, "the hole is in the middle");
+        world.sleep(180).await;
+        assert!(length() < 21 << 20, "{} bytes", length());
+        assert!(a.objects().scrub_report().moved_bytes > 19 << 20);
+        assert!(get(&a.session(), stays, "").await == Ok(second));
+    });
+}

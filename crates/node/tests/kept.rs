@@ -102,6 +102,8 @@ struct Actor {
     /// Sites: by name, the root to which it points.
     names: BTreeMap<String, Cid>,
     sites: BTreeMap<Cid, Vec<u8>>,
+    /// Sites that were let go of: they stay while a name points to them.
+    let_go: BTreeSet<Cid>,
 }
 
 /// Content that shares pieces with other content.
@@ -131,6 +133,7 @@ async fn act(actor: &mut Actor, others: &Promised, below: &dyn Fn(u64) -> u64) {
             let (cid, _) = publish(&session, files, Some(&name), 0).await;
             actor.names.insert(name, cid);
             actor.sites.insert(cid, page);
+            actor.let_go.remove(&cid);
         }
         4 => {
             if let Some(cid) = pick(others) {
@@ -146,13 +149,10 @@ async fn act(actor: &mut Actor, others: &Promised, below: &dyn Fn(u64) -> u64) {
                 actor.promised.remove(&cid);
             }
         }
-        // A site that is let go of stays while a name points to it.
         6 => {
             if let Some(cid) = actor.sites.keys().next().copied() {
                 let _ = session.call(Command::Unpin { cid }).await;
-                if !actor.names.values().any(|root| *root == cid) {
-                    actor.sites.remove(&cid);
-                }
+                actor.let_go.insert(cid);
             }
         }
         7 => {
@@ -162,6 +162,9 @@ async fn act(actor: &mut Actor, others: &Promised, below: &dyn Fn(u64) -> u64) {
         }
         _ => drop(actor.node.objects().free_cache().await.expect("a sweep")),
     }
+    let (names, let_go) = (&actor.names, &actor.let_go);
+    let named = |cid: &Cid| names.values().any(|root| root == cid);
+    actor.sites.retain(|cid, _| !let_go.contains(cid) || named(cid));
 }
 
 async fn check(world: &World, actor: &Actor, all: &[craftec_core::PeerId], case: &str) {
@@ -195,8 +198,8 @@ async fn live(world: Rc<World>, seed: u64) {
     let mut actors = Vec::new();
     for n in 0..3 {
         let node = small_cache(&world, seed * 10 + n).await;
-        let (promised, names, sites) = Default::default();
-        actors.push(Actor { node, promised, names, sites });
+        let (promised, names, sites, let_go) = Default::default();
+        actors.push(Actor { node, promised, names, sites, let_go });
     }
     let peers: Vec<_> = actors.iter().map(|actor| actor.node.keys().peer_id()).collect();
     for (n, a) in peers.iter().enumerate() {
@@ -230,4 +233,53 @@ fn nothing_that_is_kept_is_swept_whatever_happens_at_once() {
     for seed in 1..=seeds.unwrap_or(5_u64) {
         run(move |world| live(world, seed));
     }
+}
+
+#[test]
+fn what_is_put_again_while_it_is_let_go_stays() {
+    run(|world| async move {
+        let a = world.node(1).await;
+        // More files than one step of a sweep deletes.
+        let files: Vec<(String, Vec<u8>)> =
+            (0..700).map(|n| (format!("d{}/{n}", n % 9), bytes(n, 1500))).collect();
+        let files: Vec<(&str, &[u8])> =
+            files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
+        for ms in 0..8 {
+            let (cid, _) = publish(&a.session(), &files, None, 0).await;
+            let session = a.session();
+            let let_go = session.call(Command::Unpin { cid });
+            let again = async {
+                let pause = std::time::Duration::from_micros(ms * 1000 + 500);
+                craftec_platform::Clock::sleep(&world.clock, pause).await;
+                publish(&a.session(), &files, None, 0).await
+            };
+            let (gone, (again, _)) = futures::future::join(let_go, again).await;
+            gone.expect("let go");
+            assert_eq!(again, cid);
+            for (path, content) in files.iter().step_by(7) {
+                let read = get(&a.session(), cid, path).await;
+                assert!(read.as_deref() == Ok(content), "{ms} ms, {path}");
+            }
+            a.session().call(Command::Unpin { cid }).await.expect("let go");
+        }
+    });
+}
+
+#[test]
+fn space_that_an_object_left_is_given_back_to_the_disk() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let a = world.node_on(1, &disk, Config::new(Role::Relay)).await;
+        let (first, second) = (bytes(1, 24 << 20), bytes(2, 20 << 20));
+        let gone = put(&a.session(), &first, 0).await;
+        let stays = put(&a.session(), &second, 0).await;
+        let length = || disk.len_of(craftec_obj::store::PACK_FILE).expect("a pack");
+        assert!(length() >= 44 << 20);
+        a.session().call(Command::Unpin { cid: gone }).await.expect("let go");
+        assert!(length() >= 44 << 20, "the hole is in the middle");
+        world.sleep(180).await;
+        assert!(length() < 21 << 20, "{} bytes", length());
+        assert!(a.objects().scrub_report().moved_bytes > 19 << 20);
+        assert!(get(&a.session(), stays, "").await == Ok(second));
+    });
 }

@@ -230,3 +230,71 @@ fn power_fails_at_the_change_it_was_told() {
     open(&disk).read_at(0, &mut byte).unwrap();
     assert_eq!(&byte, b"`");
 }
+
+fn content(disk: &SimDisk) -> Vec<u8> {
+    let file = open(disk);
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_recorded_life_can_be_crashed_at_every_change() {
+    let disk = SimDisk::new();
+    disk.record();
+    let file = open(&disk);
+    let (mut live, mut flushed) = (vec![Vec::new()], vec![Vec::new()]);
+    for step in 0..30_u8 {
+        match step % 5 {
+            4 => file.sync().unwrap(),
+            3 => file.set_len(u64::from(step) * 10).unwrap(),
+            _ => file.write_at(u64::from(step % 7) * 40, &[step; 90]).unwrap(),
+        }
+        let mut now = vec![0; file.len().unwrap() as usize];
+        file.read_at(0, &mut now).unwrap();
+        let last = if step % 5 == 4 { now.clone() } else { flushed.last().unwrap().clone() };
+        live.push(now);
+        flushed.push(last);
+    }
+    let mut replay = disk.replay();
+    assert_eq!(replay.remaining(), 30);
+    for (live, flushed) in live.iter().zip(&flushed) {
+        assert_eq!(content(&replay.crashed(Damage::Kept, false)), *live);
+        assert_eq!(content(&replay.crashed(Damage::Lost, true)), *flushed);
+        for seed in 0..20 {
+            // Each byte of a torn disk is one that was there before or after some change.
+            let torn = content(&replay.crashed(Damage::Shredded(seed), true));
+            assert!(torn.len() <= 400, "{}", torn.len());
+        }
+        replay.advance();
+    }
+    assert!(!replay.advance());
+}
+
+#[test]
+fn changes_fail_as_told_and_a_failed_flush_may_forget() {
+    let disk = SimDisk::new();
+    let file = open(&disk);
+    file.write_at(0, b"abcd").unwrap();
+    file.sync().unwrap();
+    disk.fail(2..3, io::ErrorKind::StorageFull, false);
+    assert_eq!(file.write_at(0, b"wxyz").unwrap_err().kind(), io::ErrorKind::StorageFull);
+    assert_eq!(content(&disk.duplicate()), b"wxcd", "half of it was written");
+    file.write_at(0, b"wxyz").unwrap();
+    disk.fail(4..5, io::ErrorKind::Other, true);
+    assert!(file.sync().is_err());
+    file.sync().unwrap();
+    drop(file);
+    assert_eq!(content(&disk), b"wxyz", "it can be read until the next crash");
+    disk.crash(Damage::Kept);
+    assert_eq!(content(&disk), b"abcd", "and was never written");
+    disk.fail(0..u64::MAX, io::ErrorKind::StorageFull, false);
+    let file = open(&disk);
+    file.set_len(2).unwrap();
+    assert!(file.set_len(3).is_err() && file.write_at(0, b"e").is_err());
+    disk.mend();
+    disk.fail_reads("file", 1..2);
+    let mut byte = [0];
+    file.read_at(0, &mut byte).unwrap();
+    assert!(file.read_at(1, &mut byte).is_err());
+}

@@ -68,12 +68,14 @@ pub struct ScrubReport {
     pub repaired: u64,
     /// Blocks still missing after the last try, of what should be here whole.
     pub missing: u64,
+    /// Pages of the index changed on the disk: the next start rebuilds it.
+    pub index_damaged: bool,
     /// Bytes of blocks that were moved to give free space back.
     pub moved_bytes: u64,
 }
 
 /// Largest encoded state.
-const STATE_BYTES: usize = 256;
+const STATE_BYTES: usize = 512;
 
 /// The state of the running scrubber.
 #[derive(Debug, Default)]
@@ -115,7 +117,7 @@ impl Objects {
                 // A state that is not readable is worth no more than a new round.
                 scrubber.report = cbor::decode(state, STATE_BYTES).unwrap_or_default();
             }
-            scrubber.report.v = 1;
+            (scrubber.report.v, scrubber.report.index_damaged) = (1, false);
             scrubber.pause = REPAIR_AFTER;
             // What the last run knew to be missing; without a state it may have been lost with a
             // damaged index.
@@ -201,9 +203,23 @@ impl Objects {
             self.0.clock.sleep(PAUSE).await;
         }
         tracing::debug!(blocks = read, "scrubbed");
+        self.read_index_on()
+    }
+
+    fn read_index_on(&self) -> Result<(), StoreError> {
         let page = self.0.scrubber.borrow().page;
-        let (_, next) = self.0.store.scrub_index(page)?;
-        self.0.scrubber.borrow_mut().page = next.unwrap_or_default();
+        let compared = self.0.store.scrub_index(page);
+        let mut scrubber = self.0.scrubber.borrow_mut();
+        scrubber.page = match compared {
+            Ok((_, next)) => next.unwrap_or_default(),
+            Err(error @ StoreError::Corrupt { .. }) => {
+                if !std::mem::replace(&mut scrubber.report.index_damaged, true) {
+                    tracing::error!(%error, "the index rotted; it is rebuilt at the next start");
+                }
+                0
+            }
+            Err(error) => return Err(error),
+        };
         Ok(())
     }
 

@@ -211,6 +211,11 @@ impl Inner {
                 self.promise(&record)
             }
             Err(refusal) => {
+                if let Some(damaged) = known.filter(|record| record.complete) {
+                    // What is left of it is still promised, and repaired when that is possible.
+                    damaged.keep(store, now_ms).map_err(failed)?;
+                    return Err(refusal);
+                }
                 record.drop(store).map_err(failed)?;
                 self.objects.let_go(hold.root).await.map_err(failed)?;
                 Err(refusal)

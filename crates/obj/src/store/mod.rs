@@ -3,25 +3,40 @@
 //! It verifies every block that it reads and never serves one that does not match its CID. It never
 //! decides what to keep: pins and [`Store::sweep`] are told by the layers above.
 //!
-//! # On disk (format 1)
+//! # On disk (format 2)
 //!
 //! `blocks.redb`, a redb database with the tables
 //! - `numbers`: `format`, `blocks` (count), `bytes` (sum of lengths), `pack_end`;
 //! - `blocks`: CID (36 bytes) → the bytes themselves up to 1 KiB, else length and offset in the
 //!   pack (see `entry`);
 //! - `free`: offset → length of the pack's free extents;
-//! - `pins`: CID and reason → [`Pin`]; `meta`: namespace byte and key → value.
+//! - `pins`: CID and reason → [`Pin`]; `meta`: namespace byte and key → value;
+//! - `seen` (since format 2): CID of a cached block → u32, the minute since 1970 of its last use;
+//! - `work` (since format 2): name → state of work that goes on after a restart.
 //!
 //! `blocks.pack`: the bytes of larger blocks in extents aligned to 512 bytes, nothing else.
+//! `blocks.rebuilt`, while a damaged index is replaced (see `rebuild`). Format 1 lacks two tables; it
+//! is taken over when it opens, and older versions then refuse the store by name.
+//!
+//! # When it is durable
 //!
 //! A commit writes new blocks into free extents of the pack, flushes it, and then commits the index
 //! with one more flush; a crash between the two leaves bytes that nothing names. An extent is free
 //! for reuse only once the index that no longer names it is durable. [`Store::cache`] leaves both
 //! flushes to the next commit: a crash takes such blocks away, and never mixes them up.
 //!
-//! Blocks bypass the database because it would round a 256 KiB value up to 512 KiB and copy it
-//! several times.
-
+//! Of a disk nothing is assumed but that a flush that returned well flushed that file: not that
+//! writes keep their order, nor that a sector is written whole (a browser's file system promises
+//! neither), nor that after a flush that failed a second one writes what the first forgot.
+//!
+//! # What rots
+//!
+//! Blocks are checked against their CIDs at every read, pages of the index against checksums when it
+//! opens and against what was written from then on. [`Store::scrub_step`] and [`Store::scrub_index`]
+//! look before somebody needs it. An index that rotted is rebuilt when the store opens from what is
+//! readable of it ([`Store::rebuilt`]); where even its list of tables is lost, opening fails.
+//!
+//! @FIGURES@
 mod backend;
 mod batch;
 mod commit;

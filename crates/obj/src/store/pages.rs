@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    num::NonZeroU64,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,7 +17,7 @@ const PAGE: usize = 4096;
 
 /// A digest of every page that is known.
 #[derive(Debug, Default)]
-pub(super) struct Pages(Mutex<Vec<Option<u64>>>);
+pub(super) struct Pages(Mutex<Vec<Option<NonZeroU64>>>);
 
 impl Pages {
     /// How many pages there may be something known about.
@@ -80,7 +81,7 @@ impl Pages {
         first: usize,
         count: usize,
     ) -> io::Result<(u64, u64)> {
-        let known: Vec<(usize, u64)> = {
+        let known: Vec<(usize, NonZeroU64)> = {
             let known = self.known();
             let part = known.iter().enumerate().skip(first).take(count);
             part.filter_map(|(page, digest)| Some((page, (*digest)?))).collect()
@@ -91,7 +92,7 @@ impl Pages {
             // Once more before it counts: the first answer may have been a passing fault.
             let mut right = false;
             for _ in 0..2 {
-                file.read_at((page * PAGE) as u64, &mut content)?;
+                file.read_at(page as u64 * PAGE as u64, &mut content)?;
                 read += PAGE as u64;
                 right = digest(&content) == expected;
                 if right {
@@ -103,7 +104,7 @@ impl Pages {
         Ok((read, wrong))
     }
 
-    fn known(&self) -> MutexGuard<'_, Vec<Option<u64>>> {
+    fn known(&self) -> MutexGuard<'_, Vec<Option<NonZeroU64>>> {
         // Changed in single steps: a panic elsewhere leaves it whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,8 +123,8 @@ fn parts(offset: u64, bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-fn digest(page: &[u8]) -> u64 {
+fn digest(page: &[u8]) -> NonZeroU64 {
     let mut short = [0; 8];
     short.copy_from_slice(&blake3::hash(page).as_bytes()[..8]);
-    u64::from_le_bytes(short)
+    NonZeroU64::new(u64::from_le_bytes(short)).unwrap_or(NonZeroU64::MIN)
 }

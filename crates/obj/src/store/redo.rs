@@ -143,7 +143,7 @@ impl Inner {
         let doing = "putting back what was stored without a flush";
         let transaction = self.index.write(false)?;
         let mut space = self.recorded_space()?;
-        let mut tally = Tally::default();
+        let (mut tally, mut put_back) = (Tally::default(), Added::new());
         {
             let blocks = transaction.open_table(BLOCKS);
             let mut blocks = blocks.map_err(|e| self.index.failure(doing, e))?;
@@ -162,9 +162,10 @@ impl Inner {
                 let inserted = blocks.insert(key, value.as_slice());
                 inserted.map_err(|e| self.index.failure(doing, e))?;
                 tally.add(entry.length());
+                put_back.push((*key, value.clone()));
             }
         }
-        self.note_cached(&transaction, &self.redo.entries.borrow())?;
+        self.note_cached(&transaction, &put_back)?;
         self.record(&transaction, &mut space, &tally)?;
         transaction.commit().map_err(|e| self.index.failure(doing, e))?;
         *self.space.borrow_mut() = Some(space);

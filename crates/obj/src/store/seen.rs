@@ -128,6 +128,9 @@ impl Inner {
         transaction: &WriteTransaction,
         added: &Added,
     ) -> Result<(), StoreError> {
+        if added.is_empty() {
+            return Ok(());
+        }
         let doing = "noting cached blocks";
         let seen = transaction.open_table(SEEN).map_err(|e| self.index.failure(doing, e));
         let mut seen = seen?;

@@ -62,6 +62,28 @@ fn a_flush_without_a_change_makes_the_cache_durable() {
     assert!(open(&disk).unwrap().get(block(1, 9_000).cid()).unwrap().is_some());
 }
 
+#[test]
+fn what_became_durable_is_not_lost_when_the_index_is_reopened_on_a_full_disk() {
+    // Closing the failed index made all of it durable: there is nothing to put back, and no room.
+    for spare in (0..400_000).step_by(8_111) {
+        let disk = SimDisk::new();
+        let store = open(&disk).unwrap();
+        let blocks = [1, 13, 2, 3, 16, 10].map(named);
+        store.cache(&blocks[..4]).unwrap();
+        store.flush().unwrap();
+        store.cache(&blocks[4..]).unwrap();
+        disk.set_capacity(Some(disk.used_bytes() + spare));
+        if store.cache(&[named(24)]).is_err() {
+            continue;
+        }
+        let before = Model::of(&store);
+        store.0.index.failure("testing", redb::Error::PreviousIo);
+        let found = Model::of(&store);
+        assert!(store.losses() > 0 || found == before, "{spare} spare");
+        assert!(store.losses() == 0 || found != before, "{spare} spare: lost, and yet there");
+    }
+}
+
 /// One step of a life on a disk that is now and then full.
 #[derive(Clone, Debug)]
 enum Turn {
@@ -194,4 +216,67 @@ proptest! {
             prop_assert_eq!(&found, &now, "{} lost", lost);
         }
     }
+}
+
+#[test]
+fn a_read_writes_nothing_and_uses_are_written_down_together() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    store.set_minute(10);
+    store.put(&[block(1, 3000)]).unwrap();
+    store.cache(&[block(2, 3000), block(3, 300)]).unwrap();
+    store.flush().unwrap();
+    let minutes = |store: &Store| -> BTreeMap<Cid, Option<u32>> {
+        store.list(None, 10).unwrap().into_iter().map(|b| (b.cid, b.minute)).collect()
+    };
+    let of = |seed, bytes| *block(seed, bytes).cid();
+    assert_eq!(minutes(&store)[&of(1, 3000)], None, "what was put is no cache");
+    assert_eq!(minutes(&store)[&of(2, 3000)], Some(10));
+    store.set_minute(20);
+    let changes = disk.changes();
+    for _ in 0..100 {
+        store.get(&of(1, 3000)).unwrap();
+        store.get(&of(2, 3000)).unwrap();
+        store.peek(&of(3, 300)).unwrap();
+    }
+    assert_eq!(disk.changes(), changes, "a read writes nothing");
+    assert_eq!(minutes(&store)[&of(2, 3000)], Some(20), "and counts at once");
+    assert_eq!(minutes(&store)[&of(3, 300)], Some(10), "a peek does not");
+    store.note_uses().unwrap();
+    assert_eq!(store.noted_uses(), 0);
+    store.flush().unwrap();
+    // A flush without a block to flush changes nothing; closing writes down what was noted.
+    drop(store);
+    let store = open(&disk).unwrap();
+    assert_eq!(minutes(&store)[&of(2, 3000)], Some(20));
+    assert_eq!(minutes(&store)[&of(1, 3000)], None);
+    store.promote(&[of(2, 3000)]).unwrap();
+    assert_eq!(minutes(&store)[&of(2, 3000)], None, "kept from now on");
+    store.delete(&[of(3, 300)]).unwrap();
+    store.put(&[block(3, 300)]).unwrap();
+    assert_eq!(minutes(&store)[&of(3, 300)], None, "its past went with it");
+}
+
+#[test]
+fn blocks_move_into_holes_and_the_pack_gets_shorter() {
+    let disk = SimDisk::new();
+    let store = open(&disk).unwrap();
+    let blocks: Vec<Block> = (0..40).map(|seed| block(seed, 10_000)).collect();
+    store.put(&blocks).unwrap();
+    let gone: Vec<Cid> = blocks.iter().step_by(2).map(|block| *block.cid()).collect();
+    store.delete(&gone).unwrap();
+    let before = Model::of(&store);
+    let (free, end) = store.pack_bytes().unwrap();
+    assert_eq!((free, end), (20 * 10_240, 40 * 10_240));
+    let mut places: Vec<Placed> =
+        before.blocks.keys().filter_map(|cid| store.place_of(cid).unwrap()).collect();
+    places.sort_unstable_by(|a, b| b.cmp(a));
+    let cids: Vec<Cid> = places.iter().map(|place| place.cid).collect();
+    assert_eq!(store.relocate(&cids).unwrap(), 10 * 10_240, "the last half moved");
+    assert_eq!(Model::of(&store), before);
+    assert_eq!(store.pack_bytes().unwrap(), (0, 20 * 10_240));
+    assert_eq!(disk.len_of(PACK_FILE), Some(20 * 10_240), "the rest is given back");
+    assert_eq!(store.relocate(&cids).unwrap(), 0, "nothing is left to move");
+    drop(store);
+    assert_eq!(Model::of(&open(&disk).unwrap()), before);
 }

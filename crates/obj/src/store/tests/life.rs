@@ -48,9 +48,9 @@ fn act(rng: &mut ChaCha12Rng, number: usize) -> Act {
     let names: Vec<u64> = (0..count).map(|_| below(NAMES)).collect();
     match kind {
         0..=2 => return Act::Cache(names.into_iter().map(named).collect()),
-        3 if number % 2 == 0 => return Act::Flush,
+        3 if number.is_multiple_of(2) => return Act::Flush,
         3 => return Act::Move(count as usize + 2),
-        4 if number % 3 == 0 => {
+        4 if number.is_multiple_of(3) => {
             return Act::Sweep((0..NAMES / 2).map(|_| *named(below(NAMES)).cid()).collect());
         }
         _ => {}

@@ -122,6 +122,11 @@ async fn inner(
     if let Some(name) = uri.path().strip_prefix(OWN) {
         return own_file(&http.assets, name, method, headers);
     }
+    if let Which::Cid(cid) = &which
+        && let Some(page) = http.denied(cid)
+    {
+        return page.respond(headers, method);
+    }
     if is_visit(headers)
         && let Some(boot) = boot_page(&http.assets, method, headers)
     {
@@ -134,6 +139,9 @@ async fn inner(
             Err(error) => return Page::of_error(&error).respond(headers, method),
         },
     };
+    if let Some(page) = http.denied(&root.cid) {
+        return page.respond(headers, method);
+    }
     let mut answer = file(http, root, method, uri, headers).await;
     if root.equivocation {
         let name = HeaderName::from_static("x-craftec-equivocation");
@@ -218,6 +226,9 @@ async fn file(
         Err(error) => return Page::of_error(&error).respond(headers, method),
     };
     let opened = &content.opened;
+    if let Some(page) = http.denied(&opened.cid) {
+        return page.respond(headers, method);
+    }
     let is_folder = opened.kind == EntryKind::Folder || opened.path != asked.names;
     if is_folder && !asked.slash {
         return to_folder(&asked.names, uri);

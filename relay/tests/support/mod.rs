@@ -148,6 +148,11 @@ impl Daemon {
         tcp.expect("a TCP address").to_owned()
     }
 
+    /// Of the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn peer_id(&self) -> &str {
         self.ready["peer_id"].as_str().expect("peer_id")
     }

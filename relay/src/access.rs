@@ -8,6 +8,7 @@ use craftec_api::{Command, VERSIONS};
 use crate::{
     config::Settings,
     console::Console,
+    edge::Edge,
     error::{RelayError, Result},
     folder::{self, FolderLock, Gateway},
     node_thread::{NodeThread, Work},
@@ -45,7 +46,8 @@ impl Access {
                 return Ok(Self { session, gateway: gateway(), relays, own: None });
             }
             if let Some(lock) = folder::try_lock(&settings.data)? {
-                let node = NodeThread::start(settings.clone(), Work::Command).await?;
+                let edge = Edge::open(&settings.edge)?;
+                let node = NodeThread::start(settings.clone(), edge, Work::Command).await?;
                 let session = node.handle().session();
                 greet(&session).await?;
                 return Ok(Self { session, gateway: gateway(), relays, own: Some((node, lock)) });

@@ -67,6 +67,9 @@ pub(crate) struct NetworkFlags {
     /// Domain of the web app (`app.DOMAIN`) and of sites [default: craftec.localhost]
     #[arg(long, global = true, env = "CRAFTEC_DOMAIN", value_name = "NAME")]
     pub(crate) domain: Option<String>,
+    /// Authorities to believe, beside the usual ones, when dialing /tls/ws (PEM)
+    #[arg(long, global = true, env = "CRAFTEC_TLS_TRUST", value_name = "FILE")]
+    pub(crate) tls_trust: Option<PathBuf>,
 }
 
 /// What to do.
@@ -165,6 +168,21 @@ pub(crate) struct Up {
     /// Don't carry traffic between other peers
     #[arg(long)]
     pub(crate) no_relay: bool,
+    /// Where HTTPS listens, for instance `[::]:443`; needs a certificate
+    #[arg(long, env = "CRAFTEC_HTTPS", value_name = "ADDR:PORT")]
+    pub(crate) https: Option<String>,
+    /// Certificate and its chain (PEM), for HTTPS and /tls/ws; read again when it changes
+    #[arg(long, env = "CRAFTEC_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, env = "CRAFTEC_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Where STUN listens (UDP), or `off` [default: [::]:3478, off where --listen is given]
+    #[arg(long, env = "CRAFTEC_STUN", value_name = "ADDR:PORT")]
+    pub(crate) stun: Option<String>,
+    /// Peers, networks and content not served (one a line); read again when it changes
+    #[arg(long, env = "CRAFTEC_DENYLIST", value_name = "FILE")]
+    pub(crate) denylist: Option<PathBuf>,
 }
 
 /// `craftec put`

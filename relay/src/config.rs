@@ -2,6 +2,7 @@
 //! defaults. It reads and checks; it never opens a listener or a store.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cli::{Cli, Command},
+    edge::{EdgeFile, EdgeSettings, LimitValue},
     error::{RelayError, Result},
     units,
 };
@@ -29,6 +31,8 @@ const DEFAULT_LISTEN: [&str; 6] = [
     "/ip4/0.0.0.0/udp/4001/quic-v1",
     "/ip4/0.0.0.0/tcp/4002/ws",
 ];
+/// Beside these, where there is a certificate: WebSocket in TLS 4003.
+const DEFAULT_LISTEN_TLS: [&str; 2] = ["/ip6/::/tcp/4003/tls/ws", "/ip4/0.0.0.0/tcp/4003/tls/ws"];
 /// Longest domain: a site's label (63) and a dot must still fit a DNS name (253).
 const DOMAIN_BYTES: usize = 253 - 64;
 /// HTTP connections at one time unless told otherwise: each costs a file descriptor, and 1,024 is
@@ -57,6 +61,14 @@ struct FileConfig {
     log: Option<String>,
     log_format: Option<LogFormat>,
     otlp: Option<String>,
+    https: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    tls_trust: Option<PathBuf>,
+    stun: Option<String>,
+    denylist: Option<PathBuf>,
+    #[serde(default)]
+    limits: BTreeMap<String, LimitValue>,
 }
 
 /// Bytes, as a number or with a unit.
@@ -120,6 +132,8 @@ pub(crate) struct Settings {
     pub(crate) log_format: LogFormat,
     /// Where traces are sent (OTLP over HTTP); `None` sends none.
     pub(crate) otlp: Option<String>,
+    /// TLS, STUN, limits and the denylist.
+    pub(crate) edge: EdgeSettings,
 }
 
 impl Settings {
@@ -162,13 +176,26 @@ impl Settings {
         let serve_rate = amount(up.and_then(|up| up.serve_rate.as_deref()), file.serve_rate)?;
         let serve_monthly =
             amount(up.and_then(|up| up.serve_monthly.as_deref()), file.serve_monthly)?;
+        let edge = EdgeSettings::of(EdgeFile {
+            https: up.and_then(|up| up.https.clone()).or(file.https),
+            tls_cert: up.and_then(|up| up.tls_cert.clone()).or(file.tls_cert),
+            tls_key: up.and_then(|up| up.tls_key.clone()).or(file.tls_key),
+            tls_trust: network.tls_trust.clone().or(file.tls_trust),
+            stun: up.and_then(|up| up.stun.clone()).or(file.stun),
+            denylist: up.and_then(|up| up.denylist.clone()).or(file.denylist),
+            limits: file.limits,
+        })?;
+        let mut defaults = DEFAULT_LISTEN.map(str::to_owned).to_vec();
+        if edge.tls.is_some() {
+            defaults.extend(DEFAULT_LISTEN_TLS.map(str::to_owned));
+        }
         let settings = Self {
             data,
             http: http_addr(http.as_deref().unwrap_or(DEFAULT_HTTP))?,
             http_connections: file.http_connections.unwrap_or(DEFAULT_HTTP_CONNECTIONS),
             domain: domain(network.domain.clone().or(file.domain))?,
             listen_chosen: listen.is_some(),
-            listen: listen.unwrap_or_else(|| DEFAULT_LISTEN.map(str::to_owned).to_vec()),
+            listen: listen.unwrap_or(defaults),
             announce: file.announce.unwrap_or_default(),
             relay: network.relay.clone().or(file.relay).unwrap_or_default(),
             relay_for_others: !up.is_some_and(|up| up.no_relay)
@@ -179,6 +206,7 @@ impl Settings {
             log: cli.global.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: cli.global.log_format.or(file.log_format).unwrap_or_default(),
             otlp: cli.global.otlp.clone().or(file.otlp),
+            edge,
         };
         if settings.http_connections == 0 {
             return Err(RelayError::usage(
@@ -287,7 +315,7 @@ fn parse(path: &Path, text: &str) -> Result<FileConfig> {
     })
 }
 
-fn http_addr(text: &str) -> Result<SocketAddr> {
+pub(crate) fn http_addr(text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| {
         RelayError::usage(
             format!("`{text}` is not an address to listen on"),
@@ -383,6 +411,8 @@ mod tests {
         let otlp = text(&["status"], "otlp = 'https://collector'");
         let wanted = if cfg!(feature = "otel") { "`https://collector`" } else { "without" };
         assert!(otlp.contains(wanted), "{otlp}");
+        assert!(text(&["status"], "[limits]\nconections = 1").contains("`conections`"));
+        assert!(text(&["up", "--tls-cert", "c.pem"], "").contains("without `tls_key`"));
     }
 
     #[test]
@@ -394,5 +424,14 @@ mod tests {
             format(&["status", "--log-format", "text"], "log_format = 'json'"),
             LogFormat::Text
         );
+    }
+
+    #[test]
+    fn with_a_certificate_peers_come_over_tls_too() {
+        let toml = "tls_cert = 'c.pem'\ntls_key = 'k.pem'\n[limits]\nrecord_bytes = '1MiB'";
+        let all = settings(&["up"], toml).unwrap();
+        assert!(all.listen.iter().any(|addr| addr.ends_with("/tcp/4003/tls/ws")));
+        assert_eq!(all.edge.limits.record_bytes, 1 << 20);
+        assert!(settings(&["up"], "").unwrap().listen.iter().all(|addr| !addr.contains("tls")));
     }
 }

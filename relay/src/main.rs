@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod config;
 mod console;
+mod edge;
 mod error;
 mod folder;
 mod frames;
@@ -73,6 +74,8 @@ fn start(cli: Cli, console: Console) -> Result<ExitCode> {
         console.result(&settings, || format!("The configuration is valid.\n{settings:#?}"));
         return Ok(ExitCode::SUCCESS);
     }
+    // One provider of cryptography for all TLS in the process. There is none yet, so this works.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

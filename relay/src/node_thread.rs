@@ -21,6 +21,7 @@ use tracing::Instrument;
 
 use crate::{
     config::Settings,
+    edge::Edge,
     error::{RelayError, Result},
     folder,
     session::{Ask, Session, SessionEnd},
@@ -89,7 +90,7 @@ pub(crate) struct NodeThread {
 
 impl NodeThread {
     /// Starts the node; done when it answers.
-    pub(crate) async fn start(settings: Settings, work: Work) -> Result<Self> {
+    pub(crate) async fn start(settings: Settings, edge: Edge, work: Work) -> Result<Self> {
         let (sessions, incoming) = mpsc::unbounded_channel();
         let (started, starting) = oneshot::channel();
         let (ending, ended) = oneshot::channel();
@@ -99,7 +100,7 @@ impl NodeThread {
             .name("craftec-node".to_owned())
             .spawn(move || {
                 let ran = NativeClock::run(async move {
-                    match launch(&settings, work).await {
+                    match launch(&settings, &edge, work).await {
                         Ok(node) => {
                             if started.send(Ok(())).is_ok() {
                                 run(&node, incoming, stopping).await;
@@ -147,7 +148,7 @@ impl NodeThread {
 }
 
 /// Builds the node from the data folder and starts its network.
-async fn launch(settings: &Settings, work: Work) -> Result<Rc<Node>> {
+async fn launch(settings: &Settings, edge: &Edge, work: Work) -> Result<Rc<Node>> {
     let failed =
         |what: &str, error: &dyn std::fmt::Display| RelayError::Start(format!("{what}: {error}"));
     let folder = NativeFolder::open(folder::store(&settings.data))
@@ -160,18 +161,21 @@ async fn launch(settings: &Settings, work: Work) -> Result<Rc<Node>> {
     let keys = Keys::load_or_create(&store, &entropy)
         .map_err(|error| failed("its keys cannot be read", &error))?;
     let clock = NativeClock::new();
-    let network = start_network(settings, work, &keys).await?;
+    let network = start_network(settings, edge, work, &keys).await?;
     let ports = Ports { network, clock: Rc::new(clock), entropy: Rc::new(entropy) };
     let mut config = Config::new(Role::Relay);
     config.lend_limit = settings.lend;
     config.serve_rate = settings.serve_rate;
     config.serve_monthly = settings.serve_monthly;
     config.folder = Some(folder);
+    let denylist = edge.denylist.clone();
+    config.denied = Some(Rc::new(move |cid| denylist.has(cid)));
     Node::start(ports, store, keys, config).await.map_err(|error| failed("it refused", &error))
 }
 
 async fn start_network(
     settings: &Settings,
+    edge: &Edge,
     work: Work,
     keys: &Keys,
 ) -> Result<Rc<native::NativeNetwork>> {
@@ -180,6 +184,10 @@ async fn start_network(
     let reachable = !settings.relay.is_empty();
     config.relays = settings.relay.clone();
     config.reserve = reachable;
+    config.limits = edge.limits.clone();
+    config.counters = edge.counters.clone();
+    config.denials = edge.denials();
+    config.tls = edge.tls.clone();
     match work {
         Work::Serve => {
             config.listen = settings.listen.clone();
@@ -208,7 +216,8 @@ async fn start_network(
 fn kind(addr: &str) -> &'static str {
     let has = |part: &str| addr.split('/').any(|found| found == part);
     match () {
-        () if has("ws") || has("wss") => "WebSocket",
+        () if has("tls") || has("wss") => "WebSocket in TLS",
+        () if has("ws") => "WebSocket",
         () if has("quic-v1") => "QUIC",
         () if has("tcp") => "TCP",
         () => "other",

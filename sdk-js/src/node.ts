@@ -57,9 +57,11 @@ export class Node {
   static async create(options: NodeOptions): Promise<Node> {
     const { signal, remote } = options;
     if (signal?.aborted) throw aborted(signal);
-    const { relays, gateway } = await surroundings(options);
+    const { relays, gateway, stun } = await surroundings(options);
     let told: (role: ClientRole) => void = () => {};
-    const place = remote ? far(remote) : near(options, relays, (role) => told(role));
+    const rtc = options.rtc ?? (stun.length > 0 ? { iceServers: [{ urls: stun }] } : undefined);
+    const chosen = rtc ? { ...options, rtc } : options;
+    const place = remote ? far(remote) : near(chosen, relays, (role) => told(role));
     const node = new Node(new Session(place.connect, place.outranks), place, gateway);
     told = (role) => node.say({ ...node.last, role });
     try {

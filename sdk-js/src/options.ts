@@ -15,7 +15,7 @@ export interface NodeOptions {
   };
   /** How this node names itself to others. */
   agent?: string;
-  /** For connections to other tabs: ICE servers. Default: none, which suits one network. */
+  /** For connections to other tabs: ICE servers. Default: the STUN of `/relay.json`, if any. */
   rtc?: RTCConfiguration;
   /** Gives up, and stops the node when it fires later. */
   signal?: AbortSignal;
@@ -29,6 +29,8 @@ export interface NodeOptions {
 export interface Surroundings {
   relays: string[];
   gateway: string;
+  /** `stun:` URLs that the relay offers; none on the same machine. */
+  stun: string[];
 }
 
 /** Where `craftec up` serves sites unless told otherwise. */
@@ -43,6 +45,7 @@ export async function surroundings(options: NodeOptions): Promise<Surroundings> 
   return {
     relays: [...(relays ?? said.relays ?? [])],
     gateway: origin(gateway ?? said.gateway ?? ownGateway()),
+    stun: said.stun ?? [],
   };
 }
 
@@ -54,10 +57,13 @@ async function relayJson(signal?: AbortSignal): Promise<Partial<Surroundings>> {
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
     });
     if (!response.ok) return {};
-    const { relays, gateway } = (await response.json()) as Record<string, unknown>;
+    const { relays, gateway, stun } = (await response.json()) as Record<string, unknown>;
     const found: Partial<Surroundings> = {};
     if (Array.isArray(relays)) found.relays = relays.filter((r) => typeof r === 'string');
     if (typeof gateway === 'string') found.gateway = gateway;
+    if (Array.isArray(stun)) {
+      found.stun = stun.filter((url) => typeof url === 'string' && url.startsWith('stun:'));
+    }
     return found;
   } catch (error) {
     if (signal?.aborted) throw CraftecError.from(error, 'aborted');

@@ -13,9 +13,10 @@ use crate::{
     access,
     config::Settings,
     console::Console,
+    edge::{Edge, Stun},
     error::{RelayError, Result},
     folder::{self, Gateway},
-    http::{Http, Server},
+    http::{Gatehouse, Http, Server},
     node_thread::{NodeThread, Work},
     session::{Session, unexpected},
     socket::LocalSocket,
@@ -31,6 +32,17 @@ struct Ready {
     url: String,
     peer_id: PeerId,
     addrs: Vec<String>,
+    #[serde(flatten)]
+    ports: Ports,
+}
+
+/// Ports beside the gateway's own.
+#[derive(Clone, Copy, Serialize)]
+struct Ports {
+    #[serde(skip_serializing_if = "Option::is_none", rename = "https_port")]
+    https: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "stun_port")]
+    stun: Option<u16>,
 }
 
 /// Runs until Ctrl-C or SIGTERM.
@@ -38,20 +50,41 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     folder::create(&settings.data)?;
     let lock = lock(&settings).await?;
     // Everything that can be refused is tried before the node joins the network.
-    let server = Server::bind(settings.http, settings.http_connections).await?;
+    Edge::raise_descriptors();
+    let edge = Edge::open(&settings.edge)?;
+    let gatehouse = Gatehouse::new(
+        settings.http_connections,
+        settings.edge.http_limits.clone(),
+        edge.limits.clone(),
+        edge.denials(),
+        edge.own.clone(),
+    );
+    let server = Server::bind(settings.http, None, gatehouse.clone()).await?;
+    let secure = match settings.edge.https {
+        Some(addr) => Some(Server::bind(addr, edge.certificates.clone(), gatehouse).await?),
+        None => None,
+    };
+    let stun = edge.stun(settings.listen_chosen).await?;
     let gateway = Gateway { domain: settings.domain.clone(), port: server.addr().port() };
     let data = settings.data.clone();
     let socket = LocalSocket::bind(&data)?;
-    let mut node = NodeThread::start(settings.clone(), Work::Serve).await?;
-    let http = Arc::new(Http::new(node.handle(), &settings)?);
+    let mut node = NodeThread::start(settings.clone(), edge.clone(), Work::Serve).await?;
+    let stun_port = stun.as_ref().map(Stun::port);
+    let https_port = secure.as_ref().map(|server| server.addr().port());
+    let http = Arc::new(Http::new(node.handle(), &settings, &edge, stun_port)?);
     gateway.save(&data)?;
 
     let stop = CancellationToken::new();
     let local = tokio::spawn(socket.serve(node.handle()));
-    let serving = tokio::spawn(server.serve(http.clone(), stop.clone()));
+    let serving = tokio::spawn(serve_all(server, secure, http.clone(), stop.clone()));
+    if let Some(stun) = stun {
+        tokio::spawn(stun.serve(stop.clone()));
+    }
+    tokio::spawn(edge.follow_files(stop.clone()));
     http.set_ready(true);
     let session = node.handle().session();
-    print_ready(&session, &gateway, &settings, &console).await?;
+    let ports = Ports { https: https_port, stun: stun_port };
+    print_ready(&session, &gateway, ports, &settings, &console).await?;
 
     let ended = tokio::select! {
         () = interrupted() => Ok(()),
@@ -79,6 +112,21 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     ended
 }
 
+/// Serves plain HTTP, and HTTPS where there is a certificate.
+async fn serve_all(
+    plain: Server,
+    secure: Option<Server>,
+    http: Arc<Http>,
+    stop: CancellationToken,
+) {
+    let secure = async {
+        if let Some(server) = secure {
+            server.serve(http.clone(), stop.clone()).await;
+        }
+    };
+    tokio::join!(plain.serve(http.clone(), stop.clone()), secure);
+}
+
 async fn lock(settings: &Settings) -> Result<folder::FolderLock> {
     let start = std::time::Instant::now();
     loop {
@@ -96,6 +144,7 @@ async fn lock(settings: &Settings) -> Result<folder::FolderLock> {
 async fn print_ready(
     session: &Session,
     gateway: &Gateway,
+    ports: Ports,
     settings: &Settings,
     console: &Console,
 ) -> Result<()> {
@@ -104,7 +153,7 @@ async fn print_ready(
         other => return Err(unexpected("status", &other)),
     };
     let url = format!("{}/", gateway.app_origin());
-    let ready = Ready { url, peer_id: status.peer_id, addrs: status.addresses };
+    let ready = Ready { url, peer_id: status.peer_id, addrs: status.addresses, ports };
     console.result(&ready, || {
         let mut text = format!("Craftec is ready at {}\n", ready.url);
         text.push_str(&format!("peer {}\n", ready.peer_id));

@@ -110,6 +110,8 @@ struct RelayInfo<'a> {
     domain: &'a str,
     port: u16,
     gateway: String,
+    /// For RTCPeerConnections: none on the same machine, where every address is known anyway.
+    stun: Vec<String>,
 }
 
 /// Answers `/relay.json`.
@@ -130,7 +132,10 @@ pub(crate) async fn relay_info(
         Err(error) => return Page::of_error(&error).respond(headers, method),
     };
     let local = is_local(host, &origin.domain) && peer.ip().to_canonical().is_loopback();
-    let addrs = dialable(&status.addresses, &http.announce, host, local, status.peer_id);
+    let asks = Asks { host, local, tls: origin.scheme == "https" };
+    let addrs = dialable(&status.addresses, &http.announce, asks, status.peer_id);
+    let name = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let stun = http.stun.filter(|_| !local).map(|port| format!("stun:{name}:{port}"));
     let default = if origin.scheme == "https" { 443 } else { 80 };
     let info = RelayInfo {
         peer_id: status.peer_id,
@@ -139,6 +144,7 @@ pub(crate) async fn relay_info(
         domain: &origin.domain,
         port: origin.port.unwrap_or(default),
         gateway: origin.gateway(),
+        stun: stun.into_iter().collect(),
     };
     let text = serde_json::to_string(&info).unwrap_or_default();
     let length = text.len();
@@ -161,13 +167,22 @@ fn is_local(host: &str, domain: &str) -> bool {
     }
 }
 
+/// How a browser reached us.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    host: &'a str,
+    /// From this machine.
+    local: bool,
+    /// Over HTTPS, so that it dials TLS only.
+    tls: bool,
+}
+
 /// WebSocket addresses that the browser behind this request can dial: on the same machine its
 /// loopback, elsewhere what was configured, or else the host that it reached us by.
 fn dialable(
     listening: &[String],
     announced: &[String],
-    host: &str,
-    local: bool,
+    asks: Asks<'_>,
     peer_id: PeerId,
 ) -> Vec<String> {
     let mut found = Vec::new();
@@ -176,38 +191,54 @@ fn dialable(
             found.push(addr);
         }
     };
-    if !local {
+    if !asks.local {
         announced.iter().for_each(|addr| add(with_peer(addr, peer_id)));
     }
     for addr in listening {
-        let Some(port) = websocket_port(addr) else { continue };
-        let ip = match host.parse::<IpAddr>() {
-            _ if local && addr.starts_with("/ip6/") => "/ip6/::1".to_owned(),
-            _ if local => "/ip4/127.0.0.1".to_owned(),
+        let Some((port, tls)) = websocket_port(addr) else { continue };
+        // A certificate names a host, never loopback; and a page from HTTPS may dial no other.
+        let (wrong, named) = if asks.local { (tls, false) } else { (asks.tls && !tls, tls) };
+        if wrong {
+            continue;
+        }
+        let ip = match asks.host.parse::<IpAddr>() {
+            _ if asks.local && addr.starts_with("/ip6/") => "/ip6/::1".to_owned(),
+            _ if asks.local => "/ip4/127.0.0.1".to_owned(),
             Ok(IpAddr::V4(ip)) => format!("/ip4/{ip}"),
             Ok(IpAddr::V6(ip)) => format!("/ip6/{ip}"),
-            Err(_) => format!("/dns/{host}"),
+            Err(_) => format!("/dns/{}", asks.host),
         };
-        add(format!("{ip}/tcp/{port}/ws/p2p/{peer_id}"));
+        let ws = if named { "tls/ws" } else { "ws" };
+        add(format!("{ip}/tcp/{port}/{ws}/p2p/{peer_id}"));
     }
-    // Browsers fail slowly where IPv6 is off.
-    found.sort_by_key(|addr| addr.starts_with("/ip6/::1/"));
+    // Browsers fail slowly where IPv6 is off; a plain WebSocket is the last resort.
+    found.sort_by_key(|addr| {
+        (addr.starts_with("/ip6/::1/"), addr.contains("/ws/") && is_plain(addr))
+    });
     found
+}
+
+fn is_plain(addr: &str) -> bool {
+    !addr.contains("/tls/ws") && !addr.contains("/wss")
 }
 
 fn with_peer(addr: &str, peer_id: PeerId) -> String {
     if addr.contains("/p2p/") { addr.to_owned() } else { format!("{addr}/p2p/{peer_id}") }
 }
 
-/// The TCP port of a WebSocket address that is not itself relayed.
-fn websocket_port(addr: &str) -> Option<u16> {
+/// The TCP port of a WebSocket address that is not itself relayed, and whether it speaks TLS.
+fn websocket_port(addr: &str) -> Option<(u16, bool)> {
     if addr.contains("/p2p-circuit") {
         return None;
     }
     let (before, after) = addr.split_once("/tcp/")?;
     let (port, rest) = after.split_once('/')?;
-    let is_websocket = rest == "ws" || rest.starts_with("ws/");
-    (is_websocket && !before.contains("/tcp")).then(|| port.parse().ok()).flatten()
+    let tls = rest.starts_with("tls/ws") || rest.starts_with("wss");
+    let is_websocket = tls || rest == "ws" || rest.starts_with("ws/");
+    if !is_websocket || before.contains("/tcp") {
+        return None;
+    }
+    Some((port.parse().ok()?, tls))
 }
 
 #[cfg(test)]
@@ -225,7 +256,9 @@ mod tests {
             format!("/ip4/1.2.3.4/tcp/4002/ws/p2p/{id}/p2p-circuit"),
         ];
         let announced = ["/dns4/relay.example/tcp/443/wss".to_owned()];
-        let of = |host: &str, local| dialable(&listening, &announced, host, local, id);
+        let of = |host: &str, local| {
+            dialable(&listening, &announced, Asks { host, local, tls: false }, id)
+        };
         assert_eq!(
             of("app.craftec.localhost", true),
             [
@@ -239,6 +272,16 @@ mod tests {
                 format!("/dns4/relay.example/tcp/443/wss/p2p/{id}"),
                 format!("/dns/app.example.org/tcp/4002/ws/p2p/{id}")
             ]
+        );
+        let secure = [listening[1].clone(), format!("/ip4/10.0.0.5/tcp/4003/tls/ws/p2p/{id}")];
+        let of_secure =
+            |host: &str, local, tls| dialable(&secure, &[], Asks { host, local, tls }, id);
+        let named = format!("/dns/app.example.org/tcp/4003/tls/ws/p2p/{id}");
+        assert_eq!(of_secure("app.example.org", false, true), [named.as_str()]);
+        assert_eq!(of_secure("app.example.org", false, false)[0], named);
+        assert_eq!(
+            of_secure("localhost", true, false),
+            [format!("/ip4/127.0.0.1/tcp/4002/ws/p2p/{id}")]
         );
         assert_eq!(of("192.0.2.9", false)[1], format!("/ip4/192.0.2.9/tcp/4002/ws/p2p/{id}"));
         assert!(is_local("app.craftec.localhost", "craftec.localhost"));

@@ -50,8 +50,11 @@ pub(crate) async fn respond(
         None => target(method, uri, headers),
     };
     let mut answer = match asked {
-        Ok((cid, names, Format::Raw)) => raw(&http.node, cid, &names, method, headers).await,
-        Ok((cid, names, Format::Car)) => car(&http.node, cid, &names, method, headers).await,
+        Ok((cid, names, format)) => match (http.denied(&cid), format) {
+            (Some(page), _) => Err(page),
+            (None, Format::Raw) => raw(http, cid, &names, method, headers).await,
+            (None, Format::Car) => car(&http.node, cid, &names, method, headers).await,
+        },
         Err(page) => Err(page),
     }
     .unwrap_or_else(|page| page.respond(headers, method));
@@ -211,13 +214,17 @@ async fn block_at(node: &NodeHandle, root: Cid, names: &str) -> Result<Cid, ApiE
 }
 
 async fn raw(
-    node: &NodeHandle,
+    http: &Http,
     root: Cid,
     names: &str,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response, Page> {
+    let node = &http.node;
     let cid = block_at(node, root, names).await.map_err(|error| Page::of_error(&error))?;
+    if let Some(page) = http.denied(&cid) {
+        return Err(page);
+    }
     let etag = format!("\"{cid}.raw\"");
     let mut answer = attachment(RAW, &format!("{cid}.bin"), &etag);
     say_path(&mut answer, root, names);

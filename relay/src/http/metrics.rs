@@ -9,6 +9,9 @@ use std::{
 
 use axum::http::StatusCode;
 use craftec_api::{Link, Status};
+use craftec_p2p::counters::{ByCarrier, Carrier, Count, Counters, Refusal};
+
+use crate::edge::{EdgeCounters, HttpRefusal};
 
 /// What kind of request was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,11 +60,7 @@ impl Metrics {
     pub(crate) fn text(&self, status: &Status) -> String {
         let mut text = String::new();
         let mut metric = |name: &str, kind: &str, help: &str, rows: &[(String, u64)]| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "# HELP craftec_{name} {help}\n# TYPE craftec_{name} {kind}");
-            for (labels, value) in rows {
-                let _ = writeln!(text, "craftec_{name}{labels} {value}");
-            }
+            metric(&mut text, name, kind, help, rows);
         };
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let rows: Vec<_> = requests
@@ -105,4 +104,100 @@ impl Metrics {
         metric("uptime_seconds", "gauge", "Seconds since the node started.", &uptime);
         text
     }
+}
+
+/// Writes one metric.
+fn metric(text: &mut String, name: &str, kind: &str, help: &str, rows: &[(String, u64)]) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "# HELP craftec_{name} {help}\n# TYPE craftec_{name} {kind}");
+    for (labels, value) in rows {
+        let _ = writeln!(text, "craftec_{name}{labels} {value}");
+    }
+}
+
+fn by_carrier(of: &ByCarrier) -> Vec<(String, u64)> {
+    let sides = [(true, "in"), (false, "out")];
+    let rows = sides.iter().flat_map(|(inbound, side)| {
+        Carrier::ALL.iter().map(move |carrier| {
+            let labels = format!("{{direction=\"{side}\",transport=\"{}\"}}", carrier.name());
+            (labels, of.of(*carrier, *inbound).now())
+        })
+    });
+    rows.collect()
+}
+
+/// What the network counted.
+pub(crate) fn network(text: &mut String, of: &Counters) {
+    let mut rows = |name: &str, kind: &str, help: &str, rows: &[(String, u64)]| {
+        metric(text, name, kind, help, rows);
+    };
+    let open = "Connections of peers now.";
+    rows("connections", "gauge", open, &by_carrier(&of.open));
+    let since = "Connections of peers since the start.";
+    rows("connections_total", "counter", since, &by_carrier(&of.established));
+    let moved = "Bytes on streams of peers, inside encryption.";
+    rows("stream_bytes_total", "counter", moved, &by_carrier(&of.bytes));
+    let refused: Vec<_> = Refusal::ALL
+        .iter()
+        .map(|why| (format!("{{reason=\"{}\"}}", why.name()), of.refused[*why as usize].now()))
+        .collect();
+    rows("connections_refused_total", "counter", "Connections of peers refused.", &refused);
+    let asked = |accepted: &Count, refused: &Count| {
+        [("accepted", accepted), ("refused", refused)]
+            .map(|(name, count)| (format!("{{outcome=\"{name}\"}}"), count.now()))
+    };
+    let circuits = asked(&of.circuits_accepted, &of.circuits_refused);
+    rows("circuits_total", "counter", "Circuits asked for.", &circuits);
+    let reservations = asked(&of.reservations_accepted, &of.reservations_refused);
+    rows("reservations_total", "counter", "Reservations asked for.", &reservations);
+    for (name, help, count) in [
+        ("prefixes", "Address prefixes connected now.", &of.prefixes),
+        ("circuits", "Circuits carried now.", &of.circuits),
+        ("reservations", "Reservations held here now.", &of.reservations),
+        ("dht_records", "DHT records kept.", &of.records),
+        ("dht_record_bytes", "Bytes of DHT records kept.", &of.record_bytes),
+        ("dht_provider_keys", "DHT keys with providers kept.", &of.provider_keys),
+    ] {
+        rows(name, "gauge", help, &[(String::new(), count.now())]);
+    }
+    for (name, help, count) in [
+        ("streams_slowed_total", "Waits of streams for their prefix's share.", &of.slowed),
+        ("dht_refused_total", "DHT records and providers over a limit.", &of.records_refused),
+        ("dht_evicted_total", "DHT records that gave way.", &of.records_evicted),
+        ("requests_total", "Requests of peers answered.", &of.requests),
+        ("requests_slowed_total", "Requests of peers held back.", &of.requests_slowed),
+        ("request_streams_cut_total", "Request streams over a limit.", &of.streams_cut),
+    ] {
+        rows(name, "counter", help, &[(String::new(), count.now())]);
+    }
+}
+
+/// What HTTP, STUN and the files counted.
+pub(crate) fn edge(text: &mut String, of: &EdgeCounters) {
+    let refused: Vec<_> = HttpRefusal::ALL
+        .iter()
+        .map(|why| (format!("{{reason=\"{}\"}}", why.name()), of.refusals(*why)))
+        .collect();
+    let help = "HTTP connections and requests refused or shed.";
+    metric(text, "http_refused_total", "counter", help, &refused);
+    for (name, help, count) in [
+        ("http_connections", "HTTP connections now.", &of.connections),
+        ("http_requests", "HTTP requests under way.", &of.requests),
+    ] {
+        metric(text, name, "gauge", help, &[(String::new(), count.now())]);
+    }
+    let stun = [
+        ("answered", &of.stun_answers),
+        ("dropped", &of.stun_dropped),
+        ("invalid", &of.stun_invalid),
+    ]
+    .map(|(name, count)| (format!("{{outcome=\"{name}\"}}"), count.now()));
+    metric(text, "stun_packets_total", "counter", "STUN packets received.", &stun);
+    let reloads = [
+        ("certificate", &of.tls_reloads),
+        ("denylist", &of.denylist_reloads),
+        ("failed", &of.reload_failures),
+    ]
+    .map(|(name, count)| (format!("{{file=\"{name}\"}}"), count.now()));
+    metric(text, "reloads_total", "counter", "Files read again.", &reloads);
 }

@@ -7,6 +7,7 @@ mod api;
 mod app;
 mod assets;
 mod content;
+mod gatehouse;
 mod host;
 mod ipfs;
 mod metrics;
@@ -18,7 +19,10 @@ mod site;
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +32,8 @@ use axum::{
     response::Response,
 };
 use craftec_api::{Command, Reply, Status};
+use craftec_core::Cid;
+use craftec_p2p::counters::Counters;
 use tracing::{Instrument, field::Empty};
 
 use self::{
@@ -36,12 +42,19 @@ use self::{
     metrics::{Class, Metrics},
     page::Page,
 };
-use crate::{config::Settings, error::Result, node_thread::NodeHandle};
+use crate::{
+    config::Settings,
+    edge::{Denylist, Edge, EdgeCounters, HttpRefusal},
+    error::Result,
+    node_thread::NodeHandle,
+};
 
-pub(crate) use self::server::Server;
+pub(crate) use self::{gatehouse::Gatehouse, server::Server};
 
 /// How long the node may take to say how it is before it counts as not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds after which a client that found no room may ask again.
+const RETRY_S: &str = "1";
 
 /// What all requests share.
 #[derive(Debug)]
@@ -54,12 +67,26 @@ pub(crate) struct Http {
     metrics: Metrics,
     names: site::Names,
     ready: AtomicBool,
+    denylist: Denylist,
+    network: Arc<Counters>,
+    edge: Arc<EdgeCounters>,
+    /// The port of our STUN, if it runs.
+    stun: Option<u16>,
 }
 
 impl Http {
     /// Prepares to answer for a node; makes the API's token.
-    pub(crate) fn new(node: NodeHandle, settings: &Settings) -> Result<Self> {
+    pub(crate) fn new(
+        node: NodeHandle,
+        settings: &Settings,
+        edge: &Edge,
+        stun: Option<u16>,
+    ) -> Result<Self> {
         Ok(Self {
+            denylist: edge.denylist.clone(),
+            network: edge.counters.clone(),
+            edge: edge.own.clone(),
+            stun,
             node,
             domain: settings.domain.clone(),
             announce: settings.announce.clone(),
@@ -83,6 +110,10 @@ impl Http {
             metrics: Metrics::default(),
             names: site::Names::default(),
             ready: AtomicBool::new(true),
+            denylist: Denylist::default(),
+            network: Arc::default(),
+            edge: Arc::default(),
+            stun: None,
         }
     }
 
@@ -91,15 +122,42 @@ impl Http {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    /// Answers one request.
-    pub(crate) async fn respond(&self, peer: SocketAddr, request: Request<Body>) -> Response {
+    /// Says that there is no room for a request now.
+    pub(crate) fn overloaded(&self, request: &Request<Body>) -> Response {
+        let text = "too many requests are under way here";
+        let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, text, "Try again in a moment.");
+        let mut answer = page.respond(request.headers(), request.method());
+        set(&mut answer, header::RETRY_AFTER, RETRY_S);
+        self.metrics.count(Class::Refused, answer.status());
+        answer
+    }
+
+    /// The page that is shown instead of content that the operator does not serve.
+    pub(crate) fn denied(&self, cid: &Cid) -> Option<Page> {
+        self.denylist.has(cid).then(|| {
+            self.edge.refused(HttpRefusal::Content);
+            Page::new(
+                StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS,
+                "the operator of this node does not serve this content",
+                "Other nodes decide for themselves.",
+            )
+        })
+    }
+
+    /// Answers one request, which came through TLS or not.
+    pub(crate) async fn respond(
+        &self,
+        peer: SocketAddr,
+        tls: bool,
+        request: Request<Body>,
+    ) -> Response {
         // No request of ours has a body; one that comes is never read.
         let (parts, _) = request.into_parts();
         let has_cookie = parts.headers.contains_key(header::COOKIE);
         // Neither host nor path: they say what a person reads.
         let span =
             tracing::info_span!("http", method = %parts.method, class = Empty, status = Empty);
-        let (class, mut response) = match self.locate(peer, &parts) {
+        let (class, mut response) = match self.locate(peer, tls, &parts) {
             Ok((place, origin, name)) => {
                 self.dispatch(place, origin, &name, peer, parts).instrument(span.clone()).await
             }
@@ -114,7 +172,12 @@ impl Http {
     }
 
     /// The place of a request and the origin that its browser sees.
-    fn locate(&self, peer: SocketAddr, parts: &Parts) -> Result<(Place, Origin, String), Page> {
+    fn locate(
+        &self,
+        peer: SocketAddr,
+        tls: bool,
+        parts: &Parts,
+    ) -> Result<(Place, Origin, String), Page> {
         let bad = |error: HostError| {
             let status = match &error {
                 HostError::Malformed | HostError::Label { .. } => StatusCode::BAD_REQUEST,
@@ -135,8 +198,9 @@ impl Http {
         let place = host::place(name, &self.domain).map_err(bad)?;
         // Only a proxy on this machine is believed about TLS.
         let forwarded = parts.headers.get("x-forwarded-proto");
-        let tls = peer.ip().to_canonical().is_loopback()
-            && forwarded.is_some_and(|proto| proto.as_bytes() == b"https");
+        let tls = tls
+            || (peer.ip().to_canonical().is_loopback()
+                && forwarded.is_some_and(|proto| proto.as_bytes() == b"https"));
         let (scheme, default) = if tls { ("https", 443) } else { ("http", 80) };
         let port = port.filter(|port| *port != default);
         let origin = Origin { scheme, domain: self.domain.clone(), port };
@@ -201,12 +265,19 @@ impl Http {
         }
     }
 
+    fn metrics_text(&self, status: &Status) -> String {
+        let mut text = self.metrics.text(status);
+        metrics::network(&mut text, &self.network);
+        metrics::edge(&mut text, &self.edge);
+        text
+    }
+
     async fn metrics(&self, method: &Method, headers: &HeaderMap) -> Response {
         let Some(status) = self.status().await else {
             let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, "the node does not answer", "");
             return page.respond(headers, method);
         };
-        let mut answer = text(method, StatusCode::OK, &self.metrics.text(&status));
+        let mut answer = text(method, StatusCode::OK, &self.metrics_text(&status));
         set(&mut answer, header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
         answer
     }

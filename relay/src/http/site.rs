@@ -123,6 +123,11 @@ async fn inner(
     if let Some(name) = uri.path().strip_prefix(OWN) {
         return own_file(&http.assets, name, method, headers);
     }
+    if let Which::Cid(cid) = &which
+        && let Some(page) = http.denied(cid)
+    {
+        return page.respond(headers, method);
+    }
     if origin.is_local() && is_strange(headers) {
         let text = "pages of other sites cannot use the content of this machine's node";
         return Page::new(StatusCode::FORBIDDEN, text, "").respond(headers, method);
@@ -139,6 +144,9 @@ async fn inner(
             Err(error) => return Page::of_error(&error).respond(headers, method),
         },
     };
+    if let Some(page) = http.denied(&root.cid) {
+        return page.respond(headers, method);
+    }
     let mut answer = file(http, root, method, uri, headers).await;
     if root.equivocation {
         let name = HeaderName::from_static("x-craftec-equivocation");
@@ -230,6 +238,9 @@ async fn file(
         Err(error) => return Page::of_error(&error).respond(headers, method),
     };
     let opened = &content.opened;
+    if let Some(page) = http.denied(&opened.cid) {
+        return page.respond(headers, method);
+    }
     let is_folder = opened.kind == EntryKind::Folder || opened.path != asked.names;
     if is_folder && !asked.slash {
         return to_folder(&asked.names, uri);

@@ -152,12 +152,13 @@ impl Daemon {
         tcp.expect("a TCP address").to_owned()
     }
 
-    pub(crate) fn peer_id(&self) -> &str {
-        self.ready["peer_id"].as_str().expect("peer_id")
-    }
-
+    /// Of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn peer_id(&self) -> &str {
+        self.ready["peer_id"].as_str().expect("peer_id")
     }
 
     /// Sends a signal, by its name.

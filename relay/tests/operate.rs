@@ -23,7 +23,7 @@ fn a_second_owner_is_told_who_is_first() {
     assert_eq!(second.code, 4, "{second:?}");
     let error = &second.json()["error"];
     let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
-    assert!(message.contains(&format!("(process {})", daemon.pid())), "{message}");
+    assert!(message.contains(&format!("(id {})", daemon.pid())), "{message}");
     assert!(hint.contains(&format!("kill {}", daemon.pid())), "{hint}");
     assert_eq!(daemon.get("localhost", "/healthz").status, 200, "the first is not disturbed");
 }

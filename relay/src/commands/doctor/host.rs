@@ -135,7 +135,7 @@ fn open_files(settings: &Settings, running: &Running) -> Check {
     // The node's own limit, where it can be read: this process may have another.
     let node = pid.and_then(|pid| Some((limit_of(pid)?, open_now(pid))));
     let (limit, found) = match node {
-        Some((limit, Some(open))) => (limit, format!("the node has {open} open and may {limit}")),
+        Some((limit, Some(open))) => (limit, format!("the node has {open} open of {limit}")),
         Some((limit, None)) => (limit, format!("the node may have {limit} open")),
         None => {
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

@@ -8,7 +8,7 @@ use craftec_core::PeerId;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::interrupted;
+use super::Signals;
 use crate::{
     access,
     config::Settings,
@@ -50,11 +50,12 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     let local = tokio::spawn(socket.serve(node.handle()));
     let serving = tokio::spawn(server.serve(http.clone(), stop.clone()));
     http.set_ready(true);
+    let mut signals = Signals::watch();
     let session = node.handle().session();
     print_ready(&session, &gateway, &settings, &console).await?;
 
     let ended = tokio::select! {
-        () = interrupted() => Ok(()),
+        () = signals.next() => Ok(()),
         () = node.failed() => Err(RelayError::Ended),
     };
     console.note("Stopping: requests in flight may end. Press Ctrl-C again to stop at once.");
@@ -73,7 +74,7 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     };
     tokio::select! {
         () = drain => {}
-        () = interrupted() => {}
+        () = signals.next() => {}
     }
     drop(lock);
     ended

@@ -40,7 +40,7 @@ pub(crate) enum RelayError {
         message: String,
     },
     /// Another process owns the data folder and does not answer on its socket.
-    #[error("the data folder {} is in use by another craftec{}", folder.display(), named(*pid))]
+    #[error("the data folder {} is in use by another craftec process{}", folder.display(), named(*pid))]
     InUse {
         /// The folder.
         folder: PathBuf,
@@ -188,7 +188,7 @@ impl RelayError {
 
 /// A process in words.
 fn named(pid: Option<u32>) -> String {
-    pid.map_or_else(|| " process".to_owned(), |pid| format!(" (process {pid})"))
+    pid.map_or_else(String::new, |pid| format!(" (id {pid})"))
 }
 
 #[cfg(test)]

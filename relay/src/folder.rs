@@ -174,7 +174,7 @@ mod tests {
         let lock = try_lock(&data).unwrap().unwrap();
         assert!(try_lock(&data).unwrap().is_none());
         assert_eq!(owner(&data).unwrap(), Owner::Process(Some(std::process::id())));
-        let pid = format!("(process {})", std::process::id());
+        let pid = format!("(id {})", std::process::id());
         assert!(in_use(&data).to_string().contains(&pid));
         drop(lock);
         assert_eq!(owner(&data).unwrap(), Owner::Nobody, "though the file names its last owner");

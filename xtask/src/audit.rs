@@ -51,7 +51,7 @@ fn advisories(offline: Offline) -> anyhow::Result<()> {
     let tool = setup::cargo_deny()?;
     if let Err(error) = read(command(&tool).args(["fetch", "db"])) {
         let reason = format!("{error:#}");
-        let reason = reason.lines().last().unwrap_or_default();
+        let reason = reason.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         return unreachable(offline, "the database of advisories on crates", reason);
     }
     run(command(&tool).args(["--locked", "check", "--disable-fetch", "advisories"]))

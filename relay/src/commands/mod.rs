@@ -13,6 +13,7 @@ mod up;
 mod walk;
 
 use craftec_core::Cid;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use self::doctor::run as doctor;
 
@@ -76,20 +77,40 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
 
 /// Completes at Ctrl-C or when the process is asked to end.
 pub(crate) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let term = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut term) => term.recv().await,
-            Err(_) => std::future::pending().await,
+    Signals::watch().next().await;
+}
+
+/// Ctrl-C and SIGTERM from now on. None is lost between two looks.
+pub(crate) struct Signals {
+    term: Option<Signal>,
+    int: Option<Signal>,
+}
+
+impl Signals {
+    /// Begins to watch; until then the system's default ends the process.
+    pub(crate) fn watch() -> Self {
+        let watch = |kind| {
+            signal(kind)
+                .inspect_err(|error| tracing::warn!(%error, "a signal can't be watched"))
+                .ok()
+        };
+        Self { term: watch(SignalKind::terminate()), int: watch(SignalKind::interrupt()) }
+    }
+
+    /// Completes at the next one.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            () = Self::one(&mut self.term) => {}
+            () = Self::one(&mut self.int) => {}
         }
-    };
-    tokio::select! {
-        _ = term => {}
-        stop = tokio::signal::ctrl_c() => {
-            if let Err(error) = stop {
-                tracing::warn!(%error, "Ctrl-C can't be watched");
-                std::future::pending::<()>().await;
+    }
+
+    async fn one(signal: &mut Option<Signal>) {
+        match signal {
+            Some(signal) => {
+                signal.recv().await;
             }
+            None => std::future::pending().await,
         }
     }
 }

@@ -8,7 +8,7 @@ use craftec_core::PeerId;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::interrupted;
+use super::Signals;
 use crate::{
     access,
     config::Settings,
@@ -82,12 +82,13 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     }
     tokio::spawn(edge.follow_files(stop.clone()));
     http.set_ready(true);
+    let mut signals = Signals::watch();
     let session = node.handle().session();
     let ports = Ports { https: https_port, stun: stun_port };
     print_ready(&session, &gateway, ports, &settings, &console).await?;
 
     let ended = tokio::select! {
-        () = interrupted() => Ok(()),
+        () = signals.next() => Ok(()),
         () = node.failed() => Err(RelayError::Ended),
     };
     console.note("Stopping: requests in flight may end. Press Ctrl-C again to stop at once.");
@@ -106,7 +107,7 @@ pub(crate) async fn run(settings: Settings, console: Console) -> Result<()> {
     };
     tokio::select! {
         () = drain => {}
-        () = interrupted() => {}
+        () = signals.next() => {}
     }
     drop(lock);
     ended

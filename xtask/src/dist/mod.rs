@@ -54,7 +54,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     fs::write(tree.join("share/doc/craftec/sbom.cdx.json"), &text)?;
     let tarball = format!("{name}.tar.gz");
     let mut tar = command("tar");
-    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"]);
+    tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mode=u+w,a+rX,go-w"]);
     tar.arg(format!("--mtime={}", time.trim())).args(["-I", "gzip -n -9"]);
     run(tar.arg("-cf").arg(out.join(&tarball)).arg("-C").arg(&out).arg(&name))?;
     let bill_name = bill.file_name().unwrap_or_default();

@@ -17,6 +17,8 @@ use crate::{cli::Group, config::Settings};
 
 /// How long wall time and steady time are watched side by side.
 const CLOCK_WATCH: Duration = Duration::from_millis(200);
+/// Watched again this often before they are said to differ.
+const CLOCK_TRIES: usize = 3;
 /// They may differ by this: a correction at the fastest rate that time services use, and a busy
 /// machine.
 const CLOCK_DRIFT: Duration = Duration::from_millis(50);
@@ -44,10 +46,17 @@ const TIME_ADVICE: &str = "Let a time service (systemd-timesyncd, chrony) keep t
                            leases expire by it.";
 
 async fn steady() -> Check {
-    let (steady, wall) = (Instant::now(), SystemTime::now());
-    tokio::time::sleep(CLOCK_WATCH).await;
-    let (steady, wall) = (steady.elapsed(), wall.elapsed().unwrap_or_default());
-    let apart = steady.abs_diff(wall);
+    let (mut steady, mut apart) = (Duration::ZERO, Duration::MAX);
+    // A busy machine may pause between two looks at a clock; a clock that is set stays set.
+    for _ in 0..CLOCK_TRIES {
+        let (from, wall) = (Instant::now(), SystemTime::now());
+        tokio::time::sleep(CLOCK_WATCH).await;
+        steady = from.elapsed();
+        apart = apart.min(steady.abs_diff(wall.elapsed().unwrap_or_default()));
+        if apart <= CLOCK_DRIFT {
+            break;
+        }
+    }
     let found = format!(
         "wall time and steady time differ by {} ms over {} ms",
         apart.as_millis(),
@@ -135,7 +144,7 @@ fn open_files(settings: &Settings, running: &Running) -> Check {
     // The node's own limit, where it can be read: this process may have another.
     let node = pid.and_then(|pid| Some((limit_of(pid)?, open_now(pid))));
     let (limit, found) = match node {
-        Some((limit, Some(open))) => (limit, format!("the node has {open} open and may {limit}")),
+        Some((limit, Some(open))) => (limit, format!("the node has {open} open of {limit}")),
         Some((limit, None)) => (limit, format!("the node may have {limit} open")),
         None => {
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

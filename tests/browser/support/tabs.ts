@@ -92,8 +92,12 @@ export const connected = (page: Page) =>
   });
 
 export const role = (page: Page) => page.evaluate(() => window.node.role);
+/** Waits until `page` leads. By a timer: a page that is not in front draws no frames. */
 export const leads = (page: Page) =>
-  page.waitForFunction(() => window.node.role === 'leader', undefined, { timeout: 60_000 });
+  page.waitForFunction(() => window.node.role === 'leader', undefined, {
+    polling: 50,
+    timeout: 60_000,
+  });
 
 /** Asks the node for its status, again and again, so that one request is always under way. */
 export async function keepAsking(page: Page): Promise<void> {

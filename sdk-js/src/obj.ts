@@ -43,7 +43,7 @@ export class Objects {
       .run(async (connection) => {
         if (started && !source.repeatable) {
           throw new CraftecError('unavailable', 'The node moved while a stream was being put.', {
-            hint: 'Put it again; a short stream, a Blob or a Uint8Array would have gone on by itself.',
+            hint: 'Put it again; a short stream or a Blob would have gone on by itself.',
           });
         }
         started = true;

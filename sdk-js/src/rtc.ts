@@ -212,9 +212,11 @@ class Lender {
    */
   private watch(name: string): void {
     const signal = this.stopped.signal;
-    navigator.locks.request(name, { signal }, () => this.closeAll()).catch((error: unknown) => {
-      if (!signal.aborted) console.warn('craftec: cannot see the worker end:', error);
-    });
+    navigator.locks
+      .request(name, { signal }, () => this.closeAll())
+      .catch((error: unknown) => {
+        if (!signal.aborted) console.warn('craftec: cannot see the worker end:', error);
+      });
   }
 }
 

@@ -26,7 +26,7 @@ const MAGIC = [0x43, 0x46, 0x45, 1];
 const BUSY_TRIES = 100;
 const BUSY_MS = 20;
 
-/** The epoch in `bytes`; `undefined` when they are none (never written, torn, of a later layout). */
+/** The epoch in `bytes`; `undefined` where there is none: never written, torn, a later layout. */
 export function readEpoch(bytes: Uint8Array): number | undefined {
   if (bytes.length !== BYTES || MAGIC.some((byte, i) => bytes[i] !== byte)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, BYTES);
@@ -53,7 +53,7 @@ export function epochAfter(last: number | undefined, nowMs: number): number {
   return Math.max((last ?? 0) + 1, floor);
 }
 
-/** Begins a reign: the next epoch, on disk before it is used. For the holder of the leader's lock. */
+/** Begins a reign: the next epoch, on disk before it is used. Only for the holder of the lock. */
 export async function beginEpoch(): Promise<number> {
   const root = await navigator.storage.getDirectory();
   const file = await root.getFileHandle(FILE, { create: true });
@@ -71,7 +71,7 @@ export async function beginEpoch(): Promise<number> {
   }
 }
 
-/** What is on disk now; `undefined` where it can't be told (no file, or one that is being written). */
+/** What is on disk now; `undefined` where it can't be told: no file, or it is being written. */
 export async function presentEpoch(): Promise<number | undefined> {
   try {
     const root = await navigator.storage.getDirectory();

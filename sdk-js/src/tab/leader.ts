@@ -1,7 +1,7 @@
 /**
  * The tab that runs the node. Competes for the Web Lock, starts the worker when it has it, lends it
- * RTCPeerConnections, starts it again after a panic, when it hangs and when it slept, and lets go of
- * lock and disk when the page is frozen or put aside, or when another tab took the lock from it.
+ * RTCPeerConnections, and starts it again after a panic, when it hangs and when it slept. Lets go
+ * of lock and disk when the page is frozen or put aside, or when another tab took the lock from it.
  */
 
 import { CraftecError } from '../errors.js';
@@ -29,7 +29,7 @@ const STOP_MS = 300;
 const BUSY_STARTS = 8;
 const BUSY_MS = 500;
 /** When a tab that does not lead gets a worker ready: not while its page is still loading. */
-const WARM_AFTER_MS = 3_000;
+const WARM_AFTER_MS = 1_000;
 
 export interface LeaderOptions {
   config: WorkerConfig;

@@ -145,7 +145,7 @@ export class Tab {
     }
   }
 
-  /** A frozen page hears nothing: it lets go of its session, as of lock and disk, and comes back. */
+  /** A frozen page hears nothing: it lets go of session, lock and disk, and comes back. */
   private followLifecycle(): void {
     const { signal } = this.stopped;
     const aside = () => {

@@ -10,12 +10,23 @@ import type { Page } from '@playwright/test';
 import { buildSdk } from '../support/builds.ts';
 import { expect } from '../support/fixtures.ts';
 import { Relay } from '../support/relay.ts';
-import { begin, endsWell, join, keepAsking, leads, longest, role, test } from '../support/tabs.ts';
+import {
+  begin,
+  connected,
+  endsWell,
+  join,
+  keepAsking,
+  leads,
+  longest,
+  relaysOf,
+  role,
+  test,
+} from '../support/tabs.ts';
 
 /** For a request that the node answers by itself; the aim on an idle machine is 200 ms. */
-const LOCAL_MS = 4_000;
+const LOCAL_MS = 2_000;
 /** For one that needs the network; the aim is 2 s. */
-const NETWORK_MS = 12_000;
+const NETWORK_MS = 8_000;
 
 const median = (all: number[]) => all.toSorted((a, b) => a - b)[all.length >> 1]!;
 
@@ -29,6 +40,8 @@ for (const way of ['closed', 'crashed'] as const) {
     const { did } = await leader.evaluate(() => window.node.status());
     for (let round = 0; round < 3; round++) {
       expect([await role(leader), await role(follower)]).toEqual(['leader', 'follower']);
+      // Tabs that stand side by side for a moment, as a person's do: the next worker is ready.
+      await follower.waitForTimeout(4_000);
       if (round === 0) await begin(follower);
       await keepAsking(follower);
       await follower.waitForFunction(() => window.asked.ms.length > 3);
@@ -38,8 +51,8 @@ for (const way of ['closed', 'crashed'] as const) {
         cdp.send('Page.crash').catch(() => {});
       }
       await leads(follower);
-      if (round === 0) await endsWell(follower);
       rounds.push(await longest(follower));
+      if (round === 0) await endsWell(follower);
       expect((await follower.evaluate(() => window.node.status())).did).toBe(did);
       if (way === 'crashed') await leader.close();
       leader = follower;
@@ -69,10 +82,10 @@ test('a frozen leader lets go of lock and disk, and comes back by itself', async
   await keepAsking(follower);
   await desktop.freeze(leader, 'frozen');
   await leads(follower);
-  await endsWell(follower);
   const took = Math.round(await longest(follower));
+  await endsWell(follower);
   console.log(`    frozen: a local request under way took ${took} ms; aim 200`);
-  expect(took).toBeLessThan(LOCAL_MS + NETWORK_MS);
+  expect(took).toBeLessThan(LOCAL_MS);
   // What the frozen page had under way waits in it; the thaw alone ends the wait.
   await desktop.freeze(leader, 'active');
   const cid = await leader.evaluate(() => window.work.blob as Promise<string>);
@@ -117,10 +130,11 @@ test('a worker that hangs is replaced by its own page', async ({ desktop, host }
   await begin(follower);
   await keepAsking(follower);
   await leader.evaluate(() => new BroadcastChannel('test').postMessage(0));
-  await endsWell(follower);
+  await follower.waitForFunction(() => Math.max(...window.asked.ms) > 4_000);
   const took = Math.round(await longest(follower));
+  await endsWell(follower);
   console.log(`    hung: a local request under way took ${took} ms; the limit is 8 beats`);
-  expect(took).toBeGreaterThan(4_000);
+  expect(took).toBeLessThan(30_000);
   expect([await role(leader), await role(follower)]).toEqual(['leader', 'follower']);
 });
 
@@ -193,7 +207,9 @@ test('a tab of a later version takes the node over from one it can’t talk to',
   expect(await role(next)).toBe('leader');
   // What is stored was handed over; the tabs of the old version say what to do.
   const cid = await next.evaluate(async () => (await window.node.obj.mine())[0]!.cid);
-  expect(await next.evaluate(async (c) => (await window.node.obj.get(c)).length, cid)).toBeGreaterThan(0);
+  const lengthIn = (page: Page) =>
+    page.evaluate((c) => window.node.obj.get(c).then((bytes) => bytes.length), cid);
+  expect(await lengthIn(next)).toBeGreaterThan(0);
   for (const page of [old, follower]) {
     const failed = () =>
       page.evaluate(() => {
@@ -211,17 +227,13 @@ test('a tab of a later version takes the node over from one it can’t talk to',
   expect(await role(next)).toBe('leader');
   // With the later version gone, the older tabs go on.
   await next.close();
-  await expect
-    .poll(() => follower.evaluate((c) => window.node.obj.get(c).then((b) => b.length, () => 0), cid))
-    .toBeGreaterThan(0);
+  await expect.poll(() => lengthIn(follower).catch(() => 0)).toBeGreaterThan(0);
 });
 
 test('requests that need the network go on when the leader goes', async ({ desktop, host }) => {
   const relay = await Relay.start();
   try {
-    const { relays } = (await (await fetch(`http://127.0.0.1:${relay.http}/relay.json`)).json()) as {
-      relays: string[];
-    };
+    const relays = await relaysOf(relay);
     const file = path.join(relay.data, 'big.bin');
     const content = Buffer.alloc(48 << 20, 'a network of tabs ');
     await writeFile(file, content);
@@ -291,7 +303,7 @@ test('a site that is being read goes on when the leader goes', async ({ desktop,
     const first = (await reader.read()).value!;
     const rest = async () => {
       const parts = [first];
-      for (let part; (part = (await reader.read()).value); ) parts.push(part);
+      for (let part; (part = (await reader.read()).value);) parts.push(part);
       return new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer());
     };
     window.work = { read: new Promise((resolve) => (window.go = () => resolve(rest()))) };
@@ -360,16 +372,10 @@ test('the page’s thread is never blocked by the node', async ({ desktop, host 
 test('a tab that slept alone comes back, to its relay as well', async ({ desktop, host }) => {
   const relay = await Relay.start();
   try {
-    const answer = await fetch(`http://127.0.0.1:${relay.http}/relay.json`);
-    const { relays } = (await answer.json()) as { relays: string[] };
+    const relays = await relaysOf(relay);
     const page = await desktop.tab(host);
     await join(page, 'sdk', { relays });
-    const connected = () =>
-      page.evaluate(async () => {
-        const { peers } = await window.node.status();
-        return peers.some(({ role }) => role === 'relay');
-      });
-    await expect.poll(connected).toBe(true);
+    await expect.poll(() => connected(page)).toBe(true);
     await desktop.tab(host); // In front, so that the other is hidden.
     await desktop.freeze(page, 'frozen');
     // While it sleeps its relay is replaced: nothing that it had is of use.
@@ -377,7 +383,7 @@ test('a tab that slept alone comes back, to its relay as well', async ({ desktop
     await relay.up();
     await desktop.freeze(page, 'active');
     const woke = performance.now();
-    await expect.poll(connected, { intervals: [50] }).toBe(true);
+    await expect.poll(() => connected(page), { intervals: [50] }).toBe(true);
     expect(await role(page)).toBe('leader');
     const took = Math.round(performance.now() - woke);
     console.log(`    awake to connected with the relay: ${took} ms`);
@@ -390,17 +396,11 @@ test('a tab that slept alone comes back, to its relay as well', async ({ desktop
 test('a machine that slept comes back with new connections', async ({ desktop, host }) => {
   const relay = await Relay.start();
   try {
-    const answer = await fetch(`http://127.0.0.1:${relay.http}/relay.json`);
-    const { relays } = (await answer.json()) as { relays: string[] };
+    const relays = await relaysOf(relay);
     const page = await desktop.tab(host);
     await join(page, 'sdk', { relays });
     const uptime = () => page.evaluate(async () => (await window.node.status()).uptimeMs);
-    const connected = () =>
-      page.evaluate(async () => {
-        const { peers } = await window.node.status();
-        return peers.some(({ role }) => role === 'relay');
-      });
-    await expect.poll(connected).toBe(true);
+    await expect.poll(() => connected(page)).toBe(true);
     const pid = await desktop.processOf(page);
     // Nothing is told to a process that stands still, as nothing is to a machine that sleeps.
     process.kill(pid, 'SIGSTOP');
@@ -413,7 +413,7 @@ test('a machine that slept comes back with new connections', async ({ desktop, h
     }
     // Its connections would have been found dead one after the other; it starts with new ones.
     await expect.poll(uptime, { timeout: NETWORK_MS }).toBeLessThan(20_000);
-    await expect.poll(connected, { timeout: NETWORK_MS }).toBe(true);
+    await expect.poll(() => connected(page), { timeout: NETWORK_MS }).toBe(true);
   } finally {
     await relay.end();
   }
@@ -430,4 +430,35 @@ test('a worker that loads slowly is waited for', async ({ desktop, host }) => {
   other.on('console', (m) => (silent.heard ||= m.text().includes('is silent')));
   await Promise.all([joined, waiting]);
   expect([await role(page), silent.heard]).toEqual(['leader', false]);
+});
+
+test('tab after tab leads, and none of their requests is lost', async ({ desktop, host }) => {
+  const pages: Page[] = [];
+  for (let i = 0; i < 6; i++) {
+    const page = await desktop.tab(host);
+    await join(page);
+    pages.push(page);
+  }
+  const cid = await pages[0]!.evaluate(async () => {
+    return (await window.node.obj.put(window.made(4 << 20, 9))).cid;
+  });
+  for (const page of pages) await keepAsking(page);
+  const took = [];
+  while (pages.length > 1) {
+    const leader = pages.shift()!;
+    expect(await role(leader)).toBe('leader');
+    if (pages.length % 2 === 0) await leader.close();
+    else {
+      const cdp = await desktop.context.newCDPSession(leader);
+      cdp.send('Page.crash').catch(() => {});
+    }
+    // Locks are queued for in the order in which the tabs came.
+    await leads(pages[0]!);
+    const read = (page: Page) =>
+      page.evaluate(async (c) => window.same(await window.node.obj.get(c), 9), cid);
+    expect(await Promise.all(pages.map(read))).toEqual(pages.map(() => true));
+    took.push(Math.round(await longest(pages[0]!)));
+  }
+  console.log(`    tab after tab: requests under way took ${took.join(', ')} ms`);
+  expect(median(took)).toBeLessThan(LOCAL_MS);
 });

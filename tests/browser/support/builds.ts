@@ -34,7 +34,9 @@ function nodeSpeaks(versions: readonly number[]): Plugin {
     const OURS = ${JSON.stringify(versions)};
     export default init;
     export class TabNode {
-      static async start(...all) { return Object.assign(new TabNode(), { node: await Node.start(...all) }); }
+      static async start(...all) {
+        return Object.assign(new TabNode(), { node: await Node.start(...all) });
+      }
       attach(port) {
         const { port1, port2 } = new MessageChannel();
         let agreed;

@@ -167,7 +167,8 @@ export class Desktop {
     const cdp = await this.browser.newBrowserCDPSession();
     const events: TraceEvent[] = [];
     cdp.on('Tracing.dataCollected', ({ value }) => {
-      for (const event of value as unknown as TraceEvent[]) if (event.pid === pid) events.push(event);
+      for (const event of value as unknown as TraceEvent[])
+        if (event.pid === pid) events.push(event);
     });
     const categories = ['disabled-by-default-devtools.timeline', 'toplevel'];
     await cdp.send('Tracing.start', {

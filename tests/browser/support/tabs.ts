@@ -2,6 +2,7 @@
 import { type Page, test as base } from '@playwright/test';
 import { expect } from './fixtures.ts';
 import { Desktop, Host } from './host.ts';
+import type { Relay } from './relay.ts';
 
 export const test = base.extend<{ host: Host; desktop: Desktop }>({
   host: async ({}, use) => {
@@ -30,7 +31,10 @@ export interface Node {
     mine(): Promise<{ cid: string; name?: string }[]>;
   };
   sites: {
-    publish(files: Map<string, Blob | string>, options?: object): Promise<{ cid: string; url: string }>;
+    publish(
+      files: Map<string, Blob | string>,
+      options?: object,
+    ): Promise<{ cid: string; url: string }>;
     resolve(name: string): Promise<{ cid: string; seq: number }>;
     list(): Promise<{ label?: string }[]>;
   };
@@ -74,9 +78,26 @@ export async function join(page: Page, build = 'sdk', options: object = {}): Pro
   );
 }
 
+/** What tabs dial to reach `relay`. */
+export async function relaysOf(relay: Relay): Promise<string[]> {
+  const answer = await fetch(`http://127.0.0.1:${relay.http}/relay.json`);
+  return ((await answer.json()) as { relays: string[] }).relays;
+}
+
+/** Whether the node has a connection to a relay. */
+export const connected = (page: Page) =>
+  page.evaluate(async () => {
+    const { peers } = await window.node.status();
+    return peers.some(({ role }) => role === 'relay');
+  });
+
 export const role = (page: Page) => page.evaluate(() => window.node.role);
+/** Waits until `page` leads. By a timer: a page that is not in front draws no frames. */
 export const leads = (page: Page) =>
-  page.waitForFunction(() => window.node.role === 'leader', undefined, { timeout: 60_000 });
+  page.waitForFunction(() => window.node.role === 'leader', undefined, {
+    polling: 50,
+    timeout: 60_000,
+  });
 
 /** Asks the node for its status, again and again, so that one request is always under way. */
 export async function keepAsking(page: Page): Promise<void> {
@@ -96,7 +117,8 @@ export async function keepAsking(page: Page): Promise<void> {
 }
 
 /** The longest that one of them took: the one that was under way when the node moved. */
-export const longest = (page: Page) => page.evaluate(async () => Math.max(...(await window.asked.stop())));
+export const longest = (page: Page) =>
+  page.evaluate(async () => Math.max(...(await window.asked.stop())));
 
 /** Everything that may be under way at once; `check` says whether all of it ended well. */
 export async function begin(page: Page): Promise<void> {
@@ -114,21 +136,22 @@ export async function begin(page: Page): Promise<void> {
         name,
         onProgress: ({ bytes }: { bytes: number }) => bytes > from && ++sent >= 2 && reached(),
       });
+    // Made before, all of it: making it would keep the page's thread from hearing answers.
+    const [long, parts] = [new Blob([made(64 << 20, 3)]), made(12 << 20, 4)];
+    let at = 0;
     const short = new ReadableStream<Uint8Array>({
       pull(controller) {
-        const part = made(12 << 20, 4).slice(this.at!, (this.at! += 64 << 10));
-        if (part.length > 0) controller.enqueue(part);
+        if (at < parts.length) controller.enqueue(parts.slice(at, (at += 64 << 10)));
         else controller.close();
       },
-      at: 0,
-    } as UnderlyingDefaultSource<Uint8Array> & { at: number });
+    });
     window.work = {
-      blob: put(new Blob([made(64 << 20, 3)]), 'blob', 4 << 20).then(({ cid }) => cid),
+      blob: put(long, 'blob', 4 << 20).then(({ cid }) => cid),
       stream: put(short, 'stream', 1 << 20).then(({ cid }) => cid),
       read: (async () => {
         const parts = [first];
         await window.began;
-        for (let part; (part = (await stream.read()).value); ) parts.push(part);
+        for (let part; (part = (await stream.read()).value);) parts.push(part);
         return window.same(new Uint8Array(await new Blob(parts as BlobPart[]).arrayBuffer()), 1);
       })(),
       unpin: window.began.then(() => node.obj.unpin(kept)).then(() => kept),
@@ -141,7 +164,11 @@ export async function begin(page: Page): Promise<void> {
 export async function endsWell(page: Page): Promise<void> {
   const found = await page.evaluate(async () => {
     const { node, work } = window;
-    const [blob, stream, kept] = (await Promise.all([work.blob, work.stream, work.unpin])) as string[];
+    const [blob, stream, kept] = (await Promise.all([
+      work.blob,
+      work.stream,
+      work.unpin,
+    ])) as string[];
     const mine = (await node.obj.mine()).map(({ cid, name }) => `${name}: ${cid}`);
     return {
       read: await work.read,
@@ -153,4 +180,3 @@ export async function endsWell(page: Page): Promise<void> {
   });
   expect(found).toEqual({ read: true, blob: true, stream: true, once: [1, 1], gone: true });
 }
-

@@ -6,7 +6,7 @@
 
 import init, { TabNode } from '../pkg/node.js';
 import { BYE, watchLock } from './client/transport.js';
-import { CraftecError } from './errors.js';
+import { CraftecError, lacks } from './errors.js';
 import {
   CHANNEL,
   holdLock,
@@ -86,6 +86,13 @@ function overBroadcast(name: string): MessagePort {
 }
 
 async function start(message: ToWorker & { t: 'start' }) {
+  if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) {
+    // Only a worker can see it.
+    const what = ['synchronous files in the private file system (createSyncAccessHandle)'];
+    const hint = 'Use a current browser.';
+    tell({ t: 'failed', error: new CraftecError('unavailable', lacks(what), { hint }).toApi() });
+    return;
+  }
   if (message.hub) message.hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
   try {
     const wasm = message.wasmUrl ?? new URL('./node_bg.wasm', import.meta.url);

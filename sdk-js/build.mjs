@@ -90,6 +90,8 @@ async function main() {
 
   // Readable: bundlers of others minify it, and look in it for the worker's URL.
   await bundle('index.ts', 'index.js', 'esm', { define, minify: false });
+  // For a page that asks before it loads anything else.
+  await bundle('support.ts', 'support.js', 'esm', { define });
   await bundle('worker.ts', 'worker.js', 'esm', { define });
   await bundle('broker.ts', 'broker.js', 'esm', { define });
   await bundle('bridge.ts', 'bridge.js', 'esm', { define });

@@ -14,6 +14,7 @@ const SHELL = [
   '/bridge.html',
   '/relay.json',
   '/sdk/index.js',
+  '/sdk/support.js',
   '/sdk/worker.js',
   '/sdk/broker.js',
   '/sdk/bridge.js',

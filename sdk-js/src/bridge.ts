@@ -12,6 +12,8 @@ import type { FromBroker, ToBroker } from './tab/names.js';
 import { isCid } from './wire/text.js';
 
 const ended = new AbortController();
+let broker: Broker | undefined;
+let asking = false;
 
 /** Whether some tab of this browser runs a node. */
 async function nodeRuns(): Promise<boolean> {
@@ -50,13 +52,20 @@ class Broker {
 /** The root behind a name, as the node of this browser knows it. */
 async function resolveName(broker: Broker, name: string): Promise<string> {
   const client = freshLock('client');
-  await holdLock(client, ended.signal);
-  const { port, life } = await broker.want({ client });
-  const connection = await Connection.open(portTransport(port, life));
+  // Let go of as soon as the answer is there: the node's sessions are few, and a site's page can
+  // hold as many of these frames as it likes.
+  const done = new AbortController();
+  await holdLock(client, AbortSignal.any([ended.signal, done.signal]));
   try {
-    return (await connection.ask({ resolve: { name } }, 'resolved')).cid;
+    const { port, life } = await broker.want({ client });
+    const connection = await Connection.open(portTransport(port, life));
+    try {
+      return (await connection.ask({ resolve: { name } }, 'resolved')).cid;
+    } finally {
+      connection.close();
+    }
   } finally {
-    connection.close();
+    done.abort();
   }
 }
 
@@ -67,10 +76,16 @@ async function portFor(origin: string): Promise<Extract<FromBridge, { t: 'node' 
   const named = isNameLabel(host.label);
   if (!named && !isCid(host.label)) return undefined;
   if (!(await nodeRuns())) return undefined;
-  const broker = new Broker();
+  broker ??= new Broker();
   const root = named ? await resolveName(broker, host.label) : host.label;
   const { port, again } = await broker.want({ site: root });
   return again ? { t: 'node', root, port, again } : { t: 'node', root, port };
+}
+
+/** One frame of one site at a time asks the node: a flood of questions waits for itself. */
+async function inTurn(origin: string): Promise<Awaited<ReturnType<typeof portFor>>> {
+  const turn = { signal: ended.signal };
+  return navigator.locks.request(`craftec-bridge-${origin}`, turn, () => portFor(origin));
 }
 
 addEventListener('message', ({ origin, source, data }: MessageEvent<ToBridge>) => {
@@ -79,15 +94,20 @@ addEventListener('message', ({ origin, source, data }: MessageEvent<ToBridge>) =
   const answer = (message: FromBridge, transfer: Transferable[] = []) => {
     source.postMessage(message, { targetOrigin: origin, transfer });
   };
-  portFor(origin).then(
-    (found) => {
-      if (!found) return answer({ t: 'none' });
-      answer(found, found.again ? [found.port, found.again] : [found.port]);
-    },
-    (error: unknown) => {
-      console.warn('craftec: no port for', origin, error);
-      answer({ t: 'none' });
-    },
-  );
+  // A boot page asks once; whoever asks without waiting for the answer is told that there is none.
+  if (asking) return answer({ t: 'none' });
+  asking = true;
+  inTurn(origin)
+    .then(
+      (found) => {
+        if (!found) return answer({ t: 'none' });
+        answer(found, found.again ? [found.port, found.again] : [found.port]);
+      },
+      (error: unknown) => {
+        console.warn('craftec: no port for', origin, error);
+        answer({ t: 'none' });
+      },
+    )
+    .finally(() => (asking = false));
 });
 addEventListener('pagehide', () => ended.abort());

@@ -117,3 +117,10 @@ function isNamed(value: unknown): value is { name: string; message: string } {
   const error = value as { name?: unknown; message?: unknown } | null;
   return typeof error?.name === 'string' && typeof error.message === 'string';
 }
+
+/** One sentence about what a browser lacks. */
+export function lacks(missing: readonly string[]): string {
+  const [last, ...rest] = [...missing].reverse();
+  const all = rest.length > 0 ? `${rest.reverse().join(', ')} and ${last}` : last;
+  return `This browser can’t run a node: it lacks ${all}.`;
+}

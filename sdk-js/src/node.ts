@@ -3,10 +3,11 @@
 import { camel } from './client/camel.js';
 import { Session, within } from './client/session.js';
 import { webSocketTransport, type Transport } from './client/transport.js';
-import { aborted, ConnectionLost, CraftecError } from './errors.js';
+import { aborted, ConnectionLost, CraftecError, lacks } from './errors.js';
 import { Objects } from './obj.js';
 import { surroundings, type NodeOptions } from './options.js';
 import { Sites } from './sites.js';
+import { support } from './support.js';
 import { BROKER } from './tab/names.js';
 import { Tab, type TabOptions } from './tab/tab.js';
 import type { ClientRole, ClientStatus, Events, Status } from './types.js';
@@ -161,12 +162,15 @@ export class Node {
 
 /** A node of this browser. */
 function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole) => void): Place {
-  const missing = missingFeature();
-  if (missing !== undefined) {
-    throw new CraftecError('unavailable', `This browser can't run a node: no ${missing}.`, {
+  const { missing, reduced } = support();
+  if (missing.length > 0) {
+    throw new CraftecError('unavailable', lacks(missing), {
       hint: 'Open the page over https or on localhost, in a current browser.',
       retryable: false,
     });
+  }
+  for (const { feature, effect } of reduced) {
+    console.warn(`craftec: this browser has no ${feature}: ${effect}`);
   }
   const config: TabOptions['config'] = { relays };
   if (options.storage?.folder !== undefined) config.folder = options.storage.folder;
@@ -229,11 +233,4 @@ function makeBroker(url: string | URL | undefined): MessagePort | undefined {
     // Refused (a partitioned frame, a policy): a BroadcastChannel does the same more slowly.
     return undefined;
   }
-}
-
-function missingFeature(): string | undefined {
-  if (typeof Worker === 'undefined' || typeof document === 'undefined') return 'web workers';
-  if (!('locks' in navigator)) return 'Web Locks';
-  if (!navigator.storage?.getDirectory) return 'private file system (OPFS)';
-  return undefined;
 }

@@ -76,6 +76,7 @@ class Lender {
   /** The strong references that keep the connections alive. */
   private readonly connections = new Map<number, RTCPeerConnection>();
   private readonly stopped = new AbortController();
+  private told = false;
 
   constructor(
     private readonly port: MessagePort,
@@ -133,6 +134,7 @@ class Lender {
         const dc = connection.createDataChannel(request.label, request.init);
         this.tell({ ev: 'channel', pc: request.pc, seq: request.seq, dc }, [dc]);
       } catch (error) {
+        this.refused(error);
         this.fail(request.seq, error);
       }
       return;
@@ -149,6 +151,13 @@ class Lender {
   private fail(seq: number | undefined, error: unknown): void {
     if (seq === undefined) return;
     this.tell({ ev: 'err', seq, error: error instanceof Error ? error.message : String(error) });
+  }
+
+  /** Says once why connections stay relayed: the browser keeps its data channels in windows. */
+  private refused(error: unknown): void {
+    if (this.told) return;
+    this.told = true;
+    console.warn('craftec: no data channel for the worker, connections stay relayed:', error);
   }
 
   private open(id: number, config: RTCConfiguration): void {
@@ -177,7 +186,12 @@ class Lender {
     };
     // Inside the handler: a task later the channel could not be transferred.
     connection.ondatachannel = ({ channel: dc }) => {
-      this.tell({ ev: 'inbound', pc: id, dc }, [dc]);
+      try {
+        this.tell({ ev: 'inbound', pc: id, dc }, [dc]);
+      } catch (error) {
+        this.refused(error);
+        this.close(id);
+      }
     };
   }
 

@@ -8,7 +8,7 @@
 
 import init, { TabNode } from '../pkg/node.js';
 import { BYE, watchLock } from './client/transport.js';
-import { CraftecError } from './errors.js';
+import { CraftecError, lacks } from './errors.js';
 import { beginEpoch, presentEpoch } from './tab/epoch.js';
 import {
   BEAT_MS,
@@ -150,6 +150,13 @@ function load(wasmUrl?: string): Promise<unknown> {
 }
 
 async function start(message: ToWorker & { t: 'start' }) {
+  if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) {
+    // Only a worker can see it.
+    const what = ['synchronous files in the private file system (createSyncAccessHandle)'];
+    const hint = 'Use a current browser.';
+    tell({ t: 'failed', error: new CraftecError('unavailable', lacks(what), { hint }).toApi() });
+    return;
+  }
   if (message.hub) message.hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
   const channel = new BroadcastChannel(CHANNEL);
   beat(channel, message.life);

@@ -203,7 +203,7 @@ const field = (number, bytes) => [Uint8Array.of((number << 3) | 2), varint(bytes
 /** The fields of a protobuf message that are bytes. */
 function fields(bytes) {
   const found = {};
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const next = () => {
       let value = 0;
       for (let shift = 1; ; shift *= 128) {

@@ -8,8 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
-const BINARY =
-  process.env.CRAFTEC ?? resolve(import.meta.dirname, '../../target/release/craftec');
+const BINARY = process.env.CRAFTEC ?? resolve(import.meta.dirname, '../../target/release/craftec');
 const run = promisify(execFile);
 
 /** Bytes that differ by seed, the same on every run. */

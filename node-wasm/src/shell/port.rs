@@ -6,6 +6,7 @@
 use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
 
 use craftec_api::Command;
+use craftec_core::limits::API_FRAME_BYTES;
 use craftec_node::Session;
 use craftec_platform::Clock;
 use futures::{
@@ -29,6 +30,10 @@ const PONG: &str = "pong";
 const RUNNING: usize = 64;
 /// Frames that may wait; a client that sends more without reading answers is cut off.
 const WAITING: usize = 4096;
+/// The same of a site's, which only reads: a page asks for as many files as it has.
+const SITE_WAITING: usize = 512;
+/// Longest frame of a site: a path of 4 KiB and its envelope. What waits of one site is 4 MiB.
+const SITE_FRAME_BYTES: u32 = 8 << 10;
 /// A site that asks nothing for this long has lost its service worker.
 const SITE_IDLE: Duration = Duration::from_secs(10 * 60);
 
@@ -54,8 +59,12 @@ pub(super) fn say(port: &MessagePort, word: &str) {
 
 /// Serves a port until its client says goodbye. Dropping the future ends everything it does.
 pub(super) async fn serve(served: Served) {
-    let (frames, mut asked) = mpsc::channel(WAITING);
-    let _listening = listen(&served.port, frames);
+    let (waiting, longest) = match served.rights {
+        Some(_) => (SITE_WAITING, SITE_FRAME_BYTES),
+        None => (WAITING, API_FRAME_BYTES as u32),
+    };
+    let (frames, mut asked) = mpsc::channel(waiting);
+    let _listening = listen(&served.port, frames, longest);
     let mut events = served.session.events().fuse();
     let mut running = FuturesUnordered::new();
     loop {
@@ -109,13 +118,15 @@ async fn call(served: &Served, id: u64, command: Command) -> Vec<u8> {
     answer(id, result)
 }
 
-/// Takes messages of `port`; the channel ends when the client says goodbye, or sends more frames
-/// than may wait.
-fn listen(port: &MessagePort, frames: mpsc::Sender<Vec<u8>>) -> Listening {
+/// Takes messages of `port`; the channel ends when the client says goodbye, sends more frames than
+/// may wait, or one longer than any question: it is not even copied, since memory that runs out
+/// ends the node.
+fn listen(port: &MessagePort, frames: mpsc::Sender<Vec<u8>>, longest: u32) -> Listening {
     let (answering, mut frames) = (port.clone(), Some(frames));
     let heard = Closure::<dyn FnMut(MessageEvent)>::new(move |message: MessageEvent| {
         let data = message.data();
         let over = match data.dyn_ref::<Uint8Array>() {
+            Some(frame) if frame.length() > longest => true,
             Some(frame) => frames.as_mut().is_some_and(|f| f.try_send(frame.to_vec()).is_err()),
             None => match data.as_string().as_deref() {
                 Some(PING) => {

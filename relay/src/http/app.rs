@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     response::Response,
 };
 use craftec_api::{Command, Reply};
@@ -71,7 +71,11 @@ fn file(
 /// The app's policy: its own code only, frames of sites only, framed by nobody; the bridge alone
 /// may be framed by sites.
 fn protect(answer: &mut Response, assets: &Assets, origin: &Origin, name: &str) {
-    if !answer.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+    if answer.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        // A page about an error has a policy of its own, which says nothing of frames.
+        let policy = HeaderValue::from_static("frame-ancestors 'self'");
+        answer.headers_mut().append(header::CONTENT_SECURITY_POLICY, policy);
+    } else {
         let sites = origin.sites();
         let (scripts, styles) = if name.ends_with(".html") {
             (assets.inline_hashes(name, "script"), assets.inline_hashes(name, "style"))

@@ -167,7 +167,9 @@ async function askPages(): Promise<void> {
 
 function boot(): Response {
   const app = siteHost(self.location.origin)?.app ?? "'none'";
-  const policy = `default-src 'none'; script-src 'self'; connect-src 'self'; frame-src ${app}`;
+  const framedBy = SECURITY_HEADERS['content-security-policy'] ?? '';
+  const policy =
+    `default-src 'none'; script-src 'self'; connect-src 'self'; frame-src ${app}; ` + framedBy;
   const headers = {
     ...SECURITY_HEADERS,
     'content-type': 'text/html; charset=utf-8',

@@ -19,6 +19,10 @@ use crate::{
     say,
 };
 
+/// What a site in our frame may do: all but lead the app's own window elsewhere.
+const VIEWED: &str = "allow-scripts allow-same-origin allow-forms allow-modals allow-downloads \
+                      allow-popups allow-popups-to-escape-sandbox";
+
 /// The screen. What is open is in the address, so that reload and back work.
 #[component]
 pub(crate) fn Open() -> impl IntoView {
@@ -89,7 +93,7 @@ fn Target(root: String, path: String) -> impl IntoView {
         framed.get().then(|| {
             view! {
                 <iframe class="viewer" src=frame_url.clone() title="The opened site"
-                    referrerpolicy="no-referrer"></iframe>
+                    sandbox=VIEWED referrerpolicy="no-referrer"></iframe>
             }
         })
     };

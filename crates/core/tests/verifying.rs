@@ -424,7 +424,7 @@ fn padded(events: usize, name: usize) -> Record {
     let mut record = placement();
     while record.log.events.len() < events {
         let n = record.log.events.len() as u64;
-        let names = Some(vec!["x".repeat(255); 2]);
+        let names = Some(vec!["x".repeat(255); 16]);
         let device = SecretKey::from_seed([n as u8; 32]).public();
         record.log.delegate(wallet(), Delegation { device, names, expires_ms: n }).unwrap();
     }

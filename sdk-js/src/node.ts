@@ -139,16 +139,16 @@ export class Node {
   }
 
   /**
-   * Everything of one's own (identity, names, objects, settings) as one encrypted file, made while it
-   * is read. A stream that fails was no backup.
+   * Everything of one's own (identity, names, objects, settings) as one encrypted file, made while
+   * it is read. A stream that fails was no backup.
    */
   backup(options: BackupOptions): ReadableStream<Uint8Array> {
     return backup(this.session, options);
   }
 
   /**
-   * Takes a backup in: all of it, or nothing. Where it brings another identity, the node starts again
-   * with it, and this resolves when it runs.
+   * Takes a backup in: all of it, or nothing. Where it brings another identity, the node starts
+   * again with it, and this resolves when it runs.
    */
   async restore(data: Data, options: RestoreOptions): Promise<Restored> {
     const restored = await restore(this.session, data, options);

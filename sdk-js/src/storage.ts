@@ -1,4 +1,4 @@
-/** What the browser promises about this origin's data: the node's disk is only as lasting as that. */
+/** What the browser promises about this origin's data: the node's disk is as lasting as that. */
 
 /** How the browser keeps this origin's data. */
 export interface Keeping {

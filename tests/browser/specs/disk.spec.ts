@@ -1,7 +1,13 @@
 // The browser's disk: full and freed again, kept or not, shared within limits, backed up and brought
 // back, and data of past versions.
-import { type CDPSession, type Page, expect } from '@playwright/test';
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import {
+  type BrowserContext,
+  type CDPSession,
+  type Page,
+  chromium,
+  expect,
+} from '@playwright/test';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -33,6 +39,24 @@ async function tryPut(page: Page, bytes: number, seed: number) {
   );
 }
 
+/** A browser with a profile on the disk: contexts without one keep files in memory, unlimited. */
+async function onDisk(app: string, use: (page: Page, context: BrowserContext) => Promise<void>) {
+  const profile = await mkdtemp(path.join(tmpdir(), 'profile-'));
+  const { launchOptions, viewport } = test.info().project.use;
+  const context = await chromium.launchPersistentContext(profile, {
+    ...launchOptions,
+    viewport: viewport ?? null,
+  });
+  try {
+    const page = context.pages()[0] ?? (await context.newPage());
+    await page.goto(app);
+    await use(page, context);
+  } finally {
+    await context.close();
+    await rm(profile, { recursive: true, force: true });
+  }
+}
+
 /** Puts file after file until one is refused: browsers hand out room in steps of their own. */
 async function fill(page: Page): Promise<string> {
   for (let seed = 100; seed < 116; seed++) {
@@ -43,57 +67,62 @@ async function fill(page: Page): Promise<string> {
 }
 
 test('a full disk refuses new files, loses none, and takes them again once there is room', async ({
-  openTab,
+  relay,
 }) => {
-  const { page, context } = await openTab();
-  const kept = await put(page, 3 * MB, 1);
-  const cdp = await context.newCDPSession(page);
-  const { used } = await storageOf(page);
-  await limitQuota(cdp, page, used + 2 * MB);
+  await onDisk(relay.app, async (page, context) => {
+    const kept = await put(page, 3 * MB, 1);
+    const cdp = await context.newCDPSession(page);
+    const { used } = await storageOf(page);
+    await limitQuota(cdp, page, used + 2 * MB);
 
-  expect(await fill(page)).toMatch(/Your disk is full: [\d.]+ .B of [\d.]+ .B used, .* free/);
-  const failure = await page.evaluate(async () => {
-    const data = new Uint8Array(40_000_000).map((_, i) => (i * i) >>> 3);
-    const node = await window.testNode!;
-    return node.obj.put(data).then(
-      () => undefined,
-      (error: { code: string; hint: string; retryable: boolean }) => ({
-        code: error.code,
-        hint: error.hint,
-        retryable: error.retryable,
-      }),
-    );
+    expect(await fill(page)).toMatch(/Your disk is full: [\d.]+ .B of [\d.]+ .B used, .* free/);
+    const failure = await page.evaluate(async () => {
+      const data = new Uint8Array(40_000_000);
+      for (let at = 0; at < data.length; at += 50_000) {
+        crypto.getRandomValues(data.subarray(at, at + 50_000));
+      }
+      const node = await window.testNode!;
+      return node.obj.put(data).then(
+        () => undefined,
+        (error: { code: string; hint: string; retryable: boolean }) => ({
+          code: error.code,
+          hint: error.hint,
+          retryable: error.retryable,
+        }),
+      );
+    });
+    expect(failure).toMatchObject({ code: 'full', retryable: true });
+    expect(failure!.hint).toContain('Nothing is lost');
+
+    // It goes on serving and telling.
+    expect(await reads(page, kept, 3 * MB, 1)).toBe(true);
+    const strip = page.getByRole('region', { name: 'This node' });
+    await goTo(page, 'Settings');
+    await expect(strip.getByText(/Disk full: /)).toBeVisible();
+    await expect(page.getByText(/Your disk is full: .* of .*\./)).toBeVisible();
+    await expect(page.getByText(/Nothing is lost, but new files wait/)).toBeVisible();
+
+    await limitQuota(cdp, page, used + 900 * MB);
+    const taken = await tryPut(page, 12 * MB, 3);
+    expect(taken.error).toBeUndefined();
+    expect(await reads(page, taken.cid!, 12 * MB, 3)).toBe(true);
+    expect(await reads(page, kept, 3 * MB, 1)).toBe(true);
+    await expect(strip.getByText(/Disk full/)).toBeHidden();
+    await limitQuota(cdp, page);
   });
-  expect(failure).toMatchObject({ code: 'full', retryable: true });
-  expect(failure!.hint).toContain('Nothing is lost');
-
-  // It goes on serving and telling.
-  expect(await reads(page, kept, 3 * MB, 1)).toBe(true);
-  const strip = page.getByRole('region', { name: 'This node' });
-  await goTo(page, 'Settings');
-  await expect(strip.getByText(/Disk full: /)).toBeVisible();
-  await expect(page.getByText(/Your disk is full: .* of .*\./)).toBeVisible();
-  await expect(page.getByText(/Nothing is lost, but new files wait/)).toBeVisible();
-
-  await limitQuota(cdp, page, used + 900 * MB);
-  const taken = await tryPut(page, 12 * MB, 3);
-  expect(taken.error).toBeUndefined();
-  expect(await reads(page, taken.cid!, 12 * MB, 3)).toBe(true);
-  expect(await reads(page, kept, 3 * MB, 1)).toBe(true);
-  await expect(strip.getByText(/Disk full/)).toBeHidden();
-  await limitQuota(cdp, page);
 });
 
-test('letting go of a file makes room for another', async ({ openTab }) => {
-  const { page, context } = await openTab();
-  const first = await put(page, 40 * MB, 1);
-  const cdp = await context.newCDPSession(page);
-  await limitQuota(cdp, page, (await storageOf(page)).used + 2 * MB);
-  expect(await fill(page)).toContain('disk is full');
-  await page.evaluate(async (cid) => (await window.testNode!).obj.unpin(cid), first);
-  await expect
-    .poll(async () => (await tryPut(page, 14 * MB, 2)).error, { timeout: 30_000 })
-    .toBeUndefined();
+test('letting go of a file makes room for another', async ({ relay }) => {
+  await onDisk(relay.app, async (page, context) => {
+    const first = await put(page, 40 * MB, 1);
+    const cdp = await context.newCDPSession(page);
+    await limitQuota(cdp, page, (await storageOf(page)).used + 2 * MB);
+    expect(await fill(page)).toContain('disk is full');
+    await page.evaluate(async (cid) => (await window.testNode!).obj.unpin(cid), first);
+    await expect
+      .poll(async () => (await tryPut(page, 14 * MB, 2)).error, { timeout: 30_000 })
+      .toBeUndefined();
+  });
 });
 
 test('whether the browser keeps the data is said, asked for and answered', async ({ openTab }) => {

@@ -105,9 +105,10 @@ fn Limits(now: Serving) -> impl IntoView {
             match state.serve_limits(rate_limit, month_limit).await {
                 Ok(()) => {
                     said.set("Kept.");
-                    // What the node made of it, its own limits included.
+                    // Only the node knows its own limits. Otherwise what was typed stays: somebody
+                    // may be typing in the other field now.
                     let now = state.status.with_untracked(|s| s.as_ref().and_then(|s| s.serving));
-                    if let Some(now) = now {
+                    if let (Some(now), Limit::Usual) = (now, rate_limit) {
                         rate.set(text_of(now.rate, RATE_UNIT));
                         monthly.set(text_of(now.monthly, MONTH_UNIT));
                     }

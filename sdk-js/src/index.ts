@@ -11,6 +11,7 @@ export type { Objects, PutResult } from './obj.js';
 export type { NodeOptions } from './options.js';
 export { serveRtc } from './rtc.js';
 export type { Sites } from './sites.js';
+export type { BrowserStorage, Keeping } from './storage.js';
 export { support, type Support } from './support.js';
 export type * from './types.js';
 export { isCid, parseAddress, type Address } from './wire/text.js';

@@ -1,5 +1,6 @@
 /** The node as a page holds it: identity, status, events, and its parts. */
 
+import { backup, restore } from './backup.js';
 import { camel } from './client/camel.js';
 import { Session, within } from './client/session.js';
 import { webSocketTransport, type Transport } from './client/transport.js';
@@ -7,14 +8,28 @@ import { aborted, ConnectionLost, CraftecError, lacks } from './errors.js';
 import { Objects } from './obj.js';
 import { surroundings, type NodeOptions } from './options.js';
 import { Sites } from './sites.js';
+import { BrowserStorage } from './storage.js';
 import { support } from './support.js';
 import { BROKER } from './tab/names.js';
 import { Tab, type TabOptions } from './tab/tab.js';
-import type { ClientRole, ClientStatus, Events, Status } from './types.js';
-import type { Event } from './wire/types.js';
+import type {
+  BackupOptions,
+  ClientRole,
+  ClientStatus,
+  Data,
+  Events,
+  Limit,
+  Restored,
+  RestoreOptions,
+  ServeLimits,
+  Status,
+} from './types.js';
+import type { Event, WireLimit } from './wire/types.js';
 
 /** How long a remote node is tried again after its connection broke. */
 const REDIAL_MS = 30_000;
+/** How long a node may take to start again with another identity. */
+const RESTART_MS = 30_000;
 
 type Listener<K extends keyof Events> = (value: Events[K]) => void;
 
@@ -30,6 +45,8 @@ interface Place {
 export class Node {
   readonly obj: Objects;
   readonly sites: Sites;
+  /** What the browser promises about this origin's data. */
+  readonly storage = new BrowserStorage();
   /** What the node calls itself, for instance `craftec/0.1.0`. */
   agent = '';
   did = '';
@@ -121,11 +138,60 @@ export class Node {
     await this.session.ask({ lend_space: { bytes } }, 'done', options.signal);
   }
 
+  /** What this node sends to others at most. Its own reading is never held back. */
+  async serveLimits(limits: ServeLimits, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const [rate, monthly] = [wireLimit(limits.rate), wireLimit(limits.monthly)];
+    await this.session.ask({ serve_limits: { rate, monthly } }, 'done', options.signal);
+  }
+
+  /**
+   * Everything of one's own (identity, names, objects, settings) as one encrypted file, made while
+   * it is read. A stream that fails was no backup.
+   */
+  backup(options: BackupOptions): ReadableStream<Uint8Array> {
+    return backup(this.session, options);
+  }
+
+  /**
+   * Takes a backup in: all of it, or nothing. Where it brings another identity, the node starts
+   * again with it, and this resolves when it runs.
+   */
+  async restore(data: Data, options: RestoreOptions): Promise<Restored> {
+    const restored = await restore(this.session, data, options);
+    if (restored.restart) await this.becomes(restored.did, options.signal);
+    return restored;
+  }
+
   /** Ends this client, and the worker if this tab runs it. Calls under way are `aborted`. */
   async stop(): Promise<void> {
     this.session.stop();
     this.place.stop();
     await Promise.resolve();
+  }
+
+  /** Waits until the node that answers is the one of `did`. */
+  private async becomes(did: string, signal?: AbortSignal): Promise<void> {
+    const until = performance.now() + RESTART_MS;
+    for (;;) {
+      try {
+        const status = await within(this.status(), signal);
+        if (status.did === did) {
+          this.did = did;
+          this.peerId = status.peerId;
+          return;
+        }
+      } catch (error) {
+        // The old node has ended, and the new one is not there yet.
+        if (signal?.aborted || performance.now() > until) throw error;
+      }
+      if (performance.now() > until) {
+        throw new CraftecError('unavailable', 'The backup is restored; the node did not restart.', {
+          hint: 'Reload every tab of this app.',
+          retryable: false,
+        });
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   private receive(event: Event): void {
@@ -158,6 +224,12 @@ export class Node {
       }
     }
   }
+}
+
+function wireLimit(limit: Limit): WireLimit {
+  if (limit === 'default' || limit === 'unlimited') return limit;
+  if (Number.isSafeInteger(limit) && limit >= 0) return { bytes: limit };
+  throw new CraftecError('bad_input', `${String(limit)} is not a number of bytes.`);
 }
 
 /** A node of this browser. */

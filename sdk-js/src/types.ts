@@ -28,6 +28,29 @@ export interface Storage {
   lendLimit: number;
   /** What the disk or the browser's quota still allows, where known. */
   free: number | null;
+  /** The last write found no room. Nothing is lost, but new content waits. */
+  full?: boolean;
+}
+
+/** What the node sends to others, in bytes; `null` is no limit. */
+export interface Serving {
+  /** Per second. */
+  rate: number | null;
+  /** Per calendar month (UTC). */
+  monthly: number | null;
+  /** Sent this month. */
+  sent: number;
+  monthEndsMs: number;
+}
+
+/** A limit in bytes; `'default'` leaves it to the node. */
+export type Limit = number | 'unlimited' | 'default';
+
+export interface ServeLimits {
+  /** Bytes per second that are sent to others at most. */
+  rate: Limit;
+  /** The same per calendar month. */
+  monthly: Limit;
 }
 
 export interface Status {
@@ -42,6 +65,7 @@ export interface Status {
   objects: number;
   /** Objects with fewer copies than wanted. */
   objectsShort: number;
+  serving?: Serving;
 }
 
 /** Copies of a root on other nodes. */
@@ -164,6 +188,34 @@ export interface PutOptions {
   signal?: AbortSignal;
   /** `durable` (default): stored here. `replicated`: signed for by as many nodes as wanted. */
   ack?: 'durable' | 'replicated';
+}
+
+export interface BackupOptions {
+  /** At least 8 characters. Without it nobody can open the file. */
+  passphrase: string;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}
+
+export interface RestoreOptions extends BackupOptions {
+  /** Give up the identity of this node for the file's, though something is published under it. */
+  replaceIdentity?: boolean;
+}
+
+/** What a backup brought. */
+export interface Restored {
+  did: string;
+  /** Objects that were not here. */
+  objects: number;
+  /** Objects that were here already, and stay as they are. */
+  known: number;
+  bytes: number;
+  /** Names that the file had newer. */
+  names: number;
+  /** Names that are newer here, and stay. */
+  namesKept: number;
+  /** The node took another identity and started again. */
+  restart: boolean;
 }
 
 export interface GetOptions {

@@ -84,6 +84,13 @@ fn storage_manager() -> Option<web_sys::StorageManager> {
     Reflect::get(&window().navigator(), &"storage".into()).ok()?.dyn_into().ok()
 }
 
+/// What a backup of today is called.
+pub(crate) fn backup_name() -> String {
+    let date = Date::new_0();
+    let (year, month, day) = (date.get_full_year(), date.get_month() + 1, date.get_date());
+    format!("craftec-{year}-{month:02}-{day:02}.backup")
+}
+
 /// A theme: the system's, or one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Theme {

@@ -187,12 +187,16 @@ fn replies() -> Vec<(&'static str, Reply)> {
     let row = SiteRow { cid: site, name, label, files: 1, bytes: 2, time_ms, health: health() };
     all.push(("sites", Reply::Sites { sites: vec![row] }));
     all.push(("status", Reply::Status(status())));
+    all.extend(keeping());
+    all
+}
+
+/// Full disks, limits, backups.
+fn keeping() -> Vec<(&'static str, Reply)> {
     let (month_ends_ms, monthly) = (1_793_491_200_000, Some(20_000_000_000));
     let serving = Serving { rate: None, monthly, sent: 1 << 31, month_ends_ms };
     let storage = Storage { full: true, free: Some(0), ..status().storage };
     let full = Status { storage, serving: Some(serving), ..status() };
-    all.push(("status full", Reply::Status(full)));
-    all.push(("backup", Reply::Backup { handle: 9, bytes: 3 << 30, objects: 12 }));
     let restored = Restored {
         did: "did:craftec:abc".to_owned(),
         objects: 3,
@@ -202,8 +206,11 @@ fn replies() -> Vec<(&'static str, Reply)> {
         names_kept: 0,
         restart: true,
     };
-    all.push(("restored", Reply::Restored(restored)));
-    all
+    vec![
+        ("status full", Reply::Status(full)),
+        ("backup", Reply::Backup { handle: 9, bytes: 3 << 30, objects: 12 }),
+        ("restored", Reply::Restored(restored)),
+    ]
 }
 
 fn status() -> Status {

@@ -5,6 +5,8 @@ export interface WireRange {
   end: number | null;
 }
 
+export type WireLimit = 'default' | 'unlimited' | { bytes: number };
+
 /** A variant without fields is its bare name; others are an object with one key. */
 export type Command =
   | { hello: { versions: number[] } }
@@ -38,7 +40,10 @@ export type Command =
   | 'sites'
   | { resolve: { name: string } }
   | 'backup_words'
-  | { lend_space: { bytes: number | null } };
+  | { lend_space: { bytes: number | null } }
+  | { serve_limits: { rate: WireLimit; monthly: WireLimit } }
+  | { backup_open: { passphrase: string } }
+  | { restore_open: { passphrase: string; replace: boolean } };
 
 export type WireKind = 'file' | 'folder';
 
@@ -122,11 +127,35 @@ export interface WireStatus {
   uptime_ms: number;
   addresses: string[];
   peers: WirePeer[];
-  storage: { used: number; for_others: number; lend_limit: number; free: number | null };
+  storage: {
+    used: number;
+    for_others: number;
+    lend_limit: number;
+    free: number | null;
+    full?: boolean;
+  };
   objects: number;
   objects_short: number;
   /** Absent in a tab, which nobody dials. */
   reach?: { state: 'unknown' | 'public' | 'nat'; confirmed: string[] };
+  serving?: WireServing;
+}
+
+export interface WireServing {
+  rate: number | null;
+  monthly: number | null;
+  sent: number;
+  month_ends_ms: number;
+}
+
+export interface WireRestored {
+  did: string;
+  objects: number;
+  known: number;
+  bytes: number;
+  names: number;
+  names_kept: number;
+  restart: boolean;
 }
 
 export interface WireResolved {
@@ -153,6 +182,8 @@ export interface Replies {
   resolved: WireResolved;
   words: { words: string[] };
   status: WireStatus;
+  backup: { handle: number; bytes: number; objects: number };
+  restored: WireRestored;
 }
 
 export type Reply = 'done' | { [K in Exclude<keyof Replies, 'done'>]?: Replies[K] };

@@ -12,7 +12,8 @@ export interface Status {
   did: string;
   peerId: string;
   peers: Peer[];
-  storage: { used: number; forOthers: number };
+  storage: { used: number; forOthers: number; full?: boolean };
+  serving?: { rate: number | null; monthly: number | null; sent: number };
 }
 
 interface Sdk {
@@ -22,6 +23,8 @@ interface Sdk {
       put(data: Uint8Array | string, options?: object): Promise<{ cid: string; size: number }>;
       get(address: string, options?: object): Promise<Uint8Array>;
       stat(cid: string): Promise<{ holders: { peer: string; signed: boolean }[] }>;
+      mine(): Promise<{ cid: string; kind: string; size: number }[]>;
+      unpin(cid: string): Promise<void>;
       list(address: string): Promise<{ name: string; kind: string; cid: string }[]>;
     };
   }>;

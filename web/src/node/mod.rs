@@ -3,6 +3,7 @@
 //! The only module that talks to the SDK. It starts the node once, keeps the last word of every
 //! event, bounded, and never draws anything.
 
+mod keep;
 mod publish;
 mod puts;
 mod sdk;
@@ -18,6 +19,7 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 use wasm_bindgen_futures::spawn_local;
 
+pub(crate) use keep::Limit;
 pub(crate) use publish::{Job, Step};
 pub(crate) use puts::Putting;
 use types::{
@@ -91,6 +93,8 @@ pub(crate) struct NodeState {
     pub(crate) sites: RwSignal<Option<Vec<SiteRow>>>,
     /// Files being put, and the last ones that were.
     pub(crate) puts: RwSignal<Vec<Putting>>,
+    /// Whether the browser keeps this origin's data; `None` until it said so.
+    pub(crate) kept: RwSignal<Option<bool>>,
     /// The publication under way, or the last one.
     pub(crate) job: RwSignal<Option<Job>>,
     node: StoredValue<Starting, LocalStorage>,
@@ -113,6 +117,7 @@ impl NodeState {
             objects: RwSignal::new(None),
             sites: RwSignal::new(None),
             puts: RwSignal::new(Vec::new()),
+            kept: RwSignal::new(None),
             job: RwSignal::new(None),
             node: StoredValue::new_local(start(phase, started).boxed_local().shared()),
             abort: StoredValue::new_local(None),

@@ -83,6 +83,7 @@ impl NodeState {
                 };
             });
             if stored {
+                self.ask_to_keep();
                 self.refresh_lists().await;
             }
         });

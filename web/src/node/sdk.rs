@@ -46,6 +46,16 @@ extern "C" {
     pub(crate) async fn backup_words(this: &Node) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = lendSpace)]
     pub(crate) async fn lend_space(this: &Node, bytes: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = serveLimits)]
+    pub(crate) async fn serve_limits(this: &Node, limits: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn backup(this: &Node, options: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn restore(
+        this: &Node,
+        data: &JsValue,
+        options: &JsValue,
+    ) -> Result<JsValue, JsValue>;
 
     /// `node.obj`.
     pub(crate) type Obj;

@@ -80,6 +80,43 @@ pub(crate) struct Storage {
     /// What the browser still allows, where known.
     #[serde(default)]
     pub(crate) free: Option<u64>,
+    /// The last write found no room.
+    #[serde(default)]
+    pub(crate) full: bool,
+}
+
+/// What the node sends to others, in bytes; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Serving {
+    /// Per second.
+    #[serde(default)]
+    pub(crate) rate: Option<u64>,
+    /// Per calendar month.
+    #[serde(default)]
+    pub(crate) monthly: Option<u64>,
+    /// Sent this month.
+    pub(crate) sent: u64,
+    /// When the month ends (ms since 1970).
+    pub(crate) month_ends_ms: u64,
+}
+
+/// What a backup brought.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restored {
+    /// Objects that were not here.
+    pub(crate) objects: u64,
+    /// Objects that were here already.
+    pub(crate) known: u64,
+    /// Bytes of blocks in the file.
+    pub(crate) bytes: u64,
+    /// Names that the file had newer.
+    pub(crate) names: u64,
+    /// Names that are newer here.
+    pub(crate) names_kept: u64,
+    /// The node took another identity and started again.
+    pub(crate) restart: bool,
 }
 
 /// The node.
@@ -104,6 +141,9 @@ pub(crate) struct Status {
     pub(crate) objects: u64,
     /// Of these, with fewer copies than wanted.
     pub(crate) objects_short: u64,
+    /// What it sends to others.
+    #[serde(default)]
+    pub(crate) serving: Option<Serving>,
 }
 
 /// Copies of a root on other nodes.

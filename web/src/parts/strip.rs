@@ -9,7 +9,7 @@ use crate::{
     copies,
     node::{
         NodeState, Phase,
-        types::{Copies, Link, Peer, TabRole},
+        types::{Copies, Link, Peer, Storage, TabRole},
     },
     say,
 };
@@ -110,6 +110,22 @@ pub(crate) fn phase_words(state: NodeState) -> &'static str {
     })
 }
 
+/// What a full disk means, with its figures.
+pub(crate) fn disk_full(storage: &Storage) -> impl IntoView + use<> {
+    let whole = storage.used.saturating_add(storage.free.unwrap_or_default());
+    let figures = say::bytes_of(storage.used, whole);
+    view! {
+        <div class="note warn" role="status">
+            {icon("#i-warn")}
+            <p>
+                <b>"Your disk is full: " {figures} "."</b>
+                " Nothing is lost, but new files wait. Let go of a file, lend less, or make room on \
+                 the disk; then they go on."
+            </p>
+        </div>
+    }
+}
+
 /// The strip.
 #[component]
 pub(crate) fn Strip() -> impl IntoView {
@@ -141,6 +157,19 @@ pub(crate) fn Strip() -> impl IntoView {
         let symbol = symbol.or((data.roots > 0).then_some("#i-ok"));
         view! { <span class=class>{symbol.map(icon)} " " {data.title} {of_copies}</span> }
     };
+    let full = move || {
+        let storage = state.status.with(|s| s.as_ref().map(|s| s.storage))?;
+        let whole = storage.used.saturating_add(storage.free.unwrap_or_default());
+        let words = format!("Disk full: {}", say::bytes_of(storage.used, whole));
+        storage.full.then(|| {
+            view! {
+                <div>
+                    <dt class="vh">"Disk"</dt>
+                    <dd class="st warn" role="status">{icon("#i-warn")} " " {words}</dd>
+                </div>
+            }
+        })
+    };
     view! {
         <section class="strip" aria-label="This node">
             <dl>
@@ -161,6 +190,7 @@ pub(crate) fn Strip() -> impl IntoView {
                 </div>
                 <div class="wide"><dt>"For others"</dt><dd>{for_others}</dd></div>
                 <div><dt>"Your data"</dt><dd class="st">{your_data}</dd></div>
+                {full}
             </dl>
             <span class="end faint">{up}</span>
         </section>

@@ -127,8 +127,8 @@ impl Merge<'_> {
     /// Whether the node must start again.
     fn identity(&mut self, owner: &Owner) -> Result<bool, StoreError> {
         let ours = &self.node.keys;
-        let longer = owner.log.events.len() > ours.log().events.len();
-        if !self.other && !(longer && owner.log.extends(ours.log())) {
+        let longer = owner.log != *ours.log() && owner.log.extends(ours.log());
+        if !self.other && !longer {
             return Ok(false);
         }
         if self.other {

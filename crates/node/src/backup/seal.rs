@@ -301,7 +301,7 @@ pub(super) mod tests {
     }
 
     fn content(len: usize) -> Vec<u8> {
-        (0..len).map(|at| (at * 31 >> 3) as u8).collect()
+        (0..len).map(|at| ((at * 31) >> 3) as u8).collect()
     }
 
     #[test]

@@ -24,6 +24,9 @@ const ASIDE_BYTES = 256 << 10;
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
+/** Processes that are ended with this one. */
+const children = new Set();
+
 class Node {
   constructor(network, folder, name) {
     Object.assign(this, { network, name, data: join(folder, name) });
@@ -35,6 +38,8 @@ class Node {
     const command = ['netns', 'exec', ns, CRAFTEC, '--data', this.data, '--json', '--log', log];
     const all = [...command, ...args, 'up', '--http', '127.0.0.1:0', ...this.listen()];
     this.child = spawn('ip', all, { stdio: ['ignore', 'pipe', 'pipe'] });
+    children.add(this.child);
+    this.child.once('exit', () => children.delete(this.child));
     this.said = '';
     this.child.stderr.on('data', (data) => (this.said += data));
     const line = new Promise((ready, failed) => {
@@ -174,6 +179,7 @@ async function tabs(network, folder, relay, step) {
   const { buildAll } = await import('../interop/build.mjs');
   const { pages } = await buildAll();
   const server = await stun(network, 'relay');
+  children.add(server.child);
   const at = `/ip4/${network.relay}/tcp/4002/ws/p2p/${relay.ready.peer_id}`;
   const open = {};
   try {
@@ -268,6 +274,7 @@ if (reason) {
 const folder = mkdtempSync(join(tmpdir(), 'craftec-nat-'));
 const network = new Network();
 const remove = () => {
+  for (const child of children) child.kill('SIGKILL');
   network.remove();
   rmSync(folder, { recursive: true, force: true });
 };

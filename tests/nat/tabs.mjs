@@ -19,7 +19,8 @@ export async function stun(network, name) {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await once(child.stdout, 'data');
-  return { url: `stun:${network.relay}:${STUN_PORT}`, down: () => child.kill('SIGKILL') };
+  const url = `stun:${network.relay}:${STUN_PORT}`;
+  return { url, child, down: () => child.kill('SIGKILL') };
 }
 
 /** A tab of its own browser in the namespace `name`, with the probe that `tests/interop` builds. */

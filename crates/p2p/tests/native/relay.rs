@@ -82,7 +82,8 @@ fn a_direct_connection_takes_over_and_the_relayed_one_is_closed() {
         let link = |of: &native::NativeNetwork, peer| {
             of.peers().iter().find(|p| p.peer == peer).map(|p| p.link)
         };
-        assert_eq!(link(&a, to), Some(Link::Relayed));
+        // Begun over the circuit; a punched hole may be as quick as this dial.
+        assert!(matches!(link(&a, to), Some(Link::Relayed | Link::Quic)));
         a.connect(&direct).await.unwrap();
         assert_eq!(link(&a, to), Some(Link::Quic));
         until("b sees it too", || link(&b, a.local_peer()) == Some(Link::Quic)).await;

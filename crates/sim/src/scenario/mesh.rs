@@ -38,23 +38,9 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
         client::join(&cluster, tab, 0).await?;
     }
     let mut failures = Vec::new();
-    let begun = cluster.clock().monotonic();
-    let mut fewest = 0;
-    while fewest < LINKS && cluster.clock().monotonic() - begun < SETTLE {
-        cluster.sleep(Duration::from_secs(1)).await;
-        fewest = usize::MAX;
-        for tab in 1..=TABS {
-            let found = links(&cluster, tab).await?.len();
-            if found == 0 {
-                // A storm may have cut it off from the relay; real networks dial theirs again.
-                client::join(&cluster, tab, 0).await?;
-            }
-            fewest = fewest.min(found);
-        }
-    }
-    let linked = cluster.clock().monotonic() - begun;
+    let (fewest, linked) = link_up(&cluster).await?;
     if fewest < LINKS {
-        failures.push(format!("a tab has {fewest} direct links after {SETTLE:?}"));
+        failures.push(format!("a tab has {fewest} direct links after {linked:?}"));
     }
     cluster.crash(0, Damage::Kept);
     let leaving: BTreeSet<usize> =
@@ -101,6 +87,27 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
         times: vec![("linked", vec![linked])],
         trace: trace.hash(),
     })
+}
+
+/// Waits until all tabs have links enough; the fewest of any tab, and how long it took.
+async fn link_up(cluster: &Cluster) -> Result<(usize, Duration), ClusterError> {
+    let begun = cluster.clock().monotonic();
+    loop {
+        cluster.sleep(Duration::from_secs(1)).await;
+        let mut fewest = usize::MAX;
+        for tab in 1..=TABS {
+            let found = links(cluster, tab).await?.len();
+            if found == 0 {
+                // A storm may have cut it off from the relay; real networks dial theirs again.
+                client::join(cluster, tab, 0).await?;
+            }
+            fewest = fewest.min(found);
+        }
+        let waited = cluster.clock().monotonic() - begun;
+        if fewest >= LINKS || waited >= SETTLE {
+            return Ok((fewest, waited));
+        }
+    }
 }
 
 /// To whom a tab has direct links to other tabs.

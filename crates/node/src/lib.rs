@@ -16,7 +16,7 @@ mod node;
 mod session;
 
 pub use check::record_check;
-pub use config::{Config, Ports, REPLICAS};
+pub use config::{Config, Denied, Ports, REPLICAS};
 pub use error::NodeError;
 pub use keys::Keys;
 pub use node::Node;

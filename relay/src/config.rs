@@ -39,8 +39,9 @@ const DOMAIN_BYTES: usize = 253 - 64;
 /// the usual soft limit of a process; the rest is for peers and files.
 const DEFAULT_HTTP_CONNECTIONS: usize = 512;
 /// What is logged unless told otherwise. A first node of a network has no peers to ask, which its
-/// DHT takes for a reason to warn; so does AutoNAT where somebody's address does not answer.
-const DEFAULT_LOG: &str = "warn,libp2p_kad=error,libp2p_autonat=error";
+/// DHT takes for a reason to warn, as AutoNAT does of an address that does not answer; and libp2p's
+/// relay warns of every stream over its limit, so that a flood of them would be one of the log.
+const DEFAULT_LOG: &str = "warn,libp2p_kad=error,libp2p_autonat=error,libp2p_relay=error";
 /// A configuration file is a page of text; more is a mistaken path.
 const CONFIG_BYTES: u64 = 1 << 20;
 

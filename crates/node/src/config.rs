@@ -21,6 +21,9 @@ pub struct Ports {
     pub entropy: Rc<dyn Entropy>,
 }
 
+/// Says which content others do not get from a node.
+pub type Denied = Rc<dyn Fn(&Cid) -> bool>;
+
 /// How a node behaves.
 #[derive(Clone)]
 pub struct Config {
@@ -45,7 +48,7 @@ pub struct Config {
     /// The folder of the store, asked for its free space; `None` where that is not known.
     pub folder: Option<Rc<dyn Folder>>,
     /// Content that others do not get from here.
-    pub denied: Option<Rc<dyn Fn(&Cid) -> bool>>,
+    pub denied: Option<Denied>,
 }
 
 impl Config {

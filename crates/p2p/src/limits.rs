@@ -25,7 +25,9 @@ pub enum LimitError {
 /// Declares a set of limits: name, default, smallest value; the comment is the reason.
 #[macro_export]
 macro_rules! limits {
-    ($(#[$about:meta])* $set:ident { $($(#[$why:meta])* $name:ident: $default:expr, $least:expr;)* }) => {
+    ($(#[$about:meta])* $set:ident {
+        $($(#[$why:meta])* $name:ident: $default:expr, $least:expr;)*
+    }) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $set { $($(#[$why])* pub $name: u64,)* }

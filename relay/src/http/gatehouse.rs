@@ -176,7 +176,6 @@ impl Ticket {
         if state.requests >= most(inner.limits.http_requests)
             || of_prefix >= most(inner.limits.http_requests_per_prefix)
         {
-            inner.counters.refused(HttpRefusal::Busy);
             return None;
         }
         state.requests += 1;
@@ -229,7 +228,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(body: Body, busy: Busy) -> Body {
+    pub(super) fn body(body: Body, busy: Busy) -> Body {
         Body::new(Self { body, _busy: busy })
     }
 }
@@ -259,10 +258,12 @@ mod tests {
     use super::*;
 
     fn house(connections: usize) -> Gatehouse {
-        let mut limits = HttpLimits::default();
-        limits.http_connections_per_prefix = 3;
-        limits.http_requests_per_prefix = 2;
-        limits.http_requests = 3;
+        let limits = HttpLimits {
+            http_connections_per_prefix: 3,
+            http_requests_per_prefix: 2,
+            http_requests: 3,
+            ..HttpLimits::default()
+        };
         let denials = Denials::default();
         let mut denied = craftec_p2p::native::Denied::default();
         denied.add_block("192.0.2.0/24".parse().unwrap());

@@ -124,6 +124,7 @@ impl Http {
 
     /// Says that there is no room for a request now.
     pub(crate) fn overloaded(&self, request: &Request<Body>) -> Response {
+        self.edge.refused(HttpRefusal::Busy);
         let text = "too many requests are under way here";
         let page = Page::new(StatusCode::SERVICE_UNAVAILABLE, text, "Try again in a moment.");
         let mut answer = page.respond(request.headers(), request.method());

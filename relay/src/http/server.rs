@@ -215,7 +215,7 @@ async fn answer(
     };
     let answer = http.respond(peer, tls, request).await;
     match busy {
-        Some(busy) => answer.map(|body| Held::new(body, busy)),
+        Some(busy) => answer.map(|body| Held::body(body, busy)),
         None => answer,
     }
 }

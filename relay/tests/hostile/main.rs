@@ -32,9 +32,10 @@ const HTTP_CONNECTIONS: usize = 400;
 /// What the load may cost in memory, whatever its length: 512 handshakes and 400 heads of 32 KiB,
 /// 600 connections with their buffers, 64 circuits of each peer, and 2,000 records.
 const MEMORY_BYTES: u64 = 160 << 20;
-/// Waits below this prove nothing on a machine that runs other builds at the same time: a request
-/// takes a few turns of the scheduler among dozens of busy threads.
-const FLOOR: Duration = Duration::from_millis(100);
+/// Waits below this prove nothing on a machine that runs other builds at the same time: with thirty
+/// busy threads on two cores one turn of the scheduler is some 100 ms. Whoever waits behind hostile
+/// clients waits for their time-outs, which are seconds.
+const FLOOR: Duration = Duration::from_millis(250);
 /// Peers that connect anew, before and under load.
 const NEWCOMERS: usize = 20;
 
@@ -117,8 +118,8 @@ fn watched<T>(pid: u32, work: impl FnOnce() -> T) -> (T, u64) {
     })
 }
 
-fn fair(what: &str, quiet: &Waits, loaded: &Waits) {
-    let most = (quiet.p99() * 3).max(FLOOR);
+fn fair(what: &str, quiet: &Waits, loaded: &Waits, floor: Duration) {
+    let most = (quiet.p99() * 3).max(floor);
     println!("{what}: quiet {quiet}; loaded {loaded}; p99 may be {most:?}");
     assert_eq!(loaded.failed, 0, "{what}: honest clients were refused");
     assert!(loaded.p99() <= most, "{what}: {loaded}, more than {most:?}");
@@ -172,9 +173,10 @@ fn under_load(rounds: usize, warm_up: Duration) {
     assert!(seen(&load.heads_told) * 10 >= seen(&load.heads) * 9, "431 is seen by who earns it");
     assert!(kept <= 2000);
     assert!(most.saturating_sub(before) < MEMORY_BYTES, "memory is bounded");
-    fair("HTTP, 4 KiB, a connection each", &quiet_http, &loaded_http);
-    fair("peer to peer, 4 KiB", &quiet_p2p, &loaded_p2p);
-    fair("a new peer and 4 KiB", &quiet_new, &loaded_new);
+    fair("HTTP, 4 KiB, a connection each", &quiet_http, &loaded_http, FLOOR);
+    fair("peer to peer, 4 KiB", &quiet_p2p, &loaded_p2p, FLOOR);
+    // Of twenty the slowest counts, and each takes several turns of both sides.
+    fair("a new peer and 4 KiB", &quiet_new, &loaded_new, FLOOR * 4);
     // It is as it was: anybody is served at once.
     let calm = honest.over_http(20);
     assert_eq!(calm.failed, 0);

@@ -71,7 +71,7 @@ struct Shared {
 }
 
 /// Says which content others do not get from here.
-type Denied = Rc<dyn Fn(&Cid) -> bool>;
+pub type Denied = Rc<dyn Fn(&Cid) -> bool>;
 
 /// The DHT key under which holders of `root` announce themselves.
 pub fn provider_key(root: &Cid) -> Key {
@@ -107,7 +107,7 @@ impl Exchange {
     }
 
     /// From now on, others do not get from here what `denied` names: to them it is not here.
-    pub fn deny(&self, denied: Rc<dyn Fn(&Cid) -> bool>) {
+    pub fn deny(&self, denied: Denied) {
         *self.0.denied.borrow_mut() = Some(denied);
     }
 

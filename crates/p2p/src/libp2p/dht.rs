@@ -433,14 +433,15 @@ where
         let store = self.swarm.behaviour_mut().kad.store_mut();
         let held = store.get(&offered.key).map(|held| Record { key, value: held.value.clone() });
         let record = Record { key, value: offered.value.clone() };
-        match self.check.choose(&record, held.as_ref()) {
-            Ok(RecordChoice::Take) => {}
-            // Sent again: what we hold lives on.
-            Ok(RecordChoice::Keep) if held.as_ref() == Some(&record) => {}
-            Ok(RecordChoice::Keep) => return,
-            Err(refused) => {
-                tracing::debug!(%source, refused, "a record was offered that is not valid");
-                return;
+        // What verified when it came verifies now: sent again it costs no check, and lives on.
+        if held.as_ref() != Some(&record) {
+            match self.check.choose(&record, held.as_ref()) {
+                Ok(RecordChoice::Take) => {}
+                Ok(RecordChoice::Keep) => return,
+                Err(refused) => {
+                    tracing::debug!(%source, refused, "a record was offered that is not valid");
+                    return;
+                }
             }
         }
         // Limits count by who sent it; the publisher that a record names is only a claim.

@@ -73,16 +73,14 @@ impl Meter {
     }
 
     /// The same as what a transport maps its connections by.
-    pub(super) fn watching<M>(
-        &self,
-    ) -> impl FnOnce((PeerId, M), ConnectedPoint) -> (PeerId, StreamMuxerBox) + Clone + Send + use<M>
+    pub(super) fn watching<M>(&self) -> impl Watching<M> + use<M>
     where
         M: StreamMuxer + Unpin + Send + 'static,
         M::Substream: Unpin + Send + 'static,
         M::Error: Send + Sync + 'static,
     {
         let meter = self.clone();
-        move |(peer, muxer), at| (peer, meter.watch(muxer, &at))
+        move |(peer, muxer): (PeerId, M), at: ConnectedPoint| (peer, meter.watch(muxer, &at))
     }
 
     fn bucket(&self, prefix: Prefix) -> Shared {
@@ -97,6 +95,17 @@ impl Meter {
         buckets.insert(prefix, Arc::downgrade(&bucket));
         bucket
     }
+}
+
+/// Makes a measured connection of a bare one.
+pub(super) trait Watching<M>:
+    FnOnce((PeerId, M), ConnectedPoint) -> (PeerId, StreamMuxerBox) + Clone + Send + 'static
+{
+}
+
+impl<M, F> Watching<M> for F where
+    F: FnOnce((PeerId, M), ConnectedPoint) -> (PeerId, StreamMuxerBox) + Clone + Send + 'static
+{
 }
 
 #[derive(Clone)]

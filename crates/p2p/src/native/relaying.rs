@@ -1,11 +1,10 @@
 //! The relay for others, with limits by prefix: reservations and circuits held, and asked for in a
 //! minute. libp2p's own relay does the work; this watches what it grants.
 //!
-//! A circuit counts once it stands. Those on their way are bounded by the limits in all and by the
-//! number asked for in a minute.
+//! What was granted counts at once, before the other side has agreed; it is let go when that fails.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -28,6 +27,9 @@ use crate::{
     rate::{Buckets, Rate},
 };
 
+/// How long a circuit may take to stand; libp2p gives both sides less.
+const COMING: Duration = Duration::from_secs(60);
+
 /// What is granted now, shared with the relay's limiters.
 struct Granted {
     limits: Limits,
@@ -36,8 +38,8 @@ struct Granted {
     /// Where peers asked from, while they hold something.
     reservations: BTreeMap<PeerId, Option<Prefix>>,
     circuits: BTreeMap<PeerId, (Option<Prefix>, u64)>,
-    /// Where peers asked from last, until that is granted or refused.
-    asking: BTreeMap<PeerId, Option<Prefix>>,
+    /// Circuits on their way: since when, whose, from where.
+    coming: VecDeque<(Duration, PeerId, Option<Prefix>)>,
     started: Instant,
 }
 
@@ -60,44 +62,54 @@ impl Granted {
             by_prefix: Buckets::new(by_prefix, RATED),
             reservations: BTreeMap::new(),
             circuits: BTreeMap::new(),
-            asking: BTreeMap::new(),
+            coming: VecDeque::new(),
             started: Instant::now(),
         }
     }
 
-    /// Notes that a peer asks, and from where.
-    fn asks(&mut self, peer: PeerId, addr: &Multiaddr) -> Option<Prefix> {
-        let prefix = Prefix::of_addr(&addr.to_string());
-        let prefix = prefix.filter(|prefix| self.limits.counts(*prefix));
-        if self.asking.len() >= RATED {
-            self.asking.pop_first();
-        }
-        self.asking.insert(peer, prefix);
-        prefix
+    fn prefix(&self, addr: &Multiaddr) -> Option<Prefix> {
+        Prefix::of_addr(&addr.to_string()).filter(|prefix| self.limits.counts(*prefix))
     }
 
     /// Whether a peer at `addr` may reserve a place.
     fn may_reserve(&mut self, peer: PeerId, addr: &Multiaddr) -> bool {
-        let now = self.started.elapsed();
-        let prefix = self.asks(peer, addr);
+        let prefix = self.prefix(addr);
         let renews = self.reservations.contains_key(&peer);
         let held = || self.reservations.values().filter(|of| **of == prefix).count() as u64;
         if prefix.is_some() && !renews && held() >= self.limits.reservations_per_prefix {
             return false;
         }
-        self.in_time(peer, prefix, now)
+        let granted = self.in_time(peer, prefix, self.started.elapsed());
+        if granted {
+            self.reservations.entry(peer).or_insert(prefix);
+        }
+        granted
     }
 
     /// Whether a peer at `addr` may open a circuit.
     fn may_connect(&mut self, peer: PeerId, addr: &Multiaddr) -> bool {
-        let now = self.started.elapsed();
-        let prefix = self.asks(peer, addr);
-        let of_prefix = self.circuits.values().filter(|(of, _)| *of == prefix);
-        let held: u64 = of_prefix.map(|(_, count)| count).sum();
+        let (now, prefix) = (self.started.elapsed(), self.prefix(addr));
+        // Whose peer went away meanwhile is told by nothing.
+        while self.coming.front().is_some_and(|(since, ..)| now >= *since + COMING) {
+            self.coming.pop_front();
+        }
+        let stand = self.circuits.values().filter(|(of, _)| *of == prefix).map(|(_, n)| n);
+        let coming = self.coming.iter().filter(|(.., of)| *of == prefix).count() as u64;
+        let held = stand.sum::<u64>() + coming;
         if prefix.is_some() && held >= self.limits.circuits_per_prefix {
             return false;
         }
-        self.in_time(peer, prefix, now)
+        let granted = self.in_time(peer, prefix, now);
+        if granted {
+            self.coming.push_back((now, peer, prefix));
+        }
+        granted
+    }
+
+    /// A circuit on its way stands or failed; where it was asked for.
+    fn arrived(&mut self, peer: &PeerId) -> Option<Prefix> {
+        let at = self.coming.iter().position(|(_, of, _)| of == peer)?;
+        self.coming.remove(at)?.2
     }
 
     fn in_time(&mut self, peer: PeerId, prefix: Option<Prefix>, now: Duration) -> bool {
@@ -140,26 +152,25 @@ impl Relaying {
         let mut granted = self.granted.lock();
         let counters = &self.counters;
         match event {
-            relay::Event::ReservationReqAccepted { src_peer_id, .. } => {
-                let prefix = granted.asking.remove(src_peer_id).flatten();
-                granted.reservations.entry(*src_peer_id).or_insert(prefix);
-                counters.reservations_accepted.up();
-            }
-            relay::Event::ReservationReqDenied { src_peer_id, .. } => {
-                granted.asking.remove(src_peer_id);
-                counters.reservations_refused.up();
-            }
+            relay::Event::ReservationReqAccepted { .. } => counters.reservations_accepted.up(),
+            relay::Event::ReservationReqDenied { .. } => counters.reservations_refused.up(),
             relay::Event::ReservationClosed { src_peer_id }
             | relay::Event::ReservationTimedOut { src_peer_id } => {
                 granted.reservations.remove(src_peer_id);
             }
             relay::Event::CircuitReqAccepted { src_peer_id, .. } => {
-                let prefix = granted.asking.get(src_peer_id).copied().flatten();
+                let prefix = granted.arrived(src_peer_id);
                 granted.circuits.entry(*src_peer_id).or_insert((prefix, 0)).1 += 1;
                 counters.circuits_accepted.up();
                 counters.circuits.up();
             }
-            relay::Event::CircuitReqDenied { .. } => counters.circuits_refused.up(),
+            relay::Event::CircuitReqDenied { src_peer_id, status, .. } => {
+                // This one is said of what was never granted.
+                if !matches!(status, relay::StatusCode::ResourceLimitExceeded) {
+                    granted.arrived(src_peer_id);
+                }
+                counters.circuits_refused.up();
+            }
             relay::Event::CircuitClosed { src_peer_id, .. } => {
                 if let Some((_, count)) = granted.circuits.get_mut(src_peer_id) {
                     *count = count.saturating_sub(1);

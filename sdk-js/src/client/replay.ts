@@ -57,6 +57,10 @@ export const REPLAY = {
   resolve: 'read',
   backup_words: 'read',
   lend_space: 'state',
+  serve_limits: 'state',
+  backup_open: 'read',
+  // Nothing changes before its `put_close`; what was taken in already is found and left as it is.
+  restore_open: 'read',
 } as const satisfies Record<CommandName, Replay>;
 
 type NamesOf<R extends Replay> = {

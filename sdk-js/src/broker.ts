@@ -1,18 +1,13 @@
 /**
  * The SharedWorker between the tabs of one origin: gives each client a MessagePort to the node's
  * worker, and sites another one when the node moved. Frames never pass through it; it holds no
- * state but who leads and who waits.
+ * state but who leads and who waits. It lives in the process of some tab and dies if that crashes:
+ * it holds a lock by which the others learn of it, and make another.
  */
 
 import { watchLock } from './client/transport.js';
-import {
-  AGAIN,
-  LEADER_LOCK,
-  type Again,
-  type Attach,
-  type FromBroker,
-  type ToBroker,
-} from './tab/names.js';
+import { AGAIN, freshLock, holdLock, LEADER_LOCK } from './tab/names.js';
+import type { Again, Attach, BrokerLife, FromBroker, ToBroker } from './tab/names.js';
 
 /** Clients that may wait for a leader; more than any browser has tabs. */
 const WAITING = 256;
@@ -97,9 +92,13 @@ function lead(next: Leader) {
   for (const then of waiting.splice(0)) then(next);
 }
 
+const life = freshLock('broker');
+const held = holdLock(life, new AbortController().signal);
+
 function connected(event: MessageEvent) {
   const [tab] = event.ports;
   if (!tab) return;
+  void held.then(() => tab.postMessage({ t: 'broker', life } satisfies BrokerLife));
   tab.onmessage = ({ data }: MessageEvent<ToBroker>) => {
     if (data.t === 'lead') lead({ life: data.life, port: data.port, epoch: data.epoch ?? 0 });
     else if (data.t === 'want') whenLed(data.ended, (to) => introduce(to, tab, data));

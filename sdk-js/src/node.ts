@@ -249,9 +249,11 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   if (options.storage?.lendBytes !== undefined) config.lendBytes = options.storage.lendBytes;
   if (options.agent !== undefined) config.agent = options.agent;
   if (options.rtc !== undefined) config.rtc = { ...options.rtc };
-  const setting: TabOptions = { config, makeWorker: () => makeWorker(options.workerUrl) };
-  const hub = makeBroker(options.sharedWorkerUrl);
-  if (hub) setting.hub = hub;
+  const setting: TabOptions = {
+    config,
+    makeWorker: () => makeWorker(options.workerUrl),
+    makeHub: () => makeBroker(options.sharedWorkerUrl),
+  };
   if (options.wasmUrl !== undefined) setting.wasmUrl = new URL(options.wasmUrl, location.href).href;
   const tab = new Tab(setting);
   tab.onrole = onrole;

@@ -75,6 +75,11 @@ function attach(request: Attach) {
   }
 }
 
+/** Takes sessions from a broker. */
+function hear(hub: MessagePort) {
+  hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
+}
+
 /** Answers clients that have no SharedWorker, or another version of it. */
 function announce(channel: BroadcastChannel, life: string) {
   const say = (message: ChannelMessage) => channel.postMessage(message);
@@ -157,7 +162,6 @@ async function start(message: ToWorker & { t: 'start' }) {
     tell({ t: 'failed', error: new CraftecError('unavailable', lacks(what), { hint }).toApi() });
     return;
   }
-  if (message.hub) message.hub.onmessage = ({ data }: MessageEvent<Attach>) => attach(data);
   const channel = new BroadcastChannel(CHANNEL);
   beat(channel, message.life);
   try {
@@ -186,6 +190,7 @@ async function stop() {
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.t === 'start') void start(data);
   else if (data.t === 'attach') attach(data);
+  else if (data.t === 'hub') hear(data.hub);
   else if (data.t === 'warm')
     load(data.wasmUrl).catch(() => {}); // The start says why.
   else void stop();

@@ -20,7 +20,10 @@ export type Connect = (signal: AbortSignal) => Promise<Transport>;
  * one after the other while it runs.
  */
 const REPEATS = 5;
-/** Connections that may break before they were of any use, and the pause after the first. */
+/**
+ * Connections that may break before they were of any use, and the pause after the first, doubled
+ * each time. The second follows at once: a page that is not in front has timers of a second only.
+ */
 const DIALS = 6;
 const PAUSE_MS = 50;
 
@@ -101,7 +104,7 @@ export class Session {
 
   private async dial(failures = 0): Promise<Connection> {
     try {
-      if (failures > 0) await pause(PAUSE_MS * 2 ** failures);
+      if (failures > 1) await pause(PAUSE_MS * 2 ** failures);
       const { signal } = this.stopped;
       const transport = await this.connect(signal);
       const connection = await Connection.open(transport, signal);

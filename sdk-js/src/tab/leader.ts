@@ -34,8 +34,6 @@ const WARM_AFTER_MS = 1_000;
 export interface LeaderOptions {
   config: WorkerConfig;
   makeWorker: () => Worker;
-  /** Port to the SharedWorker; absent where there is none. */
-  hub?: MessagePort;
   wasmUrl?: string;
 }
 
@@ -63,6 +61,8 @@ export class Leader {
   /** The node could not start, or failed too often. */
   onfailed: (error: CraftecError) => void = () => {};
   leading: Leading | undefined;
+  /** Port to the SharedWorker; absent where there is none. */
+  private hub: MessagePort | undefined;
   private readonly ended = new AbortController();
   private release: () => void = () => {};
   private race: AbortController | undefined;
@@ -88,6 +88,16 @@ export class Leader {
   /** Whether this tab has a worker, started or starting. */
   get reigns(): boolean {
     return this.current !== undefined;
+  }
+
+  /** There is a broker, or another one: the node is presented to it. */
+  meet(hub: MessagePort | undefined): void {
+    this.hub = hub;
+    const { leading } = this;
+    if (!hub || !leading) return;
+    const { port1, port2 } = new MessageChannel();
+    leading.worker.postMessage({ t: 'hub', hub: port2 } satisfies ToWorker, [port2]);
+    present(hub, leading, port1);
   }
 
   /** Queues for the lock, once; with `steal`, takes it from whoever has it. */
@@ -198,25 +208,15 @@ export class Leader {
 
   /** One worker, from start to end. */
   private async runWorker(released: Promise<void>): Promise<End> {
-    const { config, hub, wasmUrl, makeWorker } = this.options;
+    const { config, wasmUrl, makeWorker } = this.options;
     const worker = this.standby.take() ?? makeWorker();
     const rtc = new MessageChannel();
     const shim = serveRtc(rtc.port1);
     const life = freshLock('life');
     const message: ToWorker & { t: 'start' } = { t: 'start', config, rtc: rtc.port2, life };
     if (wasmUrl !== undefined) message.wasmUrl = wasmUrl;
-    const transfer: Transferable[] = [rtc.port2];
-    let present = (_epoch: number) => {};
-    if (hub) {
-      const { port1, port2 } = new MessageChannel();
-      message.hub = port2;
-      transfer.push(port2);
-      // Only when the worker holds `life`: the broker takes a free lock for a dead node.
-      present = (epoch) =>
-        hub.postMessage({ t: 'lead', life, port: port1, epoch } satisfies ToBroker, [port1]);
-    }
-    const ended = this.follow(worker, life, present);
-    worker.postMessage(message, transfer);
+    const ended = this.follow(worker, life);
+    worker.postMessage(message, [rtc.port2]);
     const over: End = { t: 'over' };
     const end = await Promise.race([ended, released.then(() => over)]);
     this.current = undefined;
@@ -231,15 +231,14 @@ export class Leader {
   }
 
   /** Resolves when the worker ended, or should. */
-  private follow(worker: Worker, life: string, present: (epoch: number) => void): Promise<End> {
+  private follow(worker: Worker, life: string): Promise<End> {
     return new Promise((resolve) => {
       const hung = () => resolve({ t: 'broken', why: 'it no longer answered' });
       this.current = { life, pulse: new Pulse(LOADING_TICKS), beats: false, hung };
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
         if (data.t === 'ready') {
-          const { epoch } = data;
-          present(epoch);
-          this.leading = { worker, life, epoch };
+          this.leading = { worker, life, epoch: data.epoch };
+          this.meet(this.hub);
           this.onchange(this.leading);
         } else if (data.t === 'panic') resolve({ t: 'broken', why: data.message });
         else if (data.t === 'slept') resolve({ t: 'slept' });
@@ -257,6 +256,11 @@ export class Leader {
       });
     });
   }
+}
+
+/** Tells a broker who leads. Only once the worker holds `life`: a free one is of a dead node. */
+function present(hub: MessagePort, { life, epoch }: Leading, port: MessagePort): void {
+  hub.postMessage({ t: 'lead', life, port, epoch } satisfies ToBroker, [port]);
 }
 
 /**

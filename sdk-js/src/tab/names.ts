@@ -55,6 +55,12 @@ export interface FromBroker {
   again?: MessagePort;
 }
 
+/** Broker → tab, once: a lock that it holds as long as it lives. */
+export interface BrokerLife {
+  t: 'broker';
+  life: string;
+}
+
 /** Said over `again`: the node is gone, a port to the next one is wanted. */
 export const AGAIN = 'again';
 /**
@@ -95,12 +101,12 @@ export type ToWorker =
       wasmUrl?: string;
       /** For the page's half of WebRTC. */
       rtc: MessagePort;
-      /** From the broker; absent where there is none. */
-      hub?: MessagePort;
       /** The lock to hold as long as the node runs. */
       life: string;
     }
   | Attach
+  /** From a broker: the one there is, or another one after that died. */
+  | { t: 'hub'; hub: MessagePort }
   /** Be ready to start: load the wasm, open nothing. */
   | { t: 'warm'; wasmUrl?: string }
   | { t: 'stop' };
@@ -117,7 +123,7 @@ export type FromWorker =
   | { t: 'stopped' };
 
 /** A lock name that nobody else holds. */
-export function freshLock(kind: 'life' | 'client'): string {
+export function freshLock(kind: 'life' | 'client' | 'broker'): string {
   return `craftec-${kind}-${crypto.randomUUID()}`;
 }
 

@@ -5,7 +5,8 @@
  */
 
 import { CraftecError } from '../errors.js';
-import { broadcastTransport, BYE, portTransport, type Transport } from '../client/transport.js';
+import { broadcastTransport, BYE, portTransport, watchLock } from '../client/transport.js';
+import type { Transport } from '../client/transport.js';
 import { VERSIONS } from '../wire/frames.js';
 import { Leader, type LeaderOptions } from './leader.js';
 import {
@@ -16,6 +17,7 @@ import {
   holdLock,
   LEADER_LOCK,
   type Attach,
+  type BrokerLife,
   type ChannelMessage,
   type FromBroker,
   type Reign,
@@ -34,15 +36,15 @@ const DEPOSE_MS = 5_000;
 /** Tabs that find the leader silent at the same tick act within this, one after the other. */
 const DEPOSE_JITTER_MS = 500;
 
-export interface TabOptions extends Omit<LeaderOptions, 'hub'> {
+export interface TabOptions extends LeaderOptions {
   /** The SharedWorker, where the browser has it. */
-  hub?: MessagePort;
+  makeHub: () => MessagePort | undefined;
 }
 
 export class Tab {
   onrole: (role: 'leader' | 'follower') => void = () => {};
   private readonly leader: Leader;
-  private readonly hub: MessagePort | undefined;
+  private hub: MessagePort | undefined;
   private readonly client = freshLock('client');
   private readonly stopped = new AbortController();
   private readonly held: Promise<void>;
@@ -65,13 +67,10 @@ export class Tab {
   /** Ends what is connected now, so that the session looks for the node anew. */
   private drop: () => void = () => {};
 
-  constructor(options: TabOptions) {
-    this.hub = options.hub;
-    if (this.hub) {
-      this.hub.onmessage = ({ data }: MessageEvent<FromBroker>) => {
-        this.wants.get(data.id)?.(data);
-      };
-    }
+  /** Asks the broker once more for what is being waited for. */
+  private want: () => void = () => {};
+
+  constructor(private readonly options: TabOptions) {
     this.leader = new Leader(options);
     this.leader.onchange = (leading) => {
       if (leading) this.failure = undefined;
@@ -84,6 +83,7 @@ export class Tab {
       this.seizing = false;
       this.fail(error);
     };
+    this.meetBroker();
     this.held = holdLock(this.client, this.stopped.signal);
     this.listen();
     this.followLifecycle();
@@ -169,6 +169,23 @@ export class Tab {
     addEventListener('pageshow', (event) => event.persisted && back(), { signal });
   }
 
+  /** The broker dies with the process that it is in; there is another one at once. */
+  private meetBroker(): void {
+    const hub = this.options.makeHub();
+    this.hub = hub;
+    this.leader.meet(hub);
+    this.want();
+    if (!hub) return;
+    hub.onmessage = ({ data }: MessageEvent<FromBroker | BrokerLife>) => {
+      if (data.t !== 'broker') return this.wants.get(data.id)?.(data);
+      watchLock(data.life, this.stopped.signal, () => {
+        if (this.hub !== hub) return;
+        hub.close();
+        this.meetBroker();
+      });
+    };
+  }
+
   private listen(): void {
     this.channel.addEventListener('message', ({ data }: MessageEvent<ChannelMessage>) => {
       if (data.t !== 'leader' && data.t !== 'beat') return;
@@ -240,6 +257,7 @@ export class Tab {
       // The broker has not heard of the present leader yet.
       else setTimeout(() => !signal.aborted && want(), STALE_MS);
     });
+    this.want = want;
     want();
 
     const called = `craftec-call-${crypto.randomUUID()}`;
@@ -259,6 +277,7 @@ export class Tab {
     const asking = setInterval(() => this.say({ t: 'who' }), ASK_MS);
     signal.addEventListener('abort', () => {
       clearInterval(asking);
+      this.want = () => {};
       this.channel.removeEventListener('message', onmessage);
     });
   }

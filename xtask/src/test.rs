@@ -12,7 +12,7 @@ use crate::{
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 18] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("npm-audit", audit::packages),
@@ -29,6 +29,8 @@ const STEPS: [Step; 16] = [
     ("browser", browser),
     ("interop", interop),
     ("unixfs-interop", unixfs_interop),
+    ("gateway", gateway),
+    ("firefox", firefox),
 ];
 
 /// Runs the steps (all, or those whose name contains `only`); a failure does not stop the rest.
@@ -125,6 +127,19 @@ fn interop() -> anyhow::Result<()> {
 fn unixfs_interop() -> anyhow::Result<()> {
     setup::npm(&paths::root().join("tests/interop-unixfs"))?;
     npm_test(&mut command("npm"), "tests/interop-unixfs")
+}
+
+/// curl, ipfs-car, Helia and js-libp2p as foreign clients of the binary.
+fn gateway() -> anyhow::Result<()> {
+    setup::curl()?;
+    setup::npm(&paths::root().join("tests/gateway"))?;
+    npm_test(&mut command("npm"), "tests/gateway")
+}
+
+/// The app in Debian's Firefox, alone and with Chromium.
+fn firefox() -> anyhow::Result<()> {
+    setup::npm(&paths::root().join("tests/firefox"))?;
+    npm_test(command("npm").env("FIREFOX", setup::firefox()?), "tests/firefox")
 }
 
 /// `npm test` of a folder, with the browser and the binary it drives.

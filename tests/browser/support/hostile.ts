@@ -13,7 +13,10 @@ const CLIENT = `
 const APP = location.origin.replace(/\\/\\/[^.]+\\./, '//app.');
 const heads = (major, n) => n < 24 ? [major << 5 | n]
   : n < 256 ? [major << 5 | 24, n] : [major << 5 | 25, n >> 8, n & 255];
-const text = (s) => { const b = [...new TextEncoder().encode(s)]; return [...heads(3, b.length), ...b]; };
+const text = (s) => {
+  const b = [...new TextEncoder().encode(s)];
+  return [...heads(3, b.length), ...b];
+};
 const cidBytes = (cid) => {
   const bytes = []; let bits = 0, held = 0;
   for (const c of cid.slice(1)) {
@@ -64,7 +67,9 @@ globalThis.ask = (port, command) => new Promise((resolve) => {
 });
 globalThis.APP = APP;
 /** What happened: 'done', or the name of the error. */
-globalThis.tried = async (body) => { try { await body(); return 'done'; } catch (e) { return e.name; } };
+globalThis.tried = async (body) => {
+  try { await body(); return 'done'; } catch (e) { return e.name; }
+};
 `;
 
 // What CLIENT gives to code that the tests run on the site.
@@ -115,7 +120,7 @@ export interface Attack {
   other: string;
 }
 
-/** A slow machine may have opened the site from the gateway: visits it anew until the node answers. */
+/** A slow machine may have opened the site from the gateway: visits it until the node answers. */
 async function fromTheNode(site: Page): Promise<void> {
   const source = async () => {
     await expect(site.locator('h1')).toHaveText('hostile');

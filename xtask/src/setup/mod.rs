@@ -3,6 +3,7 @@
 
 mod apt;
 mod chromium;
+mod firefox;
 mod wasm_target;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 use anyhow::{Context, bail};
 
 pub(crate) use chromium::{chromedriver, chromium};
+pub(crate) use firefox::firefox;
 pub(crate) use wasm_target::{WasmToolchain, wasm_toolchain};
 
 use crate::{
@@ -93,6 +95,14 @@ pub(crate) fn cargo_install(args: &[&str]) -> anyhow::Result<()> {
     let mut install = cargo();
     install.env("CARGO_TARGET_DIR", paths::cache().join("tools-target"));
     run(install.arg("install").args(args).arg("--root").arg(paths::cache().join("tools")))
+}
+
+/// The HTTP client that tests ask the gateway with.
+pub(crate) fn curl() -> anyhow::Result<()> {
+    if works(command("curl").arg("--version")) {
+        return Ok(());
+    }
+    apt::install(&["curl"]).context("the gateway's tests need curl; install it and try again")
 }
 
 /// The version of a package in Cargo.lock.

@@ -1,6 +1,9 @@
 //! The end of the faults, and what must then come true within bounds.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use craftec_api::{Command, Reply};
 use craftec_node::Session;
@@ -79,29 +82,24 @@ impl World {
 
     async fn short_of_copies(&self) -> Vec<String> {
         let mut short = Vec::new();
-        let mut rows = BTreeMap::new();
-        for object in self.kept() {
-            if !self.answers_for(object.author, object.disk) {
+        let kept = self.kept();
+        let asked = kept.iter().filter(|object| self.answers_for(object.author, object.disk));
+        for author in asked.clone().map(|object| object.author).collect::<BTreeSet<_>>() {
+            let list = |session: Session| async move { session.call(Command::Objects).await };
+            let Some(Ok(Reply::Objects { objects })) = self.attempt(author, list).await else {
+                self.fail(format!("node {author} does not list its objects"));
                 continue;
-            }
-            if !rows.contains_key(&object.author) {
-                let list = |session: Session| async move { session.call(Command::Objects).await };
-                let Some(Ok(Reply::Objects { objects })) = self.attempt(object.author, list).await
-                else {
-                    self.fail(format!("node {} does not list its objects", object.author));
-                    continue;
-                };
-                let health = objects.into_iter().map(|row| (row.cid, row.health));
-                rows.insert(object.author, health.collect::<BTreeMap<_, _>>());
-            }
-            let health = rows.get(&object.author).and_then(|rows| rows.get(&object.cid));
-            match health {
-                Some(health) if health.signed >= object.wanted => {}
-                Some(health) => short.push(format!(
-                    "{} of node {} has {} of {} copies after {COPIES:?}",
-                    object.cid, object.author, health.signed, object.wanted
-                )),
-                None => short.push(format!("node {} forgot {}", object.author, object.cid)),
+            };
+            let rows: BTreeMap<_, _> =
+                objects.into_iter().map(|row| (row.cid, row.health.signed)).collect();
+            for Object { cid, wanted, .. } in asked.clone().filter(|o| o.author == author) {
+                match rows.get(cid) {
+                    Some(signed) if signed >= wanted => {}
+                    Some(signed) => short.push(format!(
+                        "{cid} of node {author} has {signed} of {wanted} copies after {COPIES:?}"
+                    )),
+                    None => short.push(format!("node {author} forgot {cid}")),
+                }
             }
         }
         short
@@ -170,10 +168,14 @@ impl World {
         let begun = self.cluster.clock().monotonic();
         loop {
             let told = self.resolve(reader, name).await;
-            if told == Some(newest) {
-                if self.read_page(reader, name, newest.0, newest.1).await.is_some() {
-                    return;
+            let page = match told {
+                Some((seq, root)) if told == Some(newest) => {
+                    self.read_page(reader, name, seq, root).await
                 }
+                _ => None,
+            };
+            if page.is_some() {
+                return;
             }
             if self.cluster.clock().monotonic() - begun > RECORDS {
                 self.fail(format!(

@@ -68,33 +68,10 @@ impl Node {
         if network != keys.peer_id() {
             return Err(NodeError::Peer { network, keys: keys.peer_id() });
         }
-        let free_bytes = match &config.folder {
-            Some(folder) => folder.free_bytes().await.ok().flatten(),
-            None => None,
-        };
         let news = Feed::default();
-        let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
-        let role = match config.role {
-            Role::Tab => craftec_p2p::Role::Tab,
-            Role::Relay | Role::Foreign => craftec_p2p::Role::Relay,
-        };
-        pex::start(&rpc, ports.clock.clone(), ports.entropy.clone(), role);
-        let exchange =
-            Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
-        if let Some(denied) = &config.denied {
-            exchange.deny(denied.clone());
-        }
+        let (rpc, exchange) = exchange(&ports, &store, &config, &news);
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
-        let objects = Objects::start(
-            exchange.clone(),
-            store.clone(),
-            ports.clock.clone(),
-            announcer.clone(),
-            config.cache_bytes(free_bytes),
-        )?;
-        if let Some(bytes) = config.scrub_bytes_per_hour {
-            objects.set_scrub_bytes_per_hour(bytes);
-        }
+        let objects = objects(&ports, &store, &config, &exchange, &announcer).await?;
         let names = Rc::new(Names {
             store: store.clone(),
             keys: keys.clone(),
@@ -294,6 +271,47 @@ impl Node {
             serving: Some(self.serving.now()),
         })
     }
+}
+
+/// What speaks to other nodes.
+fn exchange(
+    ports: &Ports,
+    store: &Store,
+    config: &Config,
+    news: &Feed<ObjEvent>,
+) -> (Rpc, Exchange) {
+    let rpc = Rpc::new(ports.network.clone(), ports.clock.clone());
+    let role = match config.role {
+        Role::Tab => craftec_p2p::Role::Tab,
+        Role::Relay | Role::Foreign => craftec_p2p::Role::Relay,
+    };
+    pex::start(&rpc, ports.clock.clone(), ports.entropy.clone(), role);
+    let exchange = Exchange::start(rpc.clone(), ports.clock.clone(), store.clone(), news.clone());
+    if let Some(denied) = &config.denied {
+        exchange.deny(denied.clone());
+    }
+    (rpc, exchange)
+}
+
+/// What is kept here.
+async fn objects(
+    ports: &Ports,
+    store: &Store,
+    config: &Config,
+    exchange: &Exchange,
+    announcer: &Announcer,
+) -> Result<Objects, StoreError> {
+    let free_bytes = match &config.folder {
+        Some(folder) => folder.free_bytes().await.ok().flatten(),
+        None => None,
+    };
+    let (exchange, clock, announcer) = (exchange.clone(), ports.clock.clone(), announcer.clone());
+    let cache_bytes = config.cache_bytes(free_bytes);
+    let objects = Objects::start(exchange, store.clone(), clock, announcer, cache_bytes)?;
+    if let Some(bytes) = config.scrub_bytes_per_hour {
+        objects.set_scrub_bytes_per_hour(bytes);
+    }
+    Ok(objects)
 }
 
 /// The rest of the node, as its copies see it.

@@ -9,7 +9,7 @@ use super::{
     Batch, Inner, META_KEY_BYTES, META_VALUE_BYTES, Store, StoreError,
     batch::PinChange,
     entry::{Entry, INLINE_BYTES},
-    index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS, SEEN},
+    index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS, SEEN, TURN},
     pin::{pin_key, pin_keys},
     space::Space,
 };
@@ -133,6 +133,12 @@ impl Inner {
             space.release(offset, length);
         }
         self.record(transaction, space, &tally)?;
+        if durable && !self.redo.is_empty() {
+            let table = transaction.open_table(NUMBERS);
+            let mut numbers = table.map_err(|e| self.index.failure("writing the index", e))?;
+            let inserted = numbers.insert(TURN, self.redo.next_turn());
+            inserted.map_err(|e| self.index.failure("writing the index", e))?;
+        }
         Ok(added)
     }
 

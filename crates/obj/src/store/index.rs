@@ -25,7 +25,7 @@ pub(super) const BLOCKS: TableDefinition<'_, &[u8; CID_BYTES], &[u8]> =
     TableDefinition::new("blocks");
 /// Offset → length of the pack's free extents, in bytes.
 pub(super) const FREE: TableDefinition<'_, u64, u64> = TableDefinition::new("free");
-/// The four numbers below.
+/// The five numbers below.
 pub(super) const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 /// CID and reason → [`super::Pin`].
 pub(super) const PINS: TableDefinition<'_, &[u8; PIN_KEY_BYTES], &[u8]> =
@@ -46,6 +46,10 @@ pub(super) const COUNT: &str = "blocks";
 pub(super) const BYTES: &str = "bytes";
 /// Where the pack ends.
 pub(super) const PACK_END: &str = "pack_end";
+
+/// Counts the durable changes that took cached blocks with them, so that one whose end was not
+/// seen can be told from one that did not happen.
+pub(super) const TURN: &str = "turn";
 
 /// The format written by this version.
 pub(super) const THIS_FORMAT: u64 = 2;

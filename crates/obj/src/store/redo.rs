@@ -16,7 +16,7 @@ use super::{
     Batch, Inner, Store, StoreError,
     commit::{Added, Tally},
     entry::Entry,
-    index::BLOCKS,
+    index::{BLOCKS, TURN},
 };
 
 /// Bytes of entries kept in mind; beyond it a commit is flushed. Some 100,000 packed blocks, or
@@ -28,6 +28,8 @@ const REDO_BYTES: usize = 8 << 20;
 pub(super) struct Redo {
     entries: RefCell<Added>,
     bytes: Cell<usize>,
+    /// The number of the last change that made entries durable.
+    turn: Cell<u64>,
     losses: Cell<u64>,
     /// A flush of the pack failed: what it should have flushed may never be.
     unflushed: Cell<bool>,
@@ -48,7 +50,21 @@ impl Redo {
         self.entries.borrow_mut().extend(added);
     }
 
+    /// The number of the change that is to make them durable.
+    pub(super) fn next_turn(&self) -> u64 {
+        self.turn.get() + 1
+    }
+
+    /// What the index says the last one was.
+    pub(super) fn set_turn(&self, turn: u64) {
+        self.turn.set(turn);
+    }
+
+    /// They are durable.
     pub(super) fn clear(&self) {
+        if !self.is_empty() {
+            self.turn.set(self.next_turn());
+        }
         self.entries.borrow_mut().clear();
         self.bytes.set(0);
     }
@@ -124,6 +140,11 @@ impl Inner {
         self.index.reopen()?;
         self.space.take();
         if self.redo.is_empty() {
+            return Ok(());
+        }
+        if self.number(TURN)? == self.redo.next_turn() {
+            // The change that failed was durable all the same, and took the entries with it.
+            self.redo.clear();
             return Ok(());
         }
         if let Err(error) = self.put_back() {

@@ -38,7 +38,8 @@ fn is_expected(error: &StoreError, failure: Failure) -> bool {
 
 /// Fails the change `at` of the last of `acts`; whether the act has so many.
 fn fail(start: &SimDisk, model: &Model, acts: &[Act], at: u64, failure: Failure) -> bool {
-    let case = format!("act {}, change {at}, {failure:?}", acts.len());
+    let kind = acts.last().map(|act| format!("{act:.0?}").chars().take(9).collect::<String>());
+    let case = format!("act {} ({kind:?}), change {at}, {failure:?}", acts.len());
     let disk = start.duplicate();
     let mut life = Life::begin(&disk);
     (life.now, life.durable) = (model.clone(), model.clone());
@@ -83,8 +84,30 @@ fn check(life: &mut Life, after: &Model, losses: u64, case: &str) {
         // What was cached is gone, and the store said so.
         life.now = life.durable.clone();
     }
-    assert!(found == life.now || found == *after, "{case}: {found:?}, not {:?}", life.now);
+    assert!(
+        found == life.now || found == *after,
+        "{case}: unlike before: {}; unlike after: {}; {} lost",
+        difference(&found, &life.now),
+        difference(&found, after),
+        life.store().losses() - losses
+    );
     life.now = found;
+}
+
+/// In what two models differ.
+fn difference(found: &Model, expected: &Model) -> String {
+    let blocks = |a: &Model, b: &Model| {
+        let only = a.blocks.iter().filter(|(cid, _)| !b.blocks.contains_key(cid));
+        only.map(|(_, bytes)| bytes.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let same = |same: bool| if same { "same" } else { "other" };
+    format!(
+        "blocks more [{}], fewer [{}], {} pins, {} records",
+        blocks(found, expected),
+        blocks(expected, found),
+        same(found.pins == expected.pins),
+        same(found.meta == expected.meta)
+    )
 }
 
 /// Every change of every act of a life, from the last clean start before it.

@@ -190,6 +190,20 @@ describe('get', () => {
     expect(await objects.get(CID)).toEqual(all);
   });
 
+  it('needs nobody for the end, when the node moves after the last byte', async () => {
+    const all = bytes(8_192);
+    let reads = 0;
+    const first = content(all, 4_096, {
+      get_read: (_name, _fields, node) => void (++reads === 3 && node.lose()),
+      get_open: (_name, fields) => {
+        const range = fields['range'] as { start: number } | null;
+        // As the node has it.
+        if (range?.start === all.length) throw { code: 'bad_input', message: 'outside' };
+      },
+    });
+    expect(await sessionOf(first, first).objects.get(CID)).toEqual(all);
+  });
+
   it('does not take a short answer for the whole', async () => {
     const { objects } = sessionOf(
       content(bytes(100), 10, { get_read: () => ({ bytes: { bytes: new Uint8Array() } }) }),

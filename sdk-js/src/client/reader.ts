@@ -93,6 +93,8 @@ export class Reader {
         return await this.ask();
       } catch (error) {
         if (!(error instanceof ConnectionLost) || moves >= MOVES) throw error;
+        // All is here: there is nothing to open after the last byte.
+        if (this.offset >= this.total) return { bytes: new Uint8Array() };
         await this.reopen();
       }
     }

@@ -25,6 +25,8 @@ function has(object: object | undefined, name: string): boolean {
 
 /** Looks at the browser of this page. */
 export function support(): Support {
+  // Absent where there is no browser, as `storage` is outside secure contexts.
+  const { navigator } = globalThis as { navigator?: Navigator };
   const missing: string[] = [];
   const need = (there: boolean, what: string) => there || missing.push(what);
   need(globalThis.isSecureContext, 'a secure context (https, or localhost)');
@@ -32,7 +34,7 @@ export function support(): Support {
   const wasm = typeof WebAssembly === 'object' && WebAssembly.validate(SIMD);
   need(wasm, 'WebAssembly with SIMD');
   need(has(navigator, 'locks'), 'Web Locks');
-  need(has(navigator.storage, 'getDirectory'), 'the private file system (OPFS)');
+  need(has(navigator?.storage, 'getDirectory'), 'the private file system (OPFS)');
   need(typeof BroadcastChannel === 'function', 'BroadcastChannel');
   need(has(globalThis.crypto, 'subtle'), 'WebCrypto');
   need(has(AbortSignal, 'any') && has(AbortSignal, 'timeout'), 'AbortSignal.any');
@@ -57,7 +59,7 @@ export function support(): Support {
     'sites open from the gateway, unverified, and the app only while its server is there',
   );
   want(
-    has(navigator.storage, 'persist'),
+    has(navigator?.storage, 'persist'),
     'persistent storage',
     'the browser may drop what is stored when its disk is full',
   );

@@ -5,14 +5,14 @@ use std::{process::Command, time::Instant};
 use anyhow::bail;
 
 use crate::{
-    audit, build, docs, paths, setup,
+    audit, build, docs, nat, paths, setup,
     shell::{cargo, command, run, say},
     sim, tidy,
 };
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     ("tidy", tidy::all),
     ("format", || run(cargo().args(["fmt", "--all", "--check"]))),
     ("npm-audit", audit::packages),
@@ -28,6 +28,7 @@ const STEPS: [Step; 18] = [
     ("sdk", sdk),
     ("browser", browser),
     ("interop", interop),
+    ("nat", nat::all),
     ("unixfs-interop", unixfs_interop),
     ("gateway", gateway),
     ("firefox", firefox),

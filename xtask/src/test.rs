@@ -28,7 +28,7 @@ const STEPS: [Step; 19] = [
     ("sdk", sdk),
     ("browser", browser),
     ("interop", interop),
-    ("nat", nat::all),
+    ("nat", nat::check),
     ("unixfs-interop", unixfs_interop),
     ("gateway", gateway),
     ("firefox", firefox),

@@ -48,8 +48,9 @@ pub(crate) struct Load {
     /// Heads of 64 KiB sent, and those that were told 431.
     pub(crate) heads: AtomicU64,
     pub(crate) heads_told: AtomicU64,
-    /// Records offered.
+    /// Records offered, and connections that were closed for it.
     pub(crate) records: AtomicU64,
+    pub(crate) shown_out: AtomicU64,
     /// Circuits asked for, and those that stood.
     pub(crate) circuits: AtomicU64,
     pub(crate) circuits_stood: AtomicU64,
@@ -156,12 +157,13 @@ fn under_load(rounds: usize, warm_up: Duration) {
     let after = memory(pid);
     let seen = |count: &AtomicU64| count.load(Ordering::Relaxed);
     println!(
-        "load of {took:?}: {} connections, {} heads of 64 KiB ({} told), {} records ({kept} kept), \
-         {} circuits asked for ({} stood)",
+        "load of {took:?}: {} connections, {} heads of 64 KiB ({} told), {} records ({kept} kept, {} \
+         times shown out), {} circuits asked for ({} stood)",
         seen(&load.connections),
         seen(&load.heads),
         seen(&load.heads_told),
         seen(&load.records),
+        seen(&load.shown_out),
         seen(&load.circuits),
         seen(&load.circuits_stood),
     );
@@ -171,7 +173,7 @@ fn under_load(rounds: usize, warm_up: Duration) {
     assert!(seen(&load.connections) >= 1000 && seen(&load.heads) > 20);
     assert!(seen(&load.records) > 1000 && seen(&load.circuits_stood) > 20);
     assert!(seen(&load.heads_told) * 10 >= seen(&load.heads) * 9, "431 is seen by who earns it");
-    assert!(kept <= 2000);
+    assert!(kept <= 2000 && seen(&load.shown_out) >= 1, "who floods is shown out");
     assert!(most.saturating_sub(before) < MEMORY_BYTES, "memory is bounded");
     fair("HTTP, 4 KiB, a connection each", &quiet_http, &loaded_http, FLOOR);
     fair("peer to peer, 4 KiB", &quiet_p2p, &loaded_p2p, FLOOR);

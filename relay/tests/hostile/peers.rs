@@ -107,15 +107,24 @@ async fn flood_records(
     load: Arc<Load>,
 ) {
     let mut swarm = swarm();
-    swarm.dial(addr).unwrap();
+    swarm.dial(addr.clone()).unwrap();
     let mut next = n * 50;
     let mut pace = tokio::time::interval(Duration::from_millis(4));
+    let mut again = tokio::time::interval(Duration::from_secs(2));
     let mut connected = false;
     while !load.is_over() {
         tokio::select! {
             event = swarm.select_next_some() => {
-                connected |= matches!(event, SwarmEvent::ConnectionEstablished { .. });
+                match event {
+                    SwarmEvent::ConnectionEstablished { .. } => connected = true,
+                    SwarmEvent::ConnectionClosed { .. } => {
+                        connected = false;
+                        up(&load.shown_out);
+                    }
+                    _ => {}
+                }
             }
+            _ = again.tick(), if !connected => drop(swarm.dial(addr.clone())),
             _ = pace.tick(), if connected => {
                 let record = records[next % records.len()].clone();
                 next += 1;

@@ -3,13 +3,22 @@
 //! The store bounds what is kept; this bounds what has to be looked at. Nothing is queued here: what
 //! comes too fast is dropped, and its author offers it again.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use libp2p::{PeerId, swarm::NetworkBehaviour};
 use web_time::Instant;
 
 use super::{behaviour::connections, driver::Driver};
-use crate::{Limits, Prefix, counters::Counters, limits::RATED, rate::Buckets};
+use crate::{
+    Limits, Prefix,
+    counters::Counters,
+    limits::RATED,
+    rate::{Buckets, Rate},
+};
+
+/// Records that do not verify, or come too fast, that a peer may send in a second and at once. Some
+/// are honest: a clock that is wrong, a kind that we do not know yet.
+const WRONG: Rate = Rate { count: 10, per: Duration::from_secs(1), burst: 200 };
 
 /// Limits in force, and what they count.
 pub(super) struct Bounds {
@@ -17,6 +26,7 @@ pub(super) struct Bounds {
     counters: Arc<Counters>,
     by_peer: Buckets<PeerId>,
     by_prefix: Buckets<Prefix>,
+    wrong: Buckets<PeerId>,
     started: Instant,
 }
 
@@ -34,6 +44,7 @@ impl Bounds {
             counters,
             by_peer: Buckets::new(peer, RATED),
             by_prefix: Buckets::new(prefix, RATED),
+            wrong: Buckets::new(WRONG, RATED),
             started: Instant::now(),
         }
     }
@@ -61,7 +72,19 @@ where
             && prefix.is_none_or(|prefix| bounds.by_prefix.try_take(prefix, 1, now));
         if !may {
             bounds.counters.records_refused.up();
+            self.was_wrong(peer);
         }
         may
+    }
+
+    /// A peer sent a record for nothing; whoever does so all the time is shown out, since even
+    /// looking at what it sends costs more than it costs to send.
+    pub(super) fn was_wrong(&mut self, peer: PeerId) {
+        let now = self.bounds.started.elapsed();
+        if !self.bounds.wrong.try_take(peer, 1, now) {
+            tracing::info!(%peer, "a flood of records: its connection is closed");
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
     }
 }

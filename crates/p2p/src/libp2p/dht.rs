@@ -440,6 +440,7 @@ where
                 Ok(RecordChoice::Keep) => return,
                 Err(refused) => {
                     tracing::debug!(%source, refused, "a record was offered that is not valid");
+                    self.was_wrong(source);
                     return;
                 }
             }

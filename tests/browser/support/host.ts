@@ -55,6 +55,9 @@ export class Host {
   async end(): Promise<void> {
     this.#server?.closeAllConnections();
     await new Promise((resolve) => this.#server?.close(resolve));
+    for (const folder of this.builds.values()) {
+      if (folder !== DIST) await rm(folder, { recursive: true, force: true });
+    }
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -133,6 +133,17 @@ impl Http {
         answer
     }
 
+    /// Says that the head of a request is too long.
+    pub(crate) fn long_winded(&self, request: &Request<Body>) -> Response {
+        self.edge.refused(HttpRefusal::Head);
+        let text = "the head of the request is too long";
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        let page = Page::new(status, text, "Send fewer and shorter headers.");
+        let answer = page.respond(request.headers(), request.method());
+        self.metrics.count(Class::Refused, answer.status());
+        answer
+    }
+
     /// The page that is shown instead of content that the operator does not serve.
     pub(crate) fn denied(&self, cid: &Cid) -> Option<Page> {
         self.denylist.has(cid).then(|| {

@@ -11,7 +11,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::Request, response::Response};
+use axum::{
+    body::Body,
+    http::{Request, header},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -33,10 +37,11 @@ use crate::{
 /// How long a client may take to send the head of a request, and stay silent between two: stops
 /// clients that send a byte at a time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// Most bytes of a request's head. A CID host, a path of 4 KiB escaped and a browser's headers need
-/// 32 KiB; but any site can set cookies for the whole domain, 180 of 4 KiB each in the browsers of
-/// today, and the app must still be reached to have them dropped.
+/// Most bytes of a request's head, cookies included: any site can set them for the whole domain, 180
+/// of 4 KiB each in the browsers of today, and the app must still be reached to have them dropped.
 const HEAD_BYTES: usize = 768 << 10;
+/// Most bytes of it without the cookies: a CID host, a path of 4 KiB escaped, a browser's headers.
+const HEAD_BYTES_WITHOUT_COOKIES: usize = 32 << 10;
 /// Most header lines.
 const HEADERS: usize = 100;
 /// How long a client may accept nothing of an answer before it is let go.
@@ -208,6 +213,9 @@ async fn answer(
     // What watches over a node must not be turned away when it is busy.
     let watches = matches!(request.uri().path(), "/healthz" | "/readyz" | "/metrics");
     let request = request.map(Body::new);
+    if head_bytes_without_cookies(&request) > HEAD_BYTES_WITHOUT_COOKIES {
+        return http.long_winded(&request);
+    }
     let busy = match ticket.request() {
         Some(busy) => Some(busy),
         None if watches => None,
@@ -218,6 +226,13 @@ async fn answer(
         Some(busy) => answer.map(|body| Held::body(body, busy)),
         None => answer,
     }
+}
+
+fn head_bytes_without_cookies(request: &Request<Body>) -> usize {
+    let headers = request.headers().iter().filter(|(name, _)| **name != header::COOKIE);
+    let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    headers + path
 }
 
 /// A connection that fails when the other side accepts nothing for too long, and that reads what

@@ -173,7 +173,7 @@ fn the_packaged_configuration_is_valid_and_whole() {
     let whole: Vec<_> = text
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.contains(" = [") => rest,
+            Some(rest) if rest.contains(" = ") || rest.starts_with('[') => rest,
             _ => line,
         })
         .collect();

@@ -139,7 +139,9 @@ impl Http {
         let text = "the head of the request is too long";
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         let page = Page::new(status, text, "Send fewer and shorter headers.");
-        let answer = page.respond(request.headers(), request.method());
+        let mut answer = page.respond(request.headers(), request.method());
+        // Whoever sends such heads keeps no connection.
+        set(&mut answer, header::CONNECTION, "close");
         self.metrics.count(Class::Refused, answer.status());
         answer
     }

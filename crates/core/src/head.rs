@@ -226,8 +226,8 @@ impl HeadRecord {
     /// Whether a store that holds `held` should take `self` (both verified, same key).
     ///
     /// A proof of equivocation beats everything and stays. Else the higher number wins, if it can
-    /// follow what is held. Of two different heads with one number the held one stays; readers that
-    /// ask several stores see both.
+    /// follow what is held. Two different heads with one number are for
+    /// [`equivocation`](Self::equivocation); here the held one stays.
     pub fn replaces(&self, held: &HeadRecord) -> Result<bool, HeadError> {
         if held.rival.is_some() {
             return Ok(false);

@@ -68,6 +68,20 @@ impl Record {
         Ok(record)
     }
 
+    /// The proof that `self` and `held` contradict each other, which a store keeps in the place of
+    /// both; none where one of them is such a proof already.
+    pub fn proof_against(&self, held: &Record) -> Result<Option<Record>, RecordError> {
+        match (self, held) {
+            (Record::Head(new), Record::Head(old))
+                if new.rival.is_none() && old.rival.is_none() =>
+            {
+                let proof = old.equivocation(new)?;
+                Ok(proof.map(|proof| Record::Head(Box::new(proof))))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Whether a store that holds `held` should take `self` (both verified, same key).
     pub fn replaces(&self, held: &Record) -> Result<bool, RecordError> {
         match (self, held) {
@@ -83,6 +97,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn two_heads_with_one_number_become_their_proof_in_either_order_and_it_stays() {
+        let head = |root| Record::Head(Box::new(crate::head::tests::record(0, root, None)));
+        let (one, two) = (head(b"one"), head(b"two"));
+        let proof = one.proof_against(&two).unwrap().unwrap();
+        assert_eq!(two.proof_against(&one), Ok(Some(proof.clone())));
+        let bytes = proof.encode().unwrap();
+        assert_eq!(Record::verify(&one.key(), &bytes, 1_000), Ok(proof.clone()));
+        assert_eq!(one.proof_against(&one), Ok(None));
+        assert_eq!(one.proof_against(&proof), Ok(None));
+        assert_eq!((one.replaces(&proof), proof.replaces(&one)), (Ok(false), Ok(true)));
+        assert_eq!(head(b"one").proof_against(&proof), Ok(None));
+    }
 
     #[test]
     fn only_the_right_key_and_canonical_bytes_pass() {

@@ -26,6 +26,11 @@ impl<F: Fn() -> UnixMs + Send + Sync> RecordCheck for Check<F> {
         let Some(held) = held.and_then(|held| verify(held).ok()) else {
             return Ok(RecordChoice::Take);
         };
+        // A contradiction is kept for ever: dropping one side would hide it from all who ask here.
+        let proof = checked.proof_against(&held).map_err(|e| e.to_string())?;
+        if let Some(proof) = proof {
+            return Ok(RecordChoice::Prove(proof.encode().map_err(|e| e.to_string())?));
+        }
         match checked.replaces(&held) {
             Ok(true) => Ok(RecordChoice::Take),
             Ok(false) => Ok(RecordChoice::Keep),

@@ -171,12 +171,14 @@ pub trait RecordCheck: Send + Sync {
 }
 
 /// What to do with an offered record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordChoice {
     /// Valid and newer: store it.
     Take,
     /// Valid, but what is held is as new or newer.
     Keep,
+    /// Valid, and what is held contradicts it: store these bytes, which prove it, instead of both.
+    Prove(Vec<u8>),
 }
 
 /// A network as one node sees it.

@@ -251,6 +251,10 @@ impl Network for MeshNet {
                 *stored = vec![record.value];
                 Ok(())
             }
+            Ok(RecordChoice::Prove(proof)) => {
+                *stored = vec![proof];
+                Ok(())
+            }
             Ok(RecordChoice::Keep) => Ok(()),
             Err(reason) => Err(NetError::Dht(reason)),
         };

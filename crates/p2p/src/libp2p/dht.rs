@@ -433,10 +433,12 @@ where
         let store = self.swarm.behaviour_mut().kad.store_mut();
         let held = store.get(&offered.key).map(|held| Record { key, value: held.value.clone() });
         let record = Record { key, value: offered.value.clone() };
+        let mut offered = offered;
         // What verified when it came verifies now: sent again it costs no check, and lives on.
         if held.as_ref() != Some(&record) {
             match self.check.choose(&record, held.as_ref()) {
                 Ok(RecordChoice::Take) => {}
+                Ok(RecordChoice::Prove(proof)) => offered.value = proof,
                 Ok(RecordChoice::Keep) => return,
                 Err(refused) => {
                     tracing::debug!(%source, refused, "a record was offered that is not valid");
@@ -469,7 +471,9 @@ where
 fn newer_held(store: &Store, check: &dyn RecordCheck, ours: &Record) -> Option<Record> {
     let held = store.get(&name(ours.key))?;
     let held = Record { key: ours.key, value: held.value.clone() };
-    let newer = check.choose(ours, Some(&held)) == Ok(RecordChoice::Keep) && held != *ours;
+    let choice = check.choose(ours, Some(&held));
+    let stays = matches!(choice, Ok(RecordChoice::Keep | RecordChoice::Prove(_)));
+    let newer = stays && held != *ours;
     newer.then_some(held)
 }
 

@@ -178,9 +178,12 @@ impl Fabric {
         if entry.shelf.lies && held.is_some() {
             return Ok(());
         }
-        if entry.check.choose(record, held)? == RecordChoice::Take {
-            entry.shelf.records.insert(record.key, record.clone());
-        }
+        let kept = match entry.check.choose(record, held)? {
+            RecordChoice::Take => record.clone(),
+            RecordChoice::Prove(value) => Record { key: record.key, value },
+            RecordChoice::Keep => return Ok(()),
+        };
+        entry.shelf.records.insert(kept.key, kept);
         Ok(())
     }
 

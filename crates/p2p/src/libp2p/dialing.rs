@@ -39,6 +39,10 @@ const CIRCUITS: usize = 4;
 /// Reasons kept for the message of a failure.
 const REASONS: usize = 6;
 
+/// How the system says that two ports are connected already; the kind of the error is lost on its way
+/// through the transports.
+const PORT_TAKEN: &str = "Address already in use";
+
 /// Where the outcome of a connect goes.
 pub(crate) type ConnectReply = oneshot::Sender<Result<PeerId, NetError>>;
 
@@ -47,7 +51,15 @@ pub(crate) type ConnectReply = oneshot::Sender<Result<PeerId, NetError>>;
 pub(crate) struct Dials {
     peers: BTreeMap<libp2p::PeerId, Attempt>,
     /// Dials of one address that somebody named.
-    named: BTreeMap<ConnectionId, (Multiaddr, ConnectReply)>,
+    named: BTreeMap<ConnectionId, Named>,
+}
+
+/// A dial of one address.
+struct Named {
+    addr: Multiaddr,
+    reply: ConnectReply,
+    /// From a port of its own instead of the one that we listen on.
+    own_port: bool,
 }
 
 /// One peer being dialed.
@@ -104,27 +116,34 @@ where
             let _ = reply.send(known(peer, &addr));
             return;
         }
-        let options = match peer {
-            Some(peer) => DialOpts::peer_id(peer)
-                .addresses(vec![addr.clone()])
-                .condition(PeerCondition::Always)
-                .build(),
-            None => DialOpts::unknown_peer_id().address(addr.clone()).build(),
+        self.dial_named(Named { addr, reply, own_port: false });
+    }
+
+    fn dial_named(&mut self, named: Named) {
+        let addr = named.addr.clone();
+        let options = match (peer_of(&addr), named.own_port) {
+            (Some(peer), own_port) => {
+                let options = DialOpts::peer_id(peer).condition(PeerCondition::Always);
+                let options = options.addresses(vec![addr]);
+                if own_port { options.allocate_new_port().build() } else { options.build() }
+            }
+            (None, true) => DialOpts::unknown_peer_id().address(addr).allocate_new_port().build(),
+            (None, false) => DialOpts::unknown_peer_id().address(addr).build(),
         };
         let id = options.connection_id();
         match self.swarm.dial(options) {
             Ok(()) => {
-                self.dials.named.insert(id, (addr, reply));
+                self.dials.named.insert(id, named);
             }
             Err(error) => {
-                let _ = reply.send(Err(unusable(&addr, &error)));
+                let _ = named.reply.send(Err(unusable(&named.addr, &error)));
             }
         }
     }
 
     /// A peer is connected: whoever waited for it goes on.
     pub(super) fn dial_succeeded(&mut self, peer: libp2p::PeerId, id: ConnectionId) {
-        if let Some((addr, reply)) = self.dials.named.remove(&id) {
+        if let Some(Named { addr, reply, .. }) = self.dials.named.remove(&id) {
             let _ = reply.send(known(peer, &addr));
         }
         if let Some(attempt) = self.dials.peers.remove(&peer) {
@@ -141,8 +160,12 @@ where
         id: ConnectionId,
         error: &DialError,
     ) {
-        if let Some((addr, reply)) = self.dials.named.remove(&id) {
-            let _ = reply.send(Err(unusable(&addr, error)));
+        if let Some(named) = self.dials.named.remove(&id) {
+            // A connection between just these two ports may not be gone yet.
+            if !named.own_port && reason(error).contains(PORT_TAKEN) {
+                return self.dial_named(Named { own_port: true, ..named });
+            }
+            let _ = named.reply.send(Err(unusable(&named.addr, error)));
         }
         let Some(peer) = peer else { return };
         if let DialError::Transport(failed) = error {

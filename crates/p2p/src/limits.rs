@@ -151,6 +151,7 @@ impl Limits {
         self.limit_loopback != 0 || !prefix.is_loopback()
     }
 
+    #[cfg(feature = "libp2p")]
     pub(crate) fn record_rates(&self) -> (Rate, Rate) {
         let rate = |count: u64| Rate::per_second(count, count.saturating_mul(20));
         (rate(self.records_per_peer_and_second), rate(self.records_per_prefix_and_second))

@@ -2,22 +2,24 @@
 //! its CID, so what a client holds is never sent again. It serves bytes as they are and adds no
 //! origin's headers.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::Response,
 };
+use bytes::{Bytes, BytesMut};
 use craftec_api::{ApiError, Command, ErrorCode, Opened, Range};
 use craftec_core::Cid;
-use serde_bytes::ByteBuf;
 
 use super::{
+    Http,
     page::Page,
     range::{self, Part},
+    shelf::{LARGEST_BYTES, Place, Shelf, Volume},
 };
-use crate::{error::RelayError, node_thread::NodeHandle, session::Session};
+use crate::{error::RelayError, session::Session};
 
 /// How long a client waits for the first byte before it is told that nobody has it. The node's
 /// own search ends sooner; this bounds a request whatever happens.
@@ -27,51 +29,99 @@ pub(crate) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// What may change is asked for again each time; the entity tag makes that cheap.
 pub(crate) const REVALIDATE: &str = "no-cache";
 
-/// Content open for reading, with the session that reads it.
-#[derive(Debug)]
+/// Content open for reading.
 pub(crate) struct Content {
-    session: Session,
+    source: Source,
     /// What was found.
     pub(crate) opened: Opened,
     /// The root that it was opened below: its holders have the parts.
     root: Cid,
 }
 
+/// Where the bytes of open content are.
+enum Source {
+    /// With the node, in the session that reads them.
+    Node(Session),
+    /// In memory.
+    Shelf(Arc<Volume>),
+}
+
 impl Content {
     /// Opens content by a command that is answered with `Opened`.
-    async fn open(node: &NodeHandle, root: Cid, command: Command) -> Result<Self, ApiError> {
-        let session = node.session();
+    async fn open(http: &Http, root: Cid, command: Command) -> Result<Self, ApiError> {
+        let session = http.node.session();
         let opened = bounded(session.open(command)).await?;
-        Ok(Self { session, opened, root })
+        Ok(Self { source: Source::Node(session), opened, root })
     }
 
     /// Opens everything below a path as a CAR.
-    pub(crate) async fn car(node: &NodeHandle, cid: Cid, path: String) -> Result<Self, ApiError> {
-        Self::open(node, cid, Command::CarOpen { cid, path }).await
+    pub(crate) async fn car(http: &Http, cid: Cid, path: String) -> Result<Self, ApiError> {
+        Self::open(http, cid, Command::CarOpen { cid, path }).await
     }
 
     /// Opens a path below a root.
-    pub(crate) async fn at(
-        node: &NodeHandle,
-        cid: Cid,
-        path: &str,
-        range: Option<Range>,
-    ) -> Result<Self, ApiError> {
-        Self::open(node, cid, Command::GetOpen { cid, path: path.to_owned(), range }).await
+    pub(crate) async fn at(http: &Http, root: Cid, path: &str) -> Result<Self, ApiError> {
+        if let Some(volume) = http.shelf.take(&Place { root, path: path.to_owned() }) {
+            let opened = volume.opened.clone();
+            return Ok(Self { source: Source::Shelf(volume), opened, root });
+        }
+        Self::fetched(http, root, path).await
     }
 
-    /// The body, once its first bytes are there: until then a failure has a status of its own.
-    /// With a length, exactly that many bytes come or the connection breaks.
+    /// Opens a path below a root in the node, which fetches what it lacks.
+    pub(crate) async fn fetched(http: &Http, cid: Cid, path: &str) -> Result<Self, ApiError> {
+        Self::open(http, cid, Command::GetOpen { cid, path: path.to_owned(), range: None }).await
+    }
+
+    /// The whole body, once its first bytes are there: until then a failure has a status of its
+    /// own. With a length, exactly that many bytes come or the connection breaks.
     pub(crate) async fn body(self, length: Option<u64>) -> Result<Body, ApiError> {
-        let handle = self.opened.handle;
-        let first = bounded(self.session.bytes(Command::GetRead { handle })).await?;
-        let reading = Reading {
-            next: Box::pin(std::future::ready(Ok(first))),
-            session: self.session,
-            handle,
-            left: length,
+        self.read(length, None).await
+    }
+
+    /// The body of a file that was asked for by `path`; a small one is shelved once it was read.
+    async fn file(self, http: &Http, path: &str) -> Result<Body, ApiError> {
+        let size = self.opened.size;
+        let shelving = (size <= LARGEST_BYTES).then(|| Shelving {
+            shelf: http.shelf.clone(),
+            place: Place { root: self.root, path: path.to_owned() },
+            opened: self.opened.clone(),
+            bytes: BytesMut::new(),
+        });
+        self.read(Some(size), shelving).await
+    }
+
+    async fn read(
+        self,
+        length: Option<u64>,
+        mut shelving: Option<Shelving>,
+    ) -> Result<Body, ApiError> {
+        let session = match self.source {
+            Source::Node(session) => session,
+            Source::Shelf(volume) => return Ok(Body::from(volume.bytes.clone())),
         };
+        let handle = self.opened.handle;
+        let first = bounded(session.bytes(Command::GetRead { handle })).await?;
+        if length == Some(first.len() as u64) {
+            if let Some(shelving) = &mut shelving {
+                shelving.take(&first);
+            }
+            return Ok(Body::from(first));
+        }
+        let next: NextChunk = Box::pin(std::future::ready(Ok(first)));
+        let reading = Reading { next, session, handle, left: length, shelving };
         Ok(Body::from_stream(futures::stream::try_unfold(reading, Reading::step)))
+    }
+
+    /// The body of a part of a file.
+    async fn part(self, http: &Http, range: Range) -> Result<Body, ApiError> {
+        let (start, end) = (range.start, range.end.unwrap_or(self.opened.size));
+        if let Source::Shelf(volume) = &self.source {
+            return Ok(Body::from(volume.bytes.slice(start as usize..end as usize)));
+        }
+        let (cid, path) = (self.root, self.opened.path);
+        let part = Command::GetOpen { cid, path, range: Some(range) };
+        Self::open(http, cid, part).await?.body(Some(end - start)).await
     }
 }
 
@@ -88,7 +138,7 @@ async fn bounded<T>(call: impl Future<Output = Result<T, RelayError>>) -> Result
     }
 }
 
-type NextChunk = Pin<Box<dyn Future<Output = Result<ByteBuf, RelayError>> + Send>>;
+type NextChunk = Pin<Box<dyn Future<Output = Result<Bytes, RelayError>> + Send>>;
 
 /// A body on its way. The next chunk is asked for before the last one is handed on.
 struct Reading {
@@ -96,10 +146,30 @@ struct Reading {
     handle: u64,
     next: NextChunk,
     left: Option<u64>,
+    shelving: Option<Shelving>,
+}
+
+/// A copy of a small file that is made while it is sent.
+struct Shelving {
+    shelf: Arc<Shelf>,
+    place: Place,
+    opened: Opened,
+    bytes: BytesMut,
+}
+
+impl Shelving {
+    /// Takes the next bytes; shelves the file with the last.
+    fn take(&mut self, chunk: &[u8]) {
+        self.bytes.extend_from_slice(chunk);
+        if self.bytes.len() as u64 == self.opened.size {
+            let bytes = std::mem::take(&mut self.bytes).freeze();
+            self.shelf.keep(self.place.clone(), self.opened.clone(), bytes);
+        }
+    }
 }
 
 impl Reading {
-    async fn step(mut self) -> Result<Option<(bytes::Bytes, Self)>, RelayError> {
+    async fn step(mut self) -> Result<Option<(Bytes, Self)>, RelayError> {
         let chunk = self.next.await?;
         if chunk.is_empty() {
             return match self.left {
@@ -115,15 +185,19 @@ impl Reading {
                 .checked_sub(chunk.len() as u64)
                 .ok_or(RelayError::Answer { wanted: "the end", found: "more bytes".to_owned() })?;
         }
+        if let Some(shelving) = &mut self.shelving {
+            shelving.take(&chunk);
+        }
         self.next = Box::pin(self.session.bytes(Command::GetRead { handle: self.handle }));
-        Ok(Some((bytes::Bytes::from(chunk.into_vec()), self)))
+        Ok(Some((chunk, self)))
     }
 }
 
-/// Answers a request for an opened file.
+/// Answers a request for an opened file, which was asked for by `path`.
 pub(crate) async fn respond(
-    node: &NodeHandle,
+    http: &Http,
     content: Content,
+    path: &str,
     method: &Method,
     headers: &HeaderMap,
     cache: &'static str,
@@ -136,41 +210,36 @@ pub(crate) async fn respond(
         answer.headers_mut().remove(header::CONTENT_TYPE);
         return answer;
     }
-    let (content, length) = match range::part(headers, size, &etag) {
-        Part::All => (content, size),
-        Part::Unsatisfiable => {
-            let mut page = Page::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                format!("the content has {size} bytes, none of them in the range asked for"),
-                "",
-            )
-            .respond(headers, method);
-            set(&mut page, header::CONTENT_RANGE, &format!("bytes */{size}"));
-            return page;
-        }
+    let part = match range::part(headers, size, &etag) {
+        Part::All => None,
+        Part::Unsatisfiable => return out_of_range(size, method, headers),
         Part::Bytes { start, end } => {
             set(&mut answer, header::CONTENT_RANGE, &format!("bytes {start}-{}/{size}", end - 1));
             *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            if method == Method::HEAD {
-                (content, end - start)
-            } else {
-                let part = Range { start, end: Some(end) };
-                let (root, path) = (content.root, content.opened.path.clone());
-                match Content::at(node, root, &path, Some(part)).await {
-                    Ok(part) => (part, end - start),
-                    Err(error) => return Page::of_error(&error).respond(headers, method),
-                }
-            }
+            Some(Range { start, end: Some(end) })
         }
     };
+    let length = part.map_or(size, |part| part.end.unwrap_or(size) - part.start);
     answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if method == Method::HEAD {
         return answer;
     }
-    match content.body(Some(length)).await {
+    let body = match part {
+        None => content.file(http, path).await,
+        Some(range) => content.part(http, range).await,
+    };
+    match body {
         Ok(body) => *answer.body_mut() = body,
         Err(error) => return Page::of_error(&error).respond(headers, method),
     }
+    answer
+}
+
+fn out_of_range(size: u64, method: &Method, headers: &HeaderMap) -> Response {
+    let text = format!("the content has {size} bytes, none of them in the range asked for");
+    let page = Page::new(StatusCode::RANGE_NOT_SATISFIABLE, text, "");
+    let mut answer = page.respond(headers, method);
+    set(&mut answer, header::CONTENT_RANGE, &format!("bytes */{size}"));
     answer
 }
 

@@ -19,7 +19,6 @@ use super::{
     range::{self, Part},
     site::is_worker_request,
 };
-use crate::node_thread::NodeHandle;
 
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car";
@@ -53,7 +52,7 @@ pub(crate) async fn respond(
         Ok((cid, names, format)) => match (http.denied(&cid), format) {
             (Some(page), _) => Err(page),
             (None, Format::Raw) => raw(http, cid, &names, method, headers).await,
-            (None, Format::Car) => car(&http.node, cid, &names, method, headers).await,
+            (None, Format::Car) => car(http, cid, &names, method, headers).await,
         },
         Err(page) => Err(page),
     }
@@ -195,13 +194,13 @@ fn held(mut answer: Response) -> Response {
 }
 
 /// The block that a path ends at: for a folder the folder itself, never its index.
-async fn block_at(node: &NodeHandle, root: Cid, names: &str) -> Result<Cid, ApiError> {
+async fn block_at(http: &Http, root: Cid, names: &str) -> Result<Cid, ApiError> {
     if names.is_empty() {
         return Ok(root);
     }
     let (parent, name) = names.rsplit_once('/').unwrap_or(("", names));
     let list = Command::List { cid: root, path: parent.to_owned() };
-    let found = match node.session().call(list).await? {
+    let found = match http.node.session().call(list).await? {
         Reply::Entries { entries } => entries.into_iter().find(|entry| entry.name == name),
         _ => None,
     };
@@ -209,7 +208,7 @@ async fn block_at(node: &NodeHandle, root: Cid, names: &str) -> Result<Cid, ApiE
         ApiError::new(ErrorCode::NotFound, format!("the folder has no entry `{name}`"))
     })?;
     // Fetches the block from the root's holders; on its own nobody may be known to have it.
-    Content::at(node, root, names, None).await?;
+    Content::fetched(http, root, names).await?;
     Ok(cid)
 }
 
@@ -221,7 +220,7 @@ async fn raw(
     headers: &HeaderMap,
 ) -> Result<Response, Page> {
     let node = &http.node;
-    let cid = block_at(node, root, names).await.map_err(|error| Page::of_error(&error))?;
+    let cid = block_at(http, root, names).await.map_err(|error| Page::of_error(&error))?;
     if let Some(page) = http.denied(&cid) {
         return Err(page);
     }
@@ -233,7 +232,7 @@ async fn raw(
         return Ok(held(answer));
     }
     let block = match node.session().call(Command::Block { cid }).await {
-        Ok(Reply::Bytes { bytes }) => bytes::Bytes::from(bytes.into_vec()),
+        Ok(Reply::Bytes { bytes }) => bytes,
         Ok(_) => {
             let text = "the block was answered with something else";
             return Err(Page::new(StatusCode::INTERNAL_SERVER_ERROR, text, ""));
@@ -265,7 +264,7 @@ async fn raw(
 }
 
 async fn car(
-    node: &NodeHandle,
+    http: &Http,
     root: Cid,
     names: &str,
     method: &Method,
@@ -283,7 +282,7 @@ async fn car(
         return Ok(held(answer));
     }
     let content =
-        Content::car(node, root, names.to_owned()).await.map_err(|error| Page::of_error(&error))?;
+        Content::car(http, root, names.to_owned()).await.map_err(|error| Page::of_error(&error))?;
     if method != Method::HEAD {
         let body = content.body(None).await.map_err(|error| Page::of_error(&error))?;
         *answer.body_mut() = body;

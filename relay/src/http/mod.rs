@@ -6,6 +6,7 @@
 mod api;
 mod app;
 mod assets;
+mod bounded;
 mod content;
 mod gatehouse;
 mod host;
@@ -15,6 +16,7 @@ mod page;
 mod path;
 mod range;
 mod server;
+mod shelf;
 mod site;
 
 use std::{
@@ -66,6 +68,7 @@ pub(crate) struct Http {
     assets: assets::Assets,
     metrics: Metrics,
     names: site::Names,
+    shelf: Arc<shelf::Shelf>,
     ready: AtomicBool,
     denylist: Denylist,
     network: Arc<Counters>,
@@ -94,6 +97,7 @@ impl Http {
             assets: assets::Assets::default(),
             metrics: Metrics::default(),
             names: site::Names::default(),
+            shelf: Arc::default(),
             ready: AtomicBool::new(false),
         })
     }
@@ -109,6 +113,7 @@ impl Http {
             assets: assets::Assets::default(),
             metrics: Metrics::default(),
             names: site::Names::default(),
+            shelf: Arc::default(),
             ready: AtomicBool::new(true),
             denylist: Denylist::default(),
             network: Arc::default(),

@@ -3,30 +3,29 @@
 
 use std::{
     convert::Infallible,
-    io,
     net::SocketAddr,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 use axum::{
     body::Body,
-    http::{Request, header},
+    http::{Request, StatusCode, header},
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::{Instant, Sleep},
+    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Http,
+    bounded::{Brief, Patient},
     gatehouse::{Gatehouse, Held, Ticket},
 };
 use crate::{
@@ -42,16 +41,15 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 const HEAD_BYTES: usize = 768 << 10;
 /// Most bytes of it without the cookies: a CID host, a path of 4 KiB escaped, a browser's headers.
 const HEAD_BYTES_WITHOUT_COOKIES: usize = 32 << 10;
+/// Connections whose unanswered bytes may be more than that at one time: 12 MiB in all. A browser
+/// full of a site's cookies needs one for a moment, a flood of long heads gets no more.
+const LONG_HEADS: usize = 16;
 /// Most header lines.
 const HEADERS: usize = 100;
 /// How long a client may accept nothing of an answer before it is let go.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long requests in flight may still run when the process was asked to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long, and how many bytes, of a request that was refused are still read: a head of 64 KiB
-/// and a packet of upload, so that the client gets to see why.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 << 10;
 
 /// Times that a connection must keep; tests shorten them.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +65,7 @@ pub(crate) struct Server {
     addr: SocketAddr,
     tls: Option<Certificates>,
     gatehouse: Gatehouse,
+    long_heads: Arc<Semaphore>,
 }
 
 impl Server {
@@ -79,7 +78,8 @@ impl Server {
         let failed = |source| RelayError::Listen { addr: addr.to_string(), source };
         let listener = TcpListener::bind(addr).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, addr, tls, gatehouse })
+        let long_heads = Arc::new(Semaphore::new(LONG_HEADS));
+        Ok(Self { listener, addr, tls, gatehouse, long_heads })
     }
 
     /// The address bound.
@@ -109,6 +109,7 @@ impl Server {
                         ticket: Arc::new(ticket),
                         gatehouse: self.gatehouse.clone(),
                         patience,
+                        long_heads: self.long_heads.clone(),
                     };
                     let tls = self.tls.clone();
                     tasks.spawn(guest.welcome(stream, tls, http.clone(), stop.clone()));
@@ -135,6 +136,7 @@ struct Guest {
     ticket: Arc<Ticket>,
     gatehouse: Gatehouse,
     patience: Patience,
+    long_heads: Arc<Semaphore>,
 }
 
 impl Guest {
@@ -169,9 +171,17 @@ impl Guest {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (peer, ticket) = (self.peer, self.ticket.clone());
+        let stream = Brief::new(stream, self.long_heads.clone());
+        let talks_http = stream.talks_http.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let (http, ticket) = (http.clone(), ticket.clone());
-            async move { Ok::<_, Infallible>(answer(&http, &ticket, peer, tls, request).await) }
+            let (http, ticket, talks_http) = (http.clone(), ticket.clone(), talks_http.clone());
+            async move {
+                let answer = answer(&http, &ticket, peer, tls, request).await;
+                if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    talks_http.store(false, Ordering::Relaxed);
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -235,102 +245,6 @@ fn head_bytes_without_cookies(request: &Request<Body>) -> usize {
     headers + path
 }
 
-/// A connection that fails when the other side accepts nothing for too long, and that reads what
-/// still comes before it closes: else the system would throw our last answer away.
-struct Patient<T> {
-    io: T,
-    limit: Duration,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
-    /// Once our side is closed: until when the rest is read, and how much of it.
-    lingering: Option<(Pin<Box<Sleep>>, usize)>,
-}
-
-impl<T> Patient<T> {
-    fn new(io: T, limit: Duration) -> Self {
-        Self { io, limit, stalled: None, lingering: None }
-    }
-
-    /// Passes on what is ready; while nothing is, watches the time.
-    fn watch<R>(
-        &mut self,
-        cx: &mut Context<'_>,
-        result: Poll<io::Result<R>>,
-    ) -> Poll<io::Result<R>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
-        }
-        let limit = self.limit;
-        let stalled = self
-            .stalled
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
-        ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.watch(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.watch(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.io).poll_flush(cx);
-        self.watch(cx, result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.lingering.is_none() {
-            let result = Pin::new(&mut this.io).poll_shutdown(cx);
-            ready!(this.watch(cx, result))?;
-            this.lingering = Some((Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
-        }
-        let Some((until, left)) = &mut this.lingering else { return Poll::Ready(Ok(())) };
-        let mut scratch = [0; 4096];
-        while *left > 0 && until.as_mut().poll(cx).is_pending() {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut this.io).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {
-                    *left = left.saturating_sub(buf.filled().len());
-                }
-                // The end, one way or the other.
-                Ok(()) | Err(_) => break,
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,17 +291,5 @@ mod tests {
         assert!(!rest.starts_with(b"HTTP/1.1 200"));
         stop.cancel();
         tokio::time::timeout(Duration::from_secs(10), serving).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_stops_is_let_go() {
-        let (near, mut far) = tokio::io::duplex(8);
-        let mut near = Patient::new(near, Duration::from_millis(50));
-        near.write_all(b"12345678").await.unwrap();
-        let stuck = near.write_all(b"9").await.unwrap_err();
-        assert_eq!(stuck.kind(), io::ErrorKind::TimedOut);
-        let mut read = [0; 8];
-        far.read_exact(&mut read).await.unwrap();
-        near.write_all(b"9").await.unwrap();
     }
 }

@@ -32,6 +32,8 @@ const DIRECT: &str = "x-craftec-direct";
 const OWN: &str = "/.craftec/";
 /// The one script that may become a site's service worker.
 const WORKER: &str = "/.craftec/sw.js";
+/// What a site shows where it has no such file.
+const NOT_FOUND: &str = "404.html";
 /// How long a name's root is taken from memory: one page with all its files, not more.
 const NAME_AGE: Duration = Duration::from_secs(5);
 /// Names in memory.
@@ -230,7 +232,7 @@ async fn file(
                 .respond(headers, method);
         }
     };
-    let content = match Content::at(&http.node, root.cid, &asked.names, None).await {
+    let content = match Content::at(http, root.cid, &asked.names).await {
         Ok(content) => content,
         Err(error) if error.code == ErrorCode::NotFound => {
             return not_found(http, root, method, headers, &asked.names).await;
@@ -248,7 +250,7 @@ async fn file(
     if opened.kind == EntryKind::Folder || (asked.slash && !is_folder && !asked.names.is_empty()) {
         return not_found(http, root, method, headers, &asked.names).await;
     }
-    content::respond(&http.node, content, method, headers, root.cache).await
+    content::respond(http, content, &asked.names, method, headers, root.cache).await
 }
 
 /// Relative links in a folder's index need the final slash.
@@ -269,14 +271,15 @@ async fn not_found(
     headers: &HeaderMap,
     names: &str,
 ) -> Response {
-    let own = Content::at(&http.node, root.cid, "404.html", None).await;
+    let own = Content::at(http, root.cid, NOT_FOUND).await;
     if let Ok(own) = own
         && own.opened.kind == EntryKind::File
-        && own.opened.path == "404.html"
+        && own.opened.path == NOT_FOUND
     {
         // Its own tag and ranges belong to another address.
         let plain = HeaderMap::new();
-        let mut answer = content::respond(&http.node, own, method, &plain, REVALIDATE).await;
+        let answer = content::respond(http, own, NOT_FOUND, method, &plain, REVALIDATE);
+        let mut answer = answer.await;
         if answer.status() == StatusCode::OK {
             *answer.status_mut() = StatusCode::NOT_FOUND;
             answer.headers_mut().remove(header::ETAG);

@@ -18,11 +18,6 @@ export type FromBridge =
 /** Boot page → service worker; it answers `true` on the port that comes along. */
 export type ToSite = Extract<FromBridge, { t: 'node' }> | { t: 'direct' };
 
-/** Service worker → pages: whoever can reach a node, please boot. */
-export interface FromSite {
-  t: 'need-port';
-}
-
 const LABEL = /^n[a-z2-7]{52}$/;
 
 /** Whether a host label may be a name's (`n` and 32 bytes in base32); its record decides. */

@@ -7,7 +7,7 @@
 import { ConnectionLost } from '../errors.js';
 import bootScript from './boot.js?text';
 import bootPage from './boot.html?text';
-import { DIRECT_HEADER, isNameLabel, OURS, siteHost, type FromSite, type ToSite } from './names.js';
+import { DIRECT_HEADER, isNameLabel, OURS, siteHost, type ToSite } from './names.js';
 import { gonePage, SECURITY_HEADERS } from './pages.js';
 import { Link } from './link.js';
 import { serve } from './serve.js';
@@ -18,10 +18,6 @@ declare const self: ServiceWorkerGlobalScope;
 const DIRECT_MS = 60_000;
 /** How long the root of a name holds before a navigation asks again; a CID's holds for ever. */
 const NAME_MS = 60_000;
-/** How long a page may take to bring a port, for a request that is not a navigation. */
-const PORT_MS = 500;
-/** How long pages are not asked again after none brought one. */
-const ASK_AGAIN_MS = 10_000;
 /**
  * How long a request keeps this worker, and with it the port, alive. Browsers end an idle one after
  * half a minute and allow an event five minutes.
@@ -38,8 +34,6 @@ interface RoutedInstall {
 const named = isNameLabel(siteHost(self.location.origin)?.label ?? '');
 let linked: Link | undefined;
 let directUntil = 0;
-let arrivals: (() => void)[] = [];
-let askAgainAt = 0;
 let staying = { since: -Infinity, over: Promise.resolve() };
 
 self.addEventListener('install', (event) => {
@@ -77,7 +71,6 @@ async function link({ root, port, again }: ToSite & { t: 'node' }): Promise<bool
     linked?.close();
     linked = next;
     directUntil = 0;
-    arrivals.splice(0).forEach((arrived) => arrived());
     return true;
   } catch {
     return false;
@@ -107,7 +100,6 @@ function stay(): Promise<void> {
 
 async function answer(request: Request, url: URL): Promise<Response> {
   const navigates = request.mode === 'navigate';
-  if (!linked && !navigates && Date.now() > directUntil) await askPages();
   if (linked && navigates && Date.now() > linked.until) return boot();
   if (linked) {
     const used = linked;
@@ -153,16 +145,6 @@ async function direct(request: Request, url: URL, navigates: boolean): Promise<R
     if (request.signal.aborted) throw error;
     return gonePage();
   }
-}
-
-/** Asks open pages of this origin for a port; a killed worker has forgotten it. */
-async function askPages(): Promise<void> {
-  const pages = await self.clients.matchAll({ type: 'window', includeUncontrolled: true });
-  if (pages.length === 0 || linked || Date.now() < askAgainAt) return;
-  const arrived = new Promise<void>((resolve) => arrivals.push(resolve));
-  for (const page of pages) page.postMessage({ t: 'need-port' } satisfies FromSite);
-  await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, PORT_MS))]);
-  if (!linked) askAgainAt = Date.now() + ASK_AGAIN_MS;
 }
 
 function boot(): Response {

@@ -21,10 +21,20 @@ use tokio::sync::{mpsc, oneshot};
 /// Bytes of one upload frame.
 const CHUNK: usize = 1 << 20;
 
+/// How long the two halves of a run took.
+#[derive(Clone, Copy)]
+pub struct Took {
+    /// Until it was stored.
+    pub put: Duration,
+    /// Until it was fetched.
+    pub get: Duration,
+}
+
 enum Ask {
     Addr(oneshot::Sender<String>),
     Connect(String, oneshot::Sender<anyhow::Result<()>>),
-    Put(Vec<u8>, oneshot::Sender<anyhow::Result<Cid>>),
+    /// Stores and answers how long it took.
+    Put(Vec<u8>, oneshot::Sender<anyhow::Result<(Cid, Duration)>>),
     /// Fetches and answers how long it took.
     Get(Cid, oneshot::Sender<anyhow::Result<(Duration, u64)>>),
 }
@@ -47,15 +57,15 @@ impl Pair {
         Ok(Self { from, to, _folders: folders })
     }
 
-    /// Puts `content` on one node and times the other fetching it to its disk.
-    pub async fn get(&self, content: Vec<u8>) -> anyhow::Result<Duration> {
+    /// Puts `content` on one node, durably, and has the other fetch it to its disk.
+    pub async fn run(&self, content: Vec<u8>) -> anyhow::Result<Took> {
         let bytes = content.len() as u64;
-        let cid = ask(&self.from, |answer| Ask::Put(content, answer)).await??;
-        let (took, read) = ask(&self.to, |answer| Ask::Get(cid, answer)).await??;
+        let (cid, put) = ask(&self.from, |answer| Ask::Put(content, answer)).await??;
+        let (get, read) = ask(&self.to, |answer| Ask::Get(cid, answer)).await??;
         if read != bytes {
             bail!("read {read} of {bytes} bytes");
         }
-        Ok(took)
+        Ok(Took { put, get })
     }
 }
 
@@ -131,7 +141,8 @@ async fn connect(session: &Session, addr: String) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn put(session: &Session, content: Vec<u8>) -> anyhow::Result<Cid> {
+async fn put(session: &Session, content: Vec<u8>) -> anyhow::Result<(Cid, Duration)> {
+    let started = Instant::now();
     let Reply::Handle { handle } =
         session.call(Command::PutOpen { replicas: Some(0), name: None }).await?
     else {
@@ -142,7 +153,7 @@ async fn put(session: &Session, content: Vec<u8>) -> anyhow::Result<Cid> {
         session.call(Command::PutChunk { handle, bytes }).await?;
     }
     match session.call(Command::PutClose { handle }).await? {
-        Reply::Stored { cid, .. } => Ok(cid),
+        Reply::Stored { cid, .. } => Ok((cid, started.elapsed())),
         other => bail!("unexpected answer {other:?}"),
     }
 }

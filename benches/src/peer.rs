@@ -3,7 +3,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context;
@@ -13,6 +13,8 @@ use iroh::{
     protocol::Router,
 };
 use iroh_blobs::{ALPN, BlobsProtocol, store::fs::FsStore};
+
+use crate::ours::Took;
 
 /// Two endpoints, connected.
 pub struct Pair {
@@ -40,17 +42,17 @@ impl Pair {
         Ok(Self { from, to, connection, _router: router, _client: client, _folders: folders })
     }
 
-    /// Puts `content` on one side and times the other fetching it to its disk.
-    pub async fn get(&self, content: Vec<u8>) -> anyhow::Result<Duration> {
-        let tag = self.from.blobs().add_bytes(content).await.map_err(text)?;
+    /// Puts `content` on one side, durably, and has the other fetch it to its disk, which neither
+    /// program flushes before it says that it is done.
+    pub async fn run(&self, content: Vec<u8>) -> anyhow::Result<Took> {
         let started = Instant::now();
-        self.to
-            .remote()
-            .fetch(self.connection.clone(), tag.hash_and_format())
-            .await
-            .map_err(text)?;
-        self.to.sync_db().await.map_err(text)?;
-        Ok(started.elapsed())
+        let tag = self.from.blobs().add_bytes(content).await.map_err(text)?;
+        self.from.sync_db().await.map_err(text)?;
+        let put = started.elapsed();
+        let started = Instant::now();
+        let fetched = self.to.remote().fetch(self.connection.clone(), tag.hash_and_format());
+        fetched.await.map_err(text)?;
+        Ok(Took { put, get: started.elapsed() })
     }
 }
 

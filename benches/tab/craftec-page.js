@@ -35,5 +35,24 @@ window.bench = {
     }
     if (read !== bytes) throw new Error(`read ${read} of ${bytes} bytes`)
     return { ms: performance.now() - started, first }
+  },
+
+  /** Publishes a site of small files; answers its root and when that began (ms since 1970). */
+  async publish (files, bytes) {
+    const site = new Map()
+    for (let i = 0; i < files; i++) {
+      site.set(`file-${i}.bin`, crypto.getRandomValues(new Uint8Array(bytes)))
+    }
+    const began = performance.timeOrigin + performance.now()
+    const { cid } = await this.node.sites.publish(site, { replicas: 0 })
+    return { cid, began }
+  },
+
+  /** Reads every file of a site; answers when that was done (ms since 1970). */
+  async open (cid, files, bytes) {
+    const names = Array.from({ length: files }, (_, i) => `file-${i}.bin`)
+    const read = await Promise.all(names.map((name) => this.node.obj.get(`${cid}/${name}`)))
+    if (read.some((data) => data.length !== bytes)) throw new Error('a file has another length')
+    return performance.timeOrigin + performance.now()
   }
 }

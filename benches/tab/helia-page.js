@@ -69,5 +69,28 @@ window.bench = {
     }
     if (read !== bytes) throw new Error(`read ${read} of ${bytes} bytes`)
     return { ms: performance.now() - started, first }
+  },
+
+  async publish (files, bytes) {
+    const site = []
+    for (let i = 0; i < files; i++) {
+      const content = crypto.getRandomValues(new Uint8Array(bytes))
+      site.push({ path: `file-${i}.bin`, content })
+    }
+    const began = performance.timeOrigin + performance.now()
+    let root
+    for await (const { cid } of fs.addAll(site, { wrapWithDirectory: true })) root = cid
+    return { cid: root.toString(), began }
+  },
+
+  async open (cid, files, bytes) {
+    const signal = AbortSignal.timeout(60_000)
+    const names = Array.from({ length: files }, (_, i) => `file-${i}.bin`)
+    await Promise.all(names.map(async (path) => {
+      let read = 0
+      for await (const part of fs.cat(CID.parse(cid), { path, signal })) read += part.length
+      if (read !== bytes) throw new Error('a file has another length')
+    }))
+    return performance.timeOrigin + performance.now()
   }
 }

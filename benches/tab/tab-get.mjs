@@ -1,63 +1,83 @@
-// 16 MiB from one tab to another over WebRTC, ours beside Helia: two strangers' browser contexts on
-// loopback, already connected, fresh content in every run, the two programs in turn.
-import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+// Objects and a small site from one tab to another over WebRTC, ours beside Helia: two strangers'
+// browser contexts on loopback, already connected, fresh content in every run, the two programs in
+// turn.
 import { createServer } from 'node:http'
-import { createServer as createSocket } from 'node:net'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
-import { build } from 'esbuild'
-import { chromium } from 'playwright-core'
+import { atEnd, line, median, page, run, startRelay } from './stage.mjs'
 
 const BYTES = 16 << 20
 const RUNS = 5
+const FILES = 20
+const FILE_BYTES = 8 << 10
+const SITES = 9
 const HTML = '<!doctype html><title>bench</title>'
 
-const here = import.meta.dirname
-const cleanups = []
-let started
-try {
-  await main()
-} finally {
-  for (const cleanup of cleanups.reverse()) await cleanup()
-}
-
-async function main () {
+await run(async () => {
   const relay = await startRelay()
   const helia = await servePeer()
+  await limit(helia)
   const [ours, theirs] = [await ourTabs(relay), await heliaTabs(relay, helia)]
-  const rows = []
-  for (let run = 0; run <= RUNS; run++) {
-    const row = { ours: await once(ours), helia: await once(theirs) }
-    if (run > 0) rows.push(row) // the first warms both up
+  await objects(ours, theirs)
+  await sites(ours, theirs)
+})
+
+/** What the browser's data channels give by themselves. */
+async function limit (origin) {
+  const [from, to] = [await page(origin, 'raw-page.js'), await page(origin, 'raw-page.js')]
+  const offer = await from.evaluate(() => window.bench.describe())
+  const answer = await to.evaluate((offer) => window.bench.describe(offer), offer)
+  await from.evaluate((answer) => window.bench.accept(answer), answer)
+  console.log(`\nbench tab-limit: 16 MiB over one bare data channel, median of ${RUNS} runs`)
+  for (const message of [16 << 10, 64 << 10]) {
+    const rates = []
+    for (let i = 0; i <= RUNS; i++) {
+      const received = to.evaluate((bytes) => window.bench.receive(bytes), BYTES)
+      await from.evaluate((size) => window.bench.send(...size), [BYTES, message])
+      if (i > 0) rates.push(BYTES / 1e3 / (await received).ms)
+      await received
+    }
+    line(`messages of ${message >> 10} KiB, MB/s`, median(rates).toFixed(1))
   }
-  report(rows)
+  await Promise.all([from, to].map((page) => page.context().close()))
 }
 
-async function once ({ from, to }) {
-  const cid = await from.evaluate((bytes) => window.bench.put(bytes), BYTES)
-  return to.evaluate(([cid, bytes]) => window.bench.get(cid, bytes), [cid, BYTES])
-}
-
-function report (rows) {
-  const rate = (ms) => BYTES / 1e6 / (ms / 1e3)
-  const median = (values) => values.sort((a, b) => a - b)[values.length >> 1]
-  const line = (name, a, b, c) =>
-    console.log(name.padEnd(28) + [a, b, c].map((v) => String(v).padStart(12)).join(''))
-  console.log(`\nbench tab-get: 16 MiB tab to tab, connected, median of ${rows.length} paired runs`)
+async function objects (ours, theirs) {
+  const rows = await paired(RUNS, ours, theirs, async ({ from, to }) => {
+    const cid = await from.evaluate((bytes) => window.bench.put(bytes), BYTES)
+    return to.evaluate(([cid, bytes]) => window.bench.get(cid, bytes), [cid, BYTES])
+  })
+  console.log(`\nbench tab-get: 16 MiB tab to tab, connected, median of ${RUNS} paired runs`)
   line('', 'ours', 'Helia', 'ratio')
-  const pair = (pick, better) => {
-    const of = (who) => median(rows.map((row) => pick(row[who])))
-    const ratio = median(rows.map((row) => better(pick(row.ours), pick(row.helia))))
-    return [of('ours').toFixed(1), of('helia').toFixed(1), ratio.toFixed(2)]
+  compare('MB/s', 'tab-get', rows, (r) => BYTES / 1e3 / r.ms, (a, b) => a / b)
+  compare('first byte, ms', 'tab-get-first-byte', rows, (r) => r.first, (a, b) => b / a)
+}
+
+async function sites (ours, theirs) {
+  const rows = await paired(SITES, ours, theirs, async ({ from, to }) => {
+    const size = [FILES, FILE_BYTES]
+    const { cid, began } = await from.evaluate((size) => window.bench.publish(...size), size)
+    return await to.evaluate(([cid, size]) => window.bench.open(cid, ...size), [cid, size]) - began
+  })
+  console.log(`\nbench tab-site: ${FILES} files of ${FILE_BYTES >> 10} KiB, from drop to read in ` +
+    `another tab, connected, median of ${SITES} paired runs`)
+  line('', 'ours', 'Helia', 'ratio')
+  compare('ms', 'tab-site', rows, (ms) => ms, (a, b) => b / a)
+}
+
+/** Runs both in turn; the first run warms both up. */
+async function paired (runs, ours, theirs, once) {
+  const rows = []
+  for (let i = 0; i <= runs; i++) {
+    const row = { ours: await once(ours), helia: await once(theirs) }
+    if (i > 0) rows.push(row)
   }
-  const get = pair((r) => rate(r.ms), (a, b) => a / b)
-  const first = pair((r) => r.first, (a, b) => b / a)
-  line('MB/s', ...get)
-  line('first byte, ms', ...first)
-  console.log(`ratio tab-get ${get[2]}`)
-  console.log(`ratio tab-get-first-byte ${first[2]}`)
+  return rows
+}
+
+function compare (what, name, rows, pick, better) {
+  const of = (who) => median(rows.map((row) => pick(row[who])))
+  const ratio = median(rows.map((row) => better(pick(row.ours), pick(row.helia)))).toFixed(2)
+  line(what, of('ours').toFixed(1), of('helia').toFixed(1), ratio)
+  console.log(`ratio ${name} ${ratio}`)
 }
 
 async function ourTabs (relay) {
@@ -82,69 +102,12 @@ async function heliaTabs (relay, origin) {
   return { from, to }
 }
 
-async function page (origin, script) {
-  const context = await (await browser()).newContext()
-  const page = await context.newPage()
-  page.on('pageerror', (error) => console.error(`${script}: ${error.message}`))
-  await page.goto(origin)
-  const bundled = await build({
-    entryPoints: [path.join(here, script)],
-    bundle: true,
-    format: 'iife',
-    write: false,
-    target: 'es2022',
-    logLevel: 'error'
-  })
-  await page.evaluate(bundled.outputFiles[0].text)
-  return page
-}
-
-function browser () {
-  started ??= chromium.launch({
-    executablePath: process.env.CHROME ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
-      '--disable-features=WebRtcHideLocalIpsWithMdns']
-  }).then((browser) => {
-    cleanups.push(() => browser.close())
-    return browser
-  })
-  return started
-}
-
 /** An empty page on a secure origin for the peer. */
 async function servePeer () {
   const server = createServer((_, response) => {
     response.setHeader('content-type', 'text/html').end(HTML)
   })
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
-  cleanups.push(() => server.close())
+  atEnd(() => server.close())
   return `http://localhost:${server.address().port}/`
-}
-
-async function startRelay () {
-  const data = await mkdtemp(path.join(tmpdir(), 'craftec-bench-'))
-  const [http, ws] = [await freePort(), await freePort()]
-  const binary = process.env.CRAFTEC ?? path.join(here, '../../target/release/craftec')
-  const child = spawn(binary, ['--data', data, '--json', 'up', '--http', `127.0.0.1:${http}`,
-    '--listen', `/ip4/127.0.0.1/tcp/${ws}/ws`], { stdio: ['ignore', 'pipe', 'inherit'] })
-  cleanups.push(async () => {
-    child.kill('SIGKILL')
-    await rm(data, { recursive: true, force: true })
-  })
-  const ready = await new Promise((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code) => reject(new Error(`craftec up ended with ${code}`)))
-    createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)))
-  })
-  const addr = `/ip4/127.0.0.1/tcp/${ws}/ws/p2p/${ready.peer_id}`
-  return { app: `http://app.craftec.localhost:${http}/`, addr }
-}
-
-async function freePort () {
-  const socket = createSocket()
-  await new Promise((resolve) => socket.listen(0, '127.0.0.1', resolve))
-  const { port } = socket.address()
-  await new Promise((resolve) => socket.close(resolve))
-  return port
 }

@@ -4,6 +4,8 @@
 //! over the peer's, higher is better, the median of paired runs. Peers live in a workspace of their
 //! own (`benches/`), outside the main lock file.
 
+use std::process::Command;
+
 use anyhow::bail;
 
 use crate::{
@@ -13,7 +15,14 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 3] = [("size", size), ("native-get", native_get), ("tab-get", tab_get)];
+const BENCHES: [Bench; 6] = [
+    ("size", size),
+    ("store", store),
+    ("native-get", native_get),
+    ("gateway", gateway),
+    ("tab-get", tab_get),
+    ("idle", idle),
+];
 
 /// Runs all benches, or one.
 pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {
@@ -53,22 +62,52 @@ fn size() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// 256 MiB over loopback, beside `iroh-blobs`.
-fn native_get() -> anyhow::Result<()> {
-    let benches = paths::root().join("benches");
+/// The block store beside other ways to keep blocks.
+fn store() -> anyhow::Result<()> {
     let mut bench = cargo();
     bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
-    bench.args(["run", "--quiet", "--release", "--bin", "native-get"]).current_dir(benches);
-    run(&mut bench)
+    run(bench
+        .args(["run", "--quiet", "--release"])
+        .current_dir(paths::root().join("benches/store")))
 }
 
-/// 16 MiB from tab to tab, beside Helia over WebRTC.
+/// Objects over loopback, beside `iroh-blobs`.
+fn native_get() -> anyhow::Result<()> {
+    run(&mut native("native-get"))
+}
+
+/// A site's files over HTTP, beside nginx.
+fn gateway() -> anyhow::Result<()> {
+    setup::nginx()?;
+    run(native("gateway").env("CRAFTEC", paths::target().join("release/craftec")))
+}
+
+/// A bench of the workspace of native peers.
+fn native(name: &str) -> Command {
+    let mut bench = cargo();
+    bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
+    bench.args(["run", "--quiet", "--release", "--bin", name]);
+    bench.current_dir(paths::root().join("benches"));
+    bench
+}
+
+/// Objects and a small site from tab to tab, beside Helia over WebRTC.
 fn tab_get() -> anyhow::Result<()> {
+    tab("tab-get.mjs")
+}
+
+/// What a node that does nothing holds in memory.
+fn idle() -> anyhow::Result<()> {
+    tab("idle.mjs")
+}
+
+/// A bench in browser tabs.
+fn tab(script: &str) -> anyhow::Result<()> {
     let folder = paths::root().join("benches/tab");
     setup::npm(&folder)?;
     let chrome = setup::chromium()?;
     let binary = paths::target().join("release/craftec");
     let mut bench = command("node");
-    bench.arg("tab-get.mjs").env("CHROME", chrome).env("CRAFTEC", binary);
+    bench.arg(script).env("CHROME", chrome).env("CRAFTEC", binary);
     run(bench.current_dir(folder))
 }

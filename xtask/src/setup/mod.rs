@@ -105,6 +105,14 @@ pub(crate) fn curl() -> anyhow::Result<()> {
     apt::install(&["curl"]).context("the gateway's tests need curl; install it and try again")
 }
 
+/// The web server that a bench measures beside.
+pub(crate) fn nginx() -> anyhow::Result<()> {
+    if works(command("nginx").arg("-v")) {
+        return Ok(());
+    }
+    apt::install(&["nginx-light"]).context("the bench needs nginx; install it and try again")
+}
+
 /// The version of a package in Cargo.lock.
 pub(crate) fn locked(package: &str) -> anyhow::Result<String> {
     let lock = fs::read_to_string(paths::root().join("Cargo.lock"))?;

@@ -1,0 +1,98 @@
+// What every bench in tabs needs: a relay of ours, a browser, pages with one script in them, and an
+// end that leaves nothing behind.
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer as createSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { build } from 'esbuild'
+import { chromium } from 'playwright-core'
+
+const here = import.meta.dirname
+const cleanups = []
+let started
+
+/** Runs a bench, and ends what it started however it ends. */
+export async function run (bench) {
+  try {
+    await bench()
+  } finally {
+    for (const cleanup of cleanups.reverse()) await cleanup()
+  }
+}
+
+/** Has something done when the bench ends. */
+export function atEnd (cleanup) {
+  cleanups.push(cleanup)
+}
+
+/** A line of a table. */
+export function line (name, ...cells) {
+  console.log(name.padEnd(28) + cells.map((cell) => String(cell).padStart(12)).join(''))
+}
+
+/** The middle value. */
+export function median (values) {
+  return values.sort((a, b) => a - b)[values.length >> 1]
+}
+
+/** A page of a context of its own, with `script` and what it imports. */
+export async function page (origin, script) {
+  const context = await (await browser()).newContext()
+  const page = await context.newPage()
+  page.on('pageerror', (error) => console.error(`${script}: ${error.message}`))
+  await page.goto(origin)
+  const bundled = await build({
+    entryPoints: [path.join(here, script)],
+    bundle: true,
+    format: 'iife',
+    write: false,
+    target: 'es2022',
+    logLevel: 'error'
+  })
+  await page.evaluate(bundled.outputFiles[0].text)
+  return page
+}
+
+/** The browser of this bench. */
+export function browser () {
+  started ??= chromium.launch({
+    executablePath: process.env.CHROME ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+      '--disable-features=WebRtcHideLocalIpsWithMdns']
+  }).then((browser) => {
+    atEnd(() => browser.close())
+    return browser
+  })
+  return started
+}
+
+/** A relay with a data folder of its own. */
+export async function startRelay () {
+  const data = await mkdtemp(path.join(tmpdir(), 'craftec-bench-'))
+  const [http, ws] = [await freePort(), await freePort()]
+  const binary = process.env.CRAFTEC ?? path.join(here, '../../target/release/craftec')
+  const child = spawn(binary, ['--data', data, '--json', 'up', '--http', `127.0.0.1:${http}`,
+    '--listen', `/ip4/127.0.0.1/tcp/${ws}/ws`], { stdio: ['ignore', 'pipe', 'inherit'] })
+  atEnd(async () => {
+    child.kill('SIGKILL')
+    await rm(data, { recursive: true, force: true })
+  })
+  const ready = await new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => reject(new Error(`craftec up ended with ${code}`)))
+    createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)))
+  })
+  const addr = `/ip4/127.0.0.1/tcp/${ws}/ws/p2p/${ready.peer_id}`
+  return { pid: child.pid, app: `http://app.craftec.localhost:${http}/`, addr }
+}
+
+async function freePort () {
+  const socket = createSocket()
+  await new Promise((resolve) => socket.listen(0, '127.0.0.1', resolve))
+  const { port } = socket.address()
+  await new Promise((resolve) => socket.close(resolve))
+  return port
+}

@@ -107,6 +107,8 @@ pub fn exchange(bytes: &[u8]) {
     }
     if let Ok(answer) = cbor::decode::<Answer>(bytes, limits::FRAME_BYTES) {
         assert_eq!(cbor::encode(&answer).as_deref(), Ok(bytes));
+        // What a session reads, whose blocks are parts of the message.
+        assert_eq!(Answer::read(&bytes.to_vec().into()), Ok(answer));
     }
 }
 

@@ -121,7 +121,7 @@ mod tests {
         let fits = Reply::Stored { cid, size: 1 };
         let frame: FromNode = cbor::decode(&answer(3, Ok(fits.clone())), API_FRAME_BYTES).unwrap();
         assert_eq!(frame, FromNode::Ok { id: 3, reply: fits });
-        let long = Reply::Bytes { bytes: ByteBuf::from(vec![0; API_FRAME_BYTES]) };
+        let long = Reply::Bytes { bytes: vec![0; API_FRAME_BYTES].into() };
         let frame: FromNode = cbor::decode(&answer(3, Ok(long)), API_FRAME_BYTES).unwrap();
         assert!(
             matches!(frame, FromNode::Err { id: 3, error } if error.code == ErrorCode::Internal)

@@ -3,8 +3,8 @@
 
 use std::future::Future;
 
+use bytes::Bytes;
 use craftec_api::{ApiError, Command, ErrorCode, Event, Opened, Reply};
-use serde_bytes::ByteBuf;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{RelayError, Result};
@@ -95,7 +95,7 @@ impl Session {
     pub(crate) fn bytes(
         &self,
         command: Command,
-    ) -> impl Future<Output = Result<ByteBuf>> + Send + use<> {
+    ) -> impl Future<Output = Result<Bytes>> + Send + use<> {
         let answer = self.call(command);
         async move {
             match answer.await? {

@@ -1,8 +1,8 @@
 //! What a node answers.
 
+use bytes::Bytes;
 use craftec_core::{Cid, PeerId};
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
 
 use crate::event::{HolderState, ObjectHealth};
 
@@ -47,7 +47,7 @@ pub enum Reply {
     /// Bytes.
     Bytes {
         /// The bytes; empty at the end of a handle.
-        bytes: ByteBuf,
+        bytes: Bytes,
     },
     /// What a folder holds, sorted by name.
     Entries {

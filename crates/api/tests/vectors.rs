@@ -142,8 +142,8 @@ fn replies() -> Vec<(&'static str, Reply)> {
         ("handle", Reply::Handle { handle: 1 }),
         ("stored", Reply::Stored { cid: cid("x"), size: 1 }),
         ("published", Reply::Published { cid: site, files: 10_000, bytes: 5 << 30, label: None }),
-        ("bytes", Reply::Bytes { bytes: ByteBuf::from([9; 40]) }),
-        ("bytes end", Reply::Bytes { bytes: ByteBuf::new() }),
+        ("bytes", Reply::Bytes { bytes: vec![9; 40].into() }),
+        ("bytes end", Reply::Bytes { bytes: Default::default() }),
         (
             "resolved",
             Reply::Resolved {

@@ -4,7 +4,7 @@
 //! refused, so that a structure has one encoding, one hash and one CID.
 //! Source: <https://ipld.io/specs/codecs/dag-cbor/spec/>.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 /// Why bytes are not a structure of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,8 +33,20 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CborError> {
     serde_ipld_dagcbor::to_vec(value).map_err(|e| CborError::Malformed { reason: e.to_string() })
 }
 
-/// Decodes at most `limit` bytes and checks that they are canonical.
-pub fn decode<T: Serialize + DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CborError> {
+/// Encodes `value`, which takes about `bytes`, without moving what was written when it grows.
+pub fn encode_sized<T: Serialize>(value: &T, bytes: usize) -> Result<Vec<u8>, CborError> {
+    let mut encoded = Vec::with_capacity(bytes);
+    match serde_ipld_dagcbor::to_writer(&mut encoded, value) {
+        Ok(()) => Ok(encoded),
+        Err(error) => Err(CborError::Malformed { reason: error.to_string() }),
+    }
+}
+
+/// Decodes at most `limit` bytes and checks that they are canonical. The value may borrow from them.
+pub fn decode<'a, T: Serialize + Deserialize<'a>>(
+    bytes: &'a [u8],
+    limit: usize,
+) -> Result<T, CborError> {
     if bytes.len() > limit {
         return Err(CborError::TooLong { bytes: bytes.len(), limit });
     }

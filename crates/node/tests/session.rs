@@ -4,6 +4,7 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{bytes, get, publish, put, run};
 use craftec_api::{
     ApiError, Command, EntryKind, ErrorCode, Event, Opened, Range, Reply, TransferKind,
@@ -64,7 +65,7 @@ fn folders_open_as_their_index_and_list_what_they_hold() {
         let img = open(&session, root, "img").await.expect("opens");
         assert_eq!((img.kind, img.path.as_str()), (EntryKind::Folder, "img"));
         let read = session.call(Command::GetRead { handle: img.handle }).await;
-        assert_eq!(read, Ok(Reply::Bytes { bytes: ByteBuf::new() }));
+        assert_eq!(read, Ok(Reply::Bytes { bytes: Bytes::new() }));
 
         let list = Command::List { cid: root, path: "docs".to_owned() };
         let Ok(Reply::Entries { entries }) = session.call(list).await else { panic!() };
@@ -114,7 +115,7 @@ fn bad_paths_and_ranges_are_named() {
         }
         let Ok(Reply::Opened(opened)) = session.call(read(1, Some(99))).await else { panic!() };
         let part = session.call(Command::GetRead { handle: opened.handle }).await;
-        assert_eq!(part, Ok(Reply::Bytes { bytes: ByteBuf::from(*b"2345") }));
+        assert_eq!(part, Ok(Reply::Bytes { bytes: Bytes::from_static(b"2345") }));
         assert_eq!(opened.size, 5);
     });
 }

@@ -88,7 +88,10 @@ fn liar(world: &common::World) -> PeerId {
             let request: Request = cbor::decode(&body, limits::FRAME_BYTES).expect("a request");
             let answer = match request {
                 Request::Want(want) => {
-                    let item = |(at, _): (usize, &Cid)| Item { at: at as u16, bytes: "lie".into() };
+                    let item = |(at, _): (usize, &Cid)| Item {
+                        at: at as u16,
+                        bytes: Bytes::from_static(b"lie"),
+                    };
                     let blocks = want.cids.iter().enumerate().map(item).collect();
                     Answer::Blocks(Blocks { blocks, missing: Vec::new() })
                 }

@@ -83,7 +83,7 @@ fn records() -> Vec<Vec<u8>> {
 
 fn messages() -> Vec<Vec<u8>> {
     let cids: Vec<Cid> = (0..5_u8).map(|i| Cid::of(Codec::Raw, &[i])).collect();
-    let items = (0..3).map(|at| Item { at, bytes: vec![1; 9].into() });
+    let items = (0..3).map(|at| Item { at, bytes: bytes::Bytes::from(vec![1; 9]) });
     let blocks = Blocks { blocks: items.collect(), missing: vec![3, 4] };
     let requests = [
         Request::Want(Want { root: cids[0], cids: cids.clone(), budget: 1 << 20 }),

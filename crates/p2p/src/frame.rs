@@ -16,7 +16,7 @@ use crate::NetError;
 
 /// Longest length prefix that we read: ten groups of seven bits hold any `u64`.
 const PREFIX_BYTES: usize = 10;
-/// Memory taken before the first byte of a body arrived; it doubles from there.
+/// Memory taken before the first byte of a body arrived.
 const FIRST_CHUNK_BYTES: usize = 32 << 10;
 /// Body bytes sent together with the prefix, so that a small frame is one write of the transport.
 const JOINED_BYTES: usize = 16 << 10;
@@ -105,6 +105,13 @@ pub(crate) async fn read_length(
     Err(FrameError::Prefix)
 }
 
+/// How much a body that is so long already may grow at once: eightfold, so that a frame of the
+/// largest size moves three times while it arrives, and a peer holds no more than eight times what
+/// it sent.
+const fn step(got: usize) -> usize {
+    if got < FIRST_CHUNK_BYTES { FIRST_CHUNK_BYTES } else { got.saturating_mul(7) }
+}
+
 /// Reads the body of a frame whose length is known and allowed.
 pub(crate) async fn read_body(
     io: &mut (impl AsyncRead + Unpin),
@@ -114,7 +121,7 @@ pub(crate) async fn read_body(
     let mut got = 0;
     while got < bytes {
         if got == body.len() {
-            let grow = got.max(FIRST_CHUNK_BYTES).min(bytes - got);
+            let grow = step(got).min(bytes - got);
             body.reserve_exact(grow);
             body.resize(got + grow, 0);
         }
@@ -179,7 +186,7 @@ pub(crate) async fn read_paced(
         let piece = body.len().clamp(FIRST_CHUNK_BYTES, PIECE_BYTES).min(bytes - body.len());
         let got = body.len();
         if body.capacity() - got < piece {
-            body.reserve_exact(got.max(piece).min(bytes - got));
+            body.reserve_exact(step(got).max(piece).min(bytes - got));
         }
         body.resize(got + piece, 0);
         let reading = timeout(clock, limit, io.read_exact(&mut body[got..])).await?;

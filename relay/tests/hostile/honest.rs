@@ -163,7 +163,7 @@ async fn ask(rpc: &Rpc, node: PeerId, cid: Cid) -> bool {
     let want = Want { root: cid, cids: vec![cid], budget: 1 << 20 };
     let body = cbor::encode(&Request::Want(want)).unwrap();
     let answer = rpc.request(node, PROTOCOL, body, PATIENCE).await;
-    let got = answer.ok().and_then(|bytes| cbor::decode(&bytes, 2 << 20).ok());
+    let got = answer.ok().and_then(|bytes| Answer::read(&bytes).ok());
     matches!(got, Some(Answer::Blocks(blocks))
         if blocks.blocks.first().is_some_and(|item| cid.matches(&item.bytes)))
 }

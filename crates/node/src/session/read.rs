@@ -15,7 +15,6 @@ use futures::{
     lock::Mutex,
     stream::{self, LocalBoxStream},
 };
-use serde_bytes::ByteBuf;
 
 use super::{
     Session,
@@ -131,7 +130,7 @@ impl Session {
 
     pub(super) async fn block(&self, cid: Cid) -> Result<Reply, ApiError> {
         let block = self.node.reader(cid).block(cid).await.map_err(fault::object)?;
-        Ok(Reply::Bytes { bytes: ByteBuf::from(block.into_bytes()) })
+        Ok(Reply::Bytes { bytes: block.into_bytes() })
     }
 
     pub(super) async fn get_read(&self, handle: u64) -> Result<Reply, ApiError> {
@@ -140,7 +139,7 @@ impl Session {
             _ => Err(other_kind(handle, "open for reading")),
         })?;
         let bytes = reader.lock().await.next().await?;
-        Ok(Reply::Bytes { bytes: ByteBuf::from(bytes) })
+        Ok(Reply::Bytes { bytes })
     }
 
     pub(super) async fn list(&self, root: Cid, path: &str) -> Result<Reply, ApiError> {

@@ -20,7 +20,7 @@ pub(super) fn start(shared: &Rc<Shared>) {
             Some(shared) => shared.answer(peer, &body),
             None => Answer::Refused("this node is stopping".to_owned()),
         };
-        let bytes = cbor::encode(&answer).unwrap_or_default();
+        let bytes = answer.encode().unwrap_or_default();
         let future: futures::future::LocalBoxFuture<'static, Bytes> =
             Box::pin(std::future::ready(Bytes::from(bytes)));
         future

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use craftec_core::{Cid, PeerId, cbor, limits};
+use craftec_core::{Cid, PeerId, cbor};
 use craftec_p2p::{NetError, Role};
 use futures::{
     StreamExt,
@@ -435,7 +435,7 @@ async fn send(weak: Weak<Inner>, shared: Rc<Shared>, ask: Ask) {
 
 impl Inner {
     fn decoded(self: &Rc<Self>, shared: &Rc<Shared>, ask: &Ask, body: Bytes) {
-        match cbor::decode::<Answer>(&body, limits::FRAME_BYTES) {
+        match Answer::read(&body) {
             Ok(answer) => self.answered(shared, ask, answer),
             Err(error) => {
                 tracing::debug!(peer = %ask.peer, %error, "a peer broke the protocol");

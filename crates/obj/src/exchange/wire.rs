@@ -13,7 +13,11 @@
 //! nor missing did not fit; the asker asks again.
 
 use bytes::Bytes;
-use craftec_core::{Cid, limits};
+use craftec_core::{
+    Cid,
+    cbor::{self, CborError},
+    limits,
+};
 use craftec_p2p::Protocol;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
@@ -56,12 +60,12 @@ pub struct Have {
     pub cids: Vec<Cid>,
 }
 
-/// What a peer answers.
+/// What a peer answers. `B` is how the bytes of a block are held: apart, or as a part of the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum Answer<B = Bytes> {
     /// To `want`.
-    Blocks(Blocks),
+    Blocks(Blocks<B>),
     /// To `have`: one bit per CID asked.
     Held(ByteBuf),
     /// Not now; ask again after so many milliseconds.
@@ -71,21 +75,56 @@ pub enum Answer {
 }
 
 /// Blocks that fit, and what is not here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Blocks {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocks<B = Bytes> {
     /// What was found and fits.
-    pub blocks: Vec<Item>,
+    pub blocks: Vec<Item<B>>,
     /// Positions in the want that are not here.
     pub missing: Vec<u16>,
 }
 
 /// One block of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Item {
+pub struct Item<B = Bytes> {
     /// Position in the want.
     pub at: u16,
     /// The block's bytes.
-    pub bytes: Bytes,
+    pub bytes: B,
+}
+
+impl<B> Default for Blocks<B> {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), missing: Vec::new() }
+    }
+}
+
+impl Answer {
+    /// Reads an answer. Blocks are parts of `message`, which is not copied: it stays in memory as
+    /// long as one of them.
+    pub fn read(message: &Bytes) -> Result<Self, CborError> {
+        let read: Answer<&serde_bytes::Bytes> = cbor::decode(message, limits::FRAME_BYTES)?;
+        Ok(match read {
+            Answer::Blocks(Blocks { blocks, missing }) => {
+                let own = |item: Item<&serde_bytes::Bytes>| Item {
+                    at: item.at,
+                    bytes: message.slice_ref(item.bytes),
+                };
+                Answer::Blocks(Blocks { blocks: blocks.into_iter().map(own).collect(), missing })
+            }
+            Answer::Held(bits) => Answer::Held(bits),
+            Answer::Busy(ms) => Answer::Busy(ms),
+            Answer::Refused(reason) => Answer::Refused(reason),
+        })
+    }
+
+    /// The message.
+    pub fn encode(&self) -> Result<Vec<u8>, CborError> {
+        let blocks: usize = match self {
+            Answer::Blocks(blocks) => blocks.blocks.iter().map(|b| b.bytes.len() + 32).sum(),
+            _ => 0,
+        };
+        cbor::encode_sized(self, blocks + 1024)
+    }
 }
 
 /// Why a request or an answer is not acceptable.
@@ -123,7 +162,7 @@ impl Request {
     }
 }
 
-impl Blocks {
+impl<B> Blocks<B> {
     /// Checks that every position was asked (`asked` CIDs) and none is named twice.
     pub fn check(&self, asked: usize) -> Result<(), WireError> {
         let mut seen = vec![false; asked];
@@ -161,7 +200,7 @@ pub fn unpack(bytes: &[u8], count: usize) -> Option<Vec<bool>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use craftec_core::{Codec, cbor};
+    use craftec_core::Codec;
 
     #[test]
     fn bits_round_trip_and_a_wrong_length_is_refused() {
@@ -179,7 +218,8 @@ mod tests {
         let want = Request::Want(Want { root, cids: cids.collect(), budget: u64::MAX });
         assert!(cbor::encode(&want).expect("encodes").len() <= REQUEST_BYTES);
 
-        let item = |at: usize, bytes: usize| Item { at: at as u16, bytes: vec![7; bytes].into() };
+        let item =
+            |at: usize, bytes: usize| Item { at: at as u16, bytes: Bytes::from(vec![7; bytes]) };
         let many = Blocks {
             blocks: (0..limits::WANT_CIDS).map(|at| item(at, ANSWER_BYTES / 256)).collect(),
             missing: Vec::new(),
@@ -195,8 +235,26 @@ mod tests {
     }
 
     #[test]
+    fn the_blocks_of_an_answer_are_parts_of_the_message() {
+        let item = |at, bytes| Item { at, bytes: Bytes::from_static(bytes) };
+        let blocks = Blocks { blocks: vec![item(0, b"one"), item(2, b"three")], missing: vec![1] };
+        for answer in [Answer::Blocks(blocks), Answer::Busy(7), Answer::Refused("no".into())] {
+            let message = Bytes::from(answer.encode().expect("encodes"));
+            assert_eq!(message, cbor::encode(&answer).expect("encodes"));
+            let read = Answer::read(&message).expect("reads");
+            assert_eq!(read, answer);
+            if let Answer::Blocks(blocks) = &read {
+                let within = message.as_ptr_range();
+                assert!(blocks.blocks.iter().all(|b| within.contains(&b.bytes.as_ptr())));
+            }
+        }
+        assert!(Answer::read(&Bytes::from_static(b"\xa1")).is_err());
+    }
+
+    #[test]
     fn positions_are_checked() {
-        let blocks = |missing: &[u16]| Blocks { blocks: Vec::new(), missing: missing.to_vec() };
+        let blocks =
+            |missing: &[u16]| Blocks::<Bytes> { blocks: Vec::new(), missing: missing.to_vec() };
         assert_eq!(blocks(&[0, 1]).check(2), Ok(()));
         assert_eq!(blocks(&[2]).check(2), Err(WireError::Position { at: 2, asked: 2 }));
         assert_eq!(blocks(&[1, 1]).check(2), Err(WireError::Position { at: 1, asked: 2 }));

@@ -13,7 +13,13 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 3] = [("size", size), ("native-get", native_get), ("tab-get", tab_get)];
+const BENCHES: [Bench; 5] = [
+    ("size", size),
+    ("native-get", native_get),
+    ("tab-get", tab_get),
+    ("coding", coding),
+    ("tab-coding", tab_coding),
+];
 
 /// Runs all benches, or one.
 pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {
@@ -60,6 +66,31 @@ fn native_get() -> anyhow::Result<()> {
     bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
     bench.args(["run", "--quiet", "--release", "--bin", "native-get"]).current_dir(benches);
     run(&mut bench)
+}
+
+/// Network coding in memory, beside `reed-solomon-simd` and `rlnc`.
+fn coding() -> anyhow::Result<()> {
+    let mut bench = cargo();
+    bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
+    bench.args(["run", "--quiet", "--release"]).current_dir(paths::root().join("benches/coding"));
+    run(&mut bench)
+}
+
+/// Network coding in a worker of Chromium, with simd128 and with relaxed SIMD.
+fn tab_coding() -> anyhow::Result<()> {
+    let folder = paths::root().join("benches/tab");
+    setup::npm(&folder)?;
+    let target = paths::cache().join("benches-target");
+    for (name, features) in [("simd128", "+simd128"), ("relaxed", "+simd128,+relaxed-simd")] {
+        let mut build = setup::wasm_toolchain()?.cargo();
+        build.env("RUSTFLAGS", format!("-C target-feature={features}"));
+        build.env("CARGO_TARGET_DIR", target.join(name));
+        build.args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"]);
+        run(build.current_dir(paths::root().join("benches/coding-wasm")))?;
+    }
+    let mut bench = command("node");
+    bench.arg("tab-coding.mjs").arg(target).env("CHROME", setup::chromium()?);
+    run(bench.current_dir(folder))
 }
 
 /// 16 MiB from tab to tab, beside Helia over WebRTC.

@@ -12,7 +12,7 @@ use crate::{
     error::Error,
     field,
     generation::MAX_SOURCES,
-    kernel::{Ahead, Direct, GROUP_ROWS, Kernel, Line, Packed, TILE_BYTES},
+    kernel::{Ahead, GROUP_ROWS, Kernel, Line, Packed, TILE_BYTES},
 };
 
 // A line is a vector, and behind it the combination of taken vectors that it is.
@@ -134,7 +134,12 @@ impl Echelon {
         };
         let scale = field::inverse(line[pivot]).unwrap_or(1);
         let mut row = [0; TILE_BYTES];
-        self.kernel.group(&[self.kernel.prepare(scale)], Direct(&[&line]), &mut [&mut row], false);
+        self.kernel.group(
+            &[self.kernel.prepare(scale)],
+            Packed::few(&[line], &mut Ahead::default()),
+            &mut [&mut row],
+            false,
+        );
         self.clear_column(pivot, &row);
         self.pivots.push(pivot);
         self.rows.push(row);
@@ -185,7 +190,7 @@ impl Echelon {
             *factor = self.kernel.prepare(line[*pivot]);
         }
         let ahead = &mut Ahead::default();
-        let lines = Packed { panel: &self.rows, sources: self.rank(), ahead };
+        let lines = Packed::few(&self.rows, ahead);
         self.kernel.group(&factors[..self.rank()], lines, &mut [&mut line], true);
         line
     }
@@ -202,7 +207,12 @@ impl Echelon {
             let mut views: [&mut [u8]; GROUP_ROWS] = core::array::from_fn(|_| {
                 rows.next().map(|row| row.as_mut_slice()).unwrap_or_default()
             });
-            self.kernel.group(&factors[..count], Direct(&[row]), &mut views[..count], true);
+            self.kernel.group(
+                &factors[..count],
+                Packed::few(core::slice::from_ref(row), &mut Ahead::default()),
+                &mut views[..count],
+                true,
+            );
         }
     }
 }

@@ -1,5 +1,10 @@
-#![cfg_attr(not(feature = "std"), no_std)]
-//! Random linear network coding over GF(2^8). See README
+#![no_std]
+#![doc = include_str!("../README.md")]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
 pub mod checksum;
 mod decoder;
 mod echelon;
@@ -12,8 +17,6 @@ mod matrix;
 mod product;
 mod recoder;
 pub mod sample;
-
-extern crate alloc;
 
 pub use decoder::Decoder;
 pub use echelon::{Echelon, Innovation};

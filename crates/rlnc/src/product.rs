@@ -121,7 +121,7 @@ impl<'a> Plan<'a> {
         let lines = panel.lines(if groups > 1 { tiles * sources.len() } else { 0 });
         let next = columns.end..end.min(columns.end + BLOCK_BYTES);
         let next = if self.passes() == 1 { views(all, next) } else { NOTHING };
-        let mut ahead = Ahead::new(&next[..all.len()], tiles * (groups - 1));
+        let mut ahead = Ahead::new(&next[..all.len()], tiles * groups.saturating_sub(1).max(1));
         let mut coefficients = &self.coefficients[pass * PASS_SOURCES * self.rows..];
         for (number, group) in outputs.chunks_mut(GROUP_ROWS).enumerate() {
             let (these, rest) = coefficients.split_at(sources.len() * group.len());
@@ -132,7 +132,8 @@ impl<'a> Plan<'a> {
                 core::array::from_fn(|_| parts.next().unwrap_or_default());
             let parts = &mut parts[..rows];
             if groups == 1 {
-                self.kernel.group(these, Direct(sources), parts, add);
+                let ahead = &mut ahead;
+                self.kernel.group(these, Direct { sources, ahead }, parts, add);
             } else if number == 0 {
                 self.kernel.group(these, Packing { sources, panel: &mut *lines }, parts, add);
             } else {

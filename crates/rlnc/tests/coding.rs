@@ -1,5 +1,6 @@
 //! What must hold of coding whatever the shape, the losses and the order: checked on generated cases
 //! against arithmetic that is written here a second time, the slow way.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -14,13 +14,21 @@ pub(crate) trait Lines {
     fn part<const N: usize>(&mut self, tile: usize, source: usize, part: usize) -> &[u8; N];
 }
 
-/// The sources where they are.
-pub(crate) struct Direct<'a, 'b>(pub(crate) &'b [&'a [u8]]);
+/// The sources where they are. Meanwhile the columns that come next are called nearer.
+pub(crate) struct Direct<'p, 'a> {
+    pub(crate) sources: &'p [&'a [u8]],
+    pub(crate) ahead: &'p mut Ahead<'a>,
+}
 
 impl Lines for Direct<'_, '_> {
     #[inline(always)]
+    fn begin(&mut self) {
+        self.ahead.step();
+    }
+
+    #[inline(always)]
     fn part<const N: usize>(&mut self, tile: usize, source: usize, part: usize) -> &[u8; N] {
-        &self.0[source].as_chunks().0[tile * (TILE_BYTES / N) + part]
+        &self.sources[source].as_chunks().0[tile * (TILE_BYTES / N) + part]
     }
 }
 
@@ -45,6 +53,13 @@ pub(crate) struct Packed<'p, 'a> {
     pub(crate) panel: &'p [Line],
     pub(crate) sources: usize,
     pub(crate) ahead: &'p mut Ahead<'a>,
+}
+
+impl<'p, 'a> Packed<'p, 'a> {
+    /// A panel of one tile.
+    pub(crate) fn few(panel: &'p [Line], ahead: &'p mut Ahead<'a>) -> Self {
+        Self { panel, sources: panel.len(), ahead }
+    }
 }
 
 impl Lines for Packed<'_, '_> {

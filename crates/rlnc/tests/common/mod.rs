@@ -1,5 +1,5 @@
 //! Arithmetic the slow way, and bytes from a seed.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part")]
 
 /// A seeded generator (splitmix64).
 pub struct Bytes(u64);
@@ -27,10 +27,10 @@ impl Bytes {
 
 /// A product in GF(2^8) of 0x11B, bit by bit.
 pub fn mul(a: u8, b: u8) -> u8 {
-    let mut wide =
-        (0..8).fold(0u16, |sum, bit| sum ^ (u16::from(a) << bit) * u16::from(b >> bit & 1));
+    let bit_of = |bit: u32| (u16::from(a) << bit) * u16::from((b >> bit) & 1);
+    let mut wide = (0..8).fold(0, |sum, bit| sum ^ bit_of(bit));
     for bit in (8..15).rev() {
-        wide ^= (0x11B << (bit - 8)) * (wide >> bit & 1);
+        wide ^= (0x11B << (bit - 8)) * ((wide >> bit) & 1);
     }
     wide as u8
 }

@@ -1,7 +1,7 @@
 // Times the coder's WebAssembly module: in a browser's worker, and the same in Node.js.
 const PIECE = 256 << 10
 
-/** Rates in GB/s (10^9 source bytes a second) and the checksum's milliseconds: medians of `runs`. */
+/** GB/s (10^9 source bytes a second) and the checksum's milliseconds: medians of `runs`. */
 export async function measure (wasm, { sources, runs }) {
   const { instance } = await WebAssembly.instantiate(wasm)
   const coder = instance.exports

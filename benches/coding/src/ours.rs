@@ -77,40 +77,36 @@ pub struct Limit {
     sources: usize,
     coefficients: Vec<u8>,
     row: Vec<u8>,
+    outputs: Vec<u8>,
     from: Vec<u8>,
     to: Vec<u8>,
 }
 
-/// Columns and rows of one call: they and the source stay in the nearest cache, and are enough that
-/// what the call itself costs vanishes.
-const COLUMNS: usize = 4096;
-const ROWS: usize = 4;
+/// Columns of one call: enough that what the call itself costs is little, and few enough that all
+/// outputs stay in the second cache.
+const COLUMNS: usize = 8192;
 
 impl Limit {
     pub fn new(sources: usize) -> Self {
-        let mut coefficients = vec![0; ROWS * sources];
+        let mut coefficients = vec![0; sources * sources];
         random(&mut 3, &mut coefficients);
-        let row = vec![1; COLUMNS];
         Self {
             sources,
             coefficients,
-            row,
+            row: vec![1; COLUMNS],
+            outputs: vec![0; sources * COLUMNS],
             from: vec![1; sources * PIECE],
             to: vec![2; sources * PIECE],
         }
     }
 
-    /// As many tiles as encoding takes, all from the same short row.
+    /// The same arithmetic as encoding, with all it touches in the cache.
     pub fn in_cache(&mut self) -> Result<(), Error> {
-        let columns = self.row.len();
         let sources: Vec<&[u8]> = vec![&self.row; self.sources];
-        let mut outputs = vec![0; ROWS * columns + 64];
-        let aligned = outputs.as_ptr().align_offset(64);
-        let calls = self.sources.div_ceil(ROWS) * PIECE / columns;
-        for _ in 0..calls {
-            let mut views: Vec<&mut [u8]> = outputs[aligned..].chunks_exact_mut(columns).collect();
+        for _ in 0..PIECE / COLUMNS {
+            let mut views: Vec<&mut [u8]> = self.outputs.chunks_exact_mut(COLUMNS).collect();
             Kernel::best().product(&self.coefficients, &sources, &mut views)?;
-            black_box(&mut outputs);
+            black_box(&mut self.outputs);
         }
         Ok(())
     }

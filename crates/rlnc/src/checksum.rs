@@ -22,10 +22,13 @@
 //! `E` has a column that is not zero, so the row vector `aᵀE` is zero with probability at most 2^-8;
 //! when it is not zero, `(aᵀE) b` is zero with probability exactly 2^-8, because `b` is independent
 //! of `a`. Together at most `2^-8 + (1 - 2^-8) · 2^-8 = 2^-7 - 2^-16`, with equality when `E` has
-//! rank 1, such as one wrong byte. Two levels cost nearly a bit per form. The pairs are independent, so all 20
-//! pass with probability at most `(2^-7 - 2^-16)^20`, which is below **2^-140**; 16 forms would have
-//! given 2^-112 only, and 19 are the fewest below 2^-128 (they cost the same: the kernels work on
-//! four rows at a time).
+//! rank 1, such as one wrong byte: two levels cost nearly a bit per form. The pairs are independent,
+//! so all 20 pass with probability at most `(2^-7 - 2^-16)^20`, which is below **2^-140**. 16 forms
+//! would have given 2^-112 only; 19 are the fewest below 2^-128, and cost the same, since the
+//! kernels work on four rows at a time.
+//!
+//! One level, with a secret element for every byte of a piece and form, would be worth 2^-128 with 16
+//! forms, but its key has 4 MiB instead of 20 KiB, and reading it costs more than the check.
 //!
 //! Being told "refused" teaches a sender nearly nothing: `q` attempts, each chosen after the answers
 //! to those before, pass once with probability at most `q · 2^-140`, so that 2^12 attempts are still

@@ -1,5 +1,8 @@
-#![no_std]
+//! Random linear network coding over GF(2^8). It decides and computes; it never does I/O, never reads a
+//! clock and never draws a random number.
+//!
 #![doc = include_str!("../README.md")]
+#![no_std]
 
 extern crate alloc;
 #[cfg(feature = "std")]

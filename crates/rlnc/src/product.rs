@@ -13,10 +13,20 @@ use crate::{
     kernel::{Ahead, Direct, GROUP_ROWS, Kernel, Line, Packed, Packing, TILE_BYTES},
 };
 
-/// Columns of a block: with 64 sources a panel is 128 KiB, a part of what a second cache holds.
-const BLOCK_BYTES: usize = 2048;
-/// Sources that are multiplied at once; more are added in several passes over a block.
-const PASS_SOURCES: usize = 64;
+/// How a product is cut.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Sources that are multiplied at once; more are added in several passes over a block.
+    sources: usize,
+    /// Columns of a block.
+    bytes: usize,
+}
+
+/// With a panel: it has 128 KiB at most, a part of what a second cache holds.
+const PANEL: Cut = Cut { sources: 64, bytes: 2 << 10 };
+/// With four outputs or fewer, where memory is what is waited for: a few sources at a time, each read
+/// for so long that the processor sees it coming, and outputs that stay near meanwhile.
+const STREAM: Cut = Cut { sources: 8, bytes: 16 << 10 };
 /// A cache line, and the largest vector.
 const LINE_BYTES: usize = 64;
 
@@ -59,6 +69,7 @@ struct Plan<'a> {
     /// For each pass, for each group of rows: a row of coefficients for each source.
     coefficients: Vec<u64>,
     rows: usize,
+    cut: Cut,
 }
 
 impl<'a> Plan<'a> {
@@ -66,8 +77,9 @@ impl<'a> Plan<'a> {
         let row = |r: usize| &coefficients[r * sources.len()..(r + 1) * sources.len()];
         let used: Vec<usize> =
             (0..sources.len()).filter(|s| (0..rows).any(|r| row(r)[*s] != 0)).collect();
+        let cut = if rows > GROUP_ROWS { PANEL } else { STREAM };
         let mut prepared = Vec::with_capacity(used.len() * rows);
-        for pass in used.chunks(PASS_SOURCES) {
+        for pass in used.chunks(cut.sources) {
             for first in (0..rows).step_by(GROUP_ROWS) {
                 let group = first..rows.min(first + GROUP_ROWS);
                 for source in pass {
@@ -76,7 +88,7 @@ impl<'a> Plan<'a> {
             }
         }
         let sources = used.into_iter().map(|s| sources[s]).collect();
-        Self { kernel, sources, coefficients: prepared, rows }
+        Self { kernel, sources, coefficients: prepared, rows, cut }
     }
 
     fn run(&self, outputs: &mut [&mut [u8]]) {
@@ -85,18 +97,18 @@ impl<'a> Plan<'a> {
             outputs.iter_mut().for_each(|output| output.fill(0));
             return;
         }
-        let columns = if self.rows > GROUP_ROWS { bytes.min(BLOCK_BYTES) } else { TILE_BYTES };
-        let mut panel = Panel::new(self.sources.len().min(PASS_SOURCES), columns);
+        let columns = if self.rows > GROUP_ROWS { bytes.min(PANEL.bytes) } else { TILE_BYTES };
+        let mut panel = Panel::new(self.sources.len().min(PANEL.sources), columns);
         // Outputs that are written in whole cache lines cost a tenth less; most allocations of the
         // size of a piece begin at the same place of a line.
         let head = match outputs[0].as_ptr().align_offset(LINE_BYTES) {
-            head if head < LINE_BYTES && bytes >= BLOCK_BYTES => head,
+            head if head < LINE_BYTES && bytes >= PANEL.bytes => head,
             _ => 0,
         };
         let end = bytes - (bytes - head) % TILE_BYTES;
         self.edge(&mut panel, outputs, 0..head);
-        for at in (head..end).step_by(BLOCK_BYTES) {
-            let columns = at..end.min(at + BLOCK_BYTES);
+        for at in (head..end).step_by(self.cut.bytes) {
+            let columns = at..end.min(at + self.cut.bytes);
             for pass in 0..self.passes() {
                 self.block(&mut panel, pass, outputs, columns.clone(), end);
             }
@@ -119,10 +131,10 @@ impl<'a> Plan<'a> {
         let groups = outputs.len().div_ceil(GROUP_ROWS);
         let tiles = columns.len() / TILE_BYTES;
         let lines = panel.lines(if groups > 1 { tiles * sources.len() } else { 0 });
-        let next = columns.end..end.min(columns.end + BLOCK_BYTES);
+        let next = columns.end..end.min(columns.end + self.cut.bytes);
         let next = if self.passes() == 1 { views(all, next) } else { NOTHING };
-        let mut ahead = Ahead::new(&next[..all.len()], tiles * groups.saturating_sub(1).max(1));
-        let mut coefficients = &self.coefficients[pass * PASS_SOURCES * self.rows..];
+        let mut ahead = Ahead::new(&next[..all.len()], tiles * (groups - 1));
+        let mut coefficients = &self.coefficients[pass * self.cut.sources * self.rows..];
         for (number, group) in outputs.chunks_mut(GROUP_ROWS).enumerate() {
             let (these, rest) = coefficients.split_at(sources.len() * group.len());
             coefficients = rest;
@@ -132,8 +144,7 @@ impl<'a> Plan<'a> {
                 core::array::from_fn(|_| parts.next().unwrap_or_default());
             let parts = &mut parts[..rows];
             if groups == 1 {
-                let ahead = &mut ahead;
-                self.kernel.group(these, Direct { sources, ahead }, parts, add);
+                self.kernel.group(these, Direct(sources), parts, add);
             } else if number == 0 {
                 self.kernel.group(these, Packing { sources, panel: &mut *lines }, parts, add);
             } else {
@@ -176,17 +187,17 @@ impl<'a> Plan<'a> {
     }
 
     fn passes(&self) -> usize {
-        self.sources.len().div_ceil(PASS_SOURCES)
+        self.sources.len().div_ceil(self.cut.sources)
     }
 
     fn pass(&self, pass: usize) -> &[&'a [u8]] {
-        let from = pass * PASS_SOURCES;
-        &self.sources[from..self.sources.len().min(from + PASS_SOURCES)]
+        let from = pass * self.cut.sources;
+        &self.sources[from..self.sources.len().min(from + self.cut.sources)]
     }
 }
 
-type Views<'a> = [&'a [u8]; PASS_SOURCES];
-const NOTHING: Views<'static> = [&[]; PASS_SOURCES];
+type Views<'a> = [&'a [u8]; PANEL.sources];
+const NOTHING: Views<'static> = [&[]; PANEL.sources];
 
 fn views<'a>(sources: &[&'a [u8]], columns: Range<usize>) -> Views<'a> {
     let mut parts = sources.iter().map(|source| &source[columns.clone()]);

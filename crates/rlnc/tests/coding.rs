@@ -113,13 +113,13 @@ proptest! {
         }
         prop_assert!(decoder.is_complete());
         let mut all = vec![vec![0; bytes]; k];
-        decoder.restore_all(&mut all.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>()).unwrap();
+        let mut views: Vec<&mut [u8]> = all.iter_mut().map(Vec::as_mut_slice).collect();
+        decoder.restore_all(&mut views).unwrap();
         prop_assert_eq!(&all, &sources);
         let missing: Vec<usize> = decoder.missing().collect();
         let mut some = vec![vec![0; bytes]; missing.len()];
-        decoder
-            .restore_missing(&mut some.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>())
-            .unwrap();
+        let mut views: Vec<&mut [u8]> = some.iter_mut().map(Vec::as_mut_slice).collect();
+        decoder.restore_missing(&mut views).unwrap();
         for (index, source) in sources.iter().enumerate() {
             let found = match missing.iter().position(|m| *m == index) {
                 Some(place) => &some[place][..],

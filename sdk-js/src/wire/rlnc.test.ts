@@ -36,12 +36,12 @@ const combine = (coefficients: number[], rows: number[][]) =>
   (rows[0] ?? []).map((_, at) => dot(coefficients, column(rows, at)));
 const chunks = (bytes: number[], size: number) =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
-    bytes.slice(i * size, (i + 1) * size)
+    bytes.slice(i * size, (i + 1) * size),
   );
 
 /** The bytes of the vectors' generator. */
 function* generate(seed: number): Generator<number, never> {
-  for (let state = seed; ; ) {
+  for (let state = seed; ;) {
     state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
     yield (state >> 16) & 255;
   }
@@ -62,7 +62,7 @@ describe('network coding', () => {
     const { columns, matrix, inverse } = vectors.matrix;
     const rows = chunks(unhex(matrix), columns);
     chunks(unhex(inverse), columns).forEach((row, i) =>
-      expect(combine(row, rows)).toEqual(row.map((_, at) => Number(at === i)))
+      expect(combine(row, rows)).toEqual(row.map((_, at) => Number(at === i))),
     );
   });
 

@@ -14,21 +14,13 @@ pub(crate) trait Lines {
     fn part<const N: usize>(&mut self, tile: usize, source: usize, part: usize) -> &[u8; N];
 }
 
-/// The sources where they are. Meanwhile the columns that come next are called nearer.
-pub(crate) struct Direct<'p, 'a> {
-    pub(crate) sources: &'p [&'a [u8]],
-    pub(crate) ahead: &'p mut Ahead<'a>,
-}
+/// The sources where they are.
+pub(crate) struct Direct<'p, 'a>(pub(crate) &'p [&'a [u8]]);
 
 impl Lines for Direct<'_, '_> {
     #[inline(always)]
-    fn begin(&mut self) {
-        self.ahead.step();
-    }
-
-    #[inline(always)]
     fn part<const N: usize>(&mut self, tile: usize, source: usize, part: usize) -> &[u8; N] {
-        &self.sources[source].as_chunks().0[tile * (TILE_BYTES / N) + part]
+        &self.0[source].as_chunks().0[tile * (TILE_BYTES / N) + part]
     }
 }
 

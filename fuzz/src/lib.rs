@@ -2,6 +2,7 @@
 //! promise, and never otherwise.
 
 pub mod api;
+pub mod coding;
 pub mod endpoint;
 pub mod objects;
 pub mod relay;

@@ -4,7 +4,7 @@
 //! over the peer's, higher is better, the median of paired runs. Peers live in a workspace of their
 //! own (`benches/`), outside the main lock file.
 
-use std::process::Command;
+use std::{ffi::OsStr, process::Command};
 
 use anyhow::bail;
 
@@ -15,11 +15,13 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 8] = [
     ("size", size),
+    ("coding", coding),
     ("store", store),
     ("native-get", native_get),
     ("gateway", gateway),
+    ("tab-coding", tab_coding),
     ("tab-get", tab_get),
     ("idle", idle),
 ];
@@ -62,52 +64,67 @@ fn size() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Network coding in memory, beside `reed-solomon-simd` and `rlnc`.
+fn coding() -> anyhow::Result<()> {
+    run(cargo_in("benches/coding").args(["run", "--quiet", "--release"]))
+}
+
 /// The block store beside other ways to keep blocks.
 fn store() -> anyhow::Result<()> {
-    let mut bench = cargo();
-    bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
-    run(bench
-        .args(["run", "--quiet", "--release"])
-        .current_dir(paths::root().join("benches/store")))
+    run(cargo_in("benches/store").args(["run", "--quiet", "--release"]))
 }
 
 /// Objects over loopback, beside `iroh-blobs`.
 fn native_get() -> anyhow::Result<()> {
-    run(&mut native("native-get"))
+    run(cargo_in("benches").args(["run", "--quiet", "--release", "--bin", "native-get"]))
 }
 
 /// A site's files over HTTP, beside nginx.
 fn gateway() -> anyhow::Result<()> {
     setup::nginx()?;
-    run(native("gateway").env("CRAFTEC", paths::target().join("release/craftec")))
+    let mut bench = cargo_in("benches");
+    bench.args(["run", "--quiet", "--release", "--bin", "gateway"]);
+    run(bench.env("CRAFTEC", paths::target().join("release/craftec")))
 }
 
-/// A bench of the workspace of native peers.
-fn native(name: &str) -> Command {
-    let mut bench = cargo();
-    bench.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
-    bench.args(["run", "--quiet", "--release", "--bin", name]);
-    bench.current_dir(paths::root().join("benches"));
-    bench
+/// Cargo in a workspace of peers.
+fn cargo_in(folder: &str) -> Command {
+    let mut cargo = cargo();
+    cargo.env("CARGO_TARGET_DIR", paths::cache().join("benches-target"));
+    cargo.current_dir(paths::root().join(folder));
+    cargo
+}
+
+/// Network coding in a worker of Chromium, with simd128 and with relaxed SIMD.
+fn tab_coding() -> anyhow::Result<()> {
+    let target = paths::cache().join("benches-target");
+    for (name, features) in [("simd128", "+simd128"), ("relaxed", "+simd128,+relaxed-simd")] {
+        let mut build = setup::wasm_toolchain()?.cargo();
+        build.env("RUSTFLAGS", format!("-C target-feature={features}"));
+        build.env("CARGO_TARGET_DIR", target.join(name));
+        build.args(["build", "--quiet", "--release", "--target", "wasm32-unknown-unknown"]);
+        run(build.current_dir(paths::root().join("benches/coding-wasm")))?;
+    }
+    tab("tab-coding.mjs", &[target.as_os_str()])
 }
 
 /// Objects and a small site from tab to tab, beside Helia over WebRTC.
 fn tab_get() -> anyhow::Result<()> {
-    tab("tab-get.mjs")
+    tab("tab-get.mjs", &[])
 }
 
 /// What a node that does nothing holds in memory.
 fn idle() -> anyhow::Result<()> {
-    tab("idle.mjs")
+    tab("idle.mjs", &[])
 }
 
 /// A bench in browser tabs.
-fn tab(script: &str) -> anyhow::Result<()> {
+fn tab(script: &str, args: &[&OsStr]) -> anyhow::Result<()> {
     let folder = paths::root().join("benches/tab");
     setup::npm(&folder)?;
     let chrome = setup::chromium()?;
     let binary = paths::target().join("release/craftec");
     let mut bench = command("node");
-    bench.arg(script).env("CHROME", chrome).env("CRAFTEC", binary);
+    bench.arg(script).args(args).env("CHROME", chrome).env("CRAFTEC", binary);
     run(bench.current_dir(folder))
 }

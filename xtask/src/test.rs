@@ -83,6 +83,7 @@ fn clippy_wasm() -> anyhow::Result<()> {
     clippy.args(["clippy", "--quiet", "--target", "wasm32-unknown-unknown"]);
     clippy.args(["--package", "craftec-node-wasm", "--package", "craftec-web"]);
     clippy.args(["--package", "craftec-platform", "--package", "craftec-p2p"]);
+    clippy.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]);
     run(clippy.args(["--", "-D", "warnings"]))
 }
 
@@ -90,13 +91,15 @@ fn rust() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 
-/// The Rust tests that need a browser: the ports and the store on OPFS, in a dedicated worker.
+/// The Rust tests that need a browser: the ports and the store on OPFS, in a dedicated worker, and the
+/// coder's kernel for it.
 fn rust_in_a_tab() -> anyhow::Result<()> {
     let toolchain = setup::wasm_toolchain()?;
     setup::all()?;
     let mut tests = toolchain.cargo();
     tests.args(["test", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
     tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
+    tests.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]);
     let runner = paths::tool("wasm-bindgen-test-runner");
     tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
     run(tests.env("CHROMEDRIVER", setup::chromedriver()?))

@@ -7,8 +7,9 @@ use anyhow::Context;
 use crate::shell::{cargo, read};
 
 /// Each crate and all that it may use of ours.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("craftec-core", &[]),
+    ("craftec-rlnc", &[]),
     ("craftec-platform", &[]),
     ("craftec-api", &["craftec-core"]),
     ("craftec-p2p", &["craftec-core", "craftec-platform"]),

@@ -65,8 +65,7 @@ impl Location {
 
     /// Follows a link of the app in place of the browser.
     fn follow(self, click: &ev::MouseEvent) {
-        let modified =
-            click.meta_key() || click.alt_key() || click.ctrl_key() || click.shift_key();
+        let modified = click.meta_key() || click.alt_key() || click.ctrl_key() || click.shift_key();
         if click.default_prevented() || click.button() != 0 || modified {
             return;
         }

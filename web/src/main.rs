@@ -12,6 +12,7 @@ mod browser;
 mod copies;
 mod location;
 mod node;
+mod order;
 mod parts;
 mod pick;
 mod picture;

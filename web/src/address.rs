@@ -132,13 +132,13 @@ fn from_root(text: &str) -> Result<Target, AddressError> {
 
 /// Drops query and fragment and decodes percent signs, so that a path is plain text everywhere.
 fn clean_path(path: &str) -> String {
-    decode_path(path.split(['?', '#']).next().unwrap_or("").trim_matches('/'))
+    decode(path.split(['?', '#']).next().unwrap_or("").trim_matches('/'))
 }
 
 /// Decodes `%20` and the like; text that is no such code, or no UTF-8 afterwards, stays as it is.
-fn decode_path(path: &str) -> String {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+pub(crate) fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
         let digit = |at: usize| after.get(at).and_then(|b| char::from(*b).to_digit(16));
         match (first, digit(0), digit(1)) {
@@ -152,7 +152,7 @@ fn decode_path(path: &str) -> String {
             }
         }
     }
-    String::from_utf8(out).unwrap_or_else(|_| path.to_owned())
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
 fn is_base32(text: &str) -> bool {

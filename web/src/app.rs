@@ -1,17 +1,14 @@
 //! The frame around every screen, and which screen is shown for which path.
 
 use leptos::prelude::*;
-use leptos_router::{
-    components::{FlatRoutes, Route, Router},
-    hooks::use_location,
-    path,
-};
 use wasm_bindgen::JsCast as _;
 
 use crate::{
+    location::Location,
     node::{NodeState, types::Failure},
     parts::{nav::Nav, strip::Strip},
     pick::Picked,
+    route::Screen,
     screens::{
         files::Files, home::Home, lost::Lost, network::Network, open::Open, publish::Publish,
         settings::Settings, site::Site, sites::Sites,
@@ -32,31 +29,35 @@ pub(crate) struct Picking {
 /// The app.
 #[component]
 pub(crate) fn App() -> impl IntoView {
+    let location = Location::provide();
     NodeState::provide();
     provide_context(Picking {
         picked: RwSignal::new_local(None),
         listing: RwSignal::new(None),
         failure: RwSignal::new(None),
     });
+    arrive(location);
+    let shown = location.screen();
     view! {
-        <Router>
-            <a class="skip" href="#main" rel="external" on:click=to_main>"Skip to content"</a>
-            <Nav/>
-            <Strip/>
-            <main id="main" tabindex="-1">
-                <FlatRoutes fallback=Lost>
-                    <Route path=path!("/") view=Home/>
-                    <Route path=path!("/publish") view=Publish/>
-                    <Route path=path!("/sites") view=Sites/>
-                    <Route path=path!("/sites/:cid") view=Site/>
-                    <Route path=path!("/files") view=Files/>
-                    <Route path=path!("/open") view=Open/>
-                    <Route path=path!("/network") view=Network/>
-                    <Route path=path!("/settings") view=Settings/>
-                </FlatRoutes>
-            </main>
-            <Arrival/>
-        </Router>
+        <a class="skip" href="#main" rel="external" on:click=to_main>"Skip to content"</a>
+        <Nav/>
+        <Strip/>
+        <main id="main" tabindex="-1">{move || screen(shown.get())}</main>
+    }
+}
+
+/// A screen, drawn anew.
+fn screen(shown: Screen) -> AnyView {
+    match shown {
+        Screen::Home => Home().into_any(),
+        Screen::Publish => Publish().into_any(),
+        Screen::Sites => Sites().into_any(),
+        Screen::Site => Site().into_any(),
+        Screen::Files => Files().into_any(),
+        Screen::Open => Open().into_any(),
+        Screen::Network => Network().into_any(),
+        Screen::Settings => Settings().into_any(),
+        Screen::Lost => Lost().into_any(),
     }
 }
 
@@ -74,9 +75,8 @@ fn focus_main() {
 }
 
 /// After a change of screen: the menu closes and reading starts at the top of the new screen.
-#[component]
-fn Arrival() -> impl IntoView {
-    let path = use_location().pathname;
+fn arrive(location: Location) {
+    let path = location.path();
     Effect::new(move |first: Option<()>| {
         path.track();
         if first.is_some() {

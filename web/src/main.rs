@@ -10,12 +10,15 @@ mod address;
 mod app;
 mod browser;
 mod copies;
+mod location;
 mod node;
+mod order;
 mod parts;
 mod pick;
 mod picture;
 mod plan;
 mod qr;
+mod route;
 mod say;
 mod screens;
 

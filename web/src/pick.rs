@@ -11,7 +11,7 @@ use web_sys::{
 
 use crate::{
     node::types::{Failure, LeftOut},
-    plan, say,
+    order, plan, say,
 };
 
 /// Most files of one folder: each costs the page about 1 kB while it is listed.
@@ -60,8 +60,8 @@ impl Picked {
             }
             None => true,
         });
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        left_out.sort_by(|a, b| a.path.cmp(&b.path));
+        order::sort(&mut files, |a, b| a.path.cmp(&b.path));
+        order::sort(&mut left_out, |a, b| a.path.cmp(&b.path));
         let name = match (folder, files.as_slice()) {
             (Some(folder), _) => folder,
             (None, [only]) => only.path.clone(),

@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::node::types::{Link, Peer};
+use crate::{
+    node::types::{Link, Peer},
+    order,
+};
 
 /// Half the picture's side.
 pub(crate) const CENTRE: f64 = 260.0;
@@ -48,7 +51,7 @@ pub(crate) fn radius(rtt_ms: Option<u32>) -> f64 {
 pub(crate) fn place(peers: &[Peer]) -> Vec<Spot> {
     let mut places: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     let mut order: Vec<&Peer> = peers.iter().take(DRAWN).collect();
-    order.sort_by(|a, b| a.peer_id.cmp(&b.peer_id));
+    order::sort(&mut order, |a, b| a.peer_id.cmp(&b.peer_id));
     for peer in order {
         let place = free_place(radius(peer.rtt_ms), &peer.peer_id, places.values());
         places.insert(&peer.peer_id, place);
@@ -68,21 +71,40 @@ fn free_place<'a>(
     id: &str,
     taken: impl Iterator<Item = &'a (f64, f64)> + Clone,
 ) -> (f64, f64) {
-    let degrees = f64::from(hash(id) % 360);
+    let degrees = hash(id) % 360;
     let at = |turn: u32| {
-        let angle = (degrees + f64::from(turn) * 11.0).to_radians();
-        (CENTRE + radius * angle.cos(), CENTRE + radius * angle.sin())
+        let (x, y) = direction(degrees + turn * 11);
+        (CENTRE + radius * x, CENTRE + radius * y)
     };
     (0..32)
         .map(at)
         .find(|&(x, y)| {
             // Straight down is where the rings have their labels.
             let on_labels = (x - CENTRE).abs() < 26.0 && y > CENTRE;
-            let far_from =
-                |&(other_x, other_y): &(f64, f64)| (x - other_x).hypot(y - other_y) >= APART;
+            let far_from = |&(other_x, other_y): &(f64, f64)| {
+                let (dx, dy) = (x - other_x, y - other_y);
+                dx * dx + dy * dy >= APART * APART
+            };
             !on_labels && taken.clone().all(far_from)
         })
         .unwrap_or_else(|| at(0))
+}
+
+/// Cosine and sine of a whole number of degrees, by turning that many times by one degree: the
+/// library's own are as much code as this module.
+fn direction(degrees: u32) -> (f64, f64) {
+    const ONE_DEGREE: (f64, f64) = (0.999_847_695_156_391_2, 0.017_452_406_437_283_512);
+    let (cos, sin) = ONE_DEGREE;
+    (0..degrees % 360).fold((1.0, 0.0), |(x, y), _| (x * cos - y * sin, x * sin + y * cos))
+}
+
+/// A length in the picture with one decimal, as SVG reads it.
+pub(crate) fn length(units: f64) -> String {
+    // Lengths are far below 2³¹ tenths.
+    #[allow(clippy::cast_possible_truncation)]
+    let tenths = (units.abs() * 10.0 + 0.5) as u32;
+    let sign = if units < 0.0 && tenths > 0 { "-" } else { "" };
+    format!("{sign}{}.{}", tenths / 10, tenths % 10)
 }
 
 /// FNV-1a, 32 bits.
@@ -128,6 +150,24 @@ mod tests {
         let radii: Vec<f64> = radii.into_iter().map(radius).collect();
         assert!(radii.is_sorted());
         assert!(radii.iter().all(|r| (NEAR..CENTRE).contains(r)));
+    }
+
+    #[test]
+    fn directions_are_those_of_the_circle() {
+        for degrees in 0..720 {
+            let (x, y) = direction(degrees);
+            let angle = f64::from(degrees).to_radians();
+            assert!((x - angle.cos()).abs() < 1e-9 && (y - angle.sin()).abs() < 1e-9, "{degrees}");
+        }
+    }
+
+    #[test]
+    fn lengths_have_one_decimal() {
+        assert_eq!(length(0.0), "0.0");
+        assert_eq!(length(-0.01), "0.0");
+        assert_eq!(length(12.36), "12.4");
+        assert_eq!(length(-8.0), "-8.0");
+        assert_eq!(length(259.97), "260.0");
     }
 
     #[test]

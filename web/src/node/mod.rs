@@ -3,6 +3,7 @@
 //! The only module that talks to the SDK. It starts the node once, keeps the last word of every
 //! event, bounded, and never draws anything.
 
+mod js;
 mod keep;
 mod publish;
 mod puts;
@@ -19,6 +20,7 @@ use leptos::prelude::*;
 use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 use wasm_bindgen_futures::spawn_local;
 
+use js::FromJs;
 pub(crate) use keep::Limit;
 pub(crate) use publish::{Job, Step};
 pub(crate) use puts::Putting;
@@ -27,7 +29,7 @@ use types::{
     StateChange, Status, TabRole, Transfer, Way,
 };
 
-use crate::browser;
+use crate::{browser, order};
 
 /// Roots whose last health and transfers are kept; the oldest go first. A page of rows needs far
 /// fewer, and `stat` brings any of them back.
@@ -152,7 +154,10 @@ impl NodeState {
     }
 
     fn take_peers(self, mut peers: Vec<Peer>) {
-        peers.sort_by_key(|p| (p.rtt_ms.unwrap_or(u32::MAX), p.peer_id.clone()));
+        let distance = |peer: &Peer| peer.rtt_ms.unwrap_or(u32::MAX);
+        order::sort(&mut peers, |a, b| {
+            distance(a).cmp(&distance(b)).then_with(|| a.peer_id.cmp(&b.peer_id))
+        });
         let elapsed_ms = browser::page_age_ms();
         let direct = peers.iter().any(|p| !matches!(p.link, types::Link::Relayed));
         let tab_direct = peers.iter().any(|p| p.link == types::Link::Webrtc);
@@ -349,20 +354,14 @@ async fn start(phase: RwSignal<Phase>, started: RwSignal<Started>) -> Result<sdk
 
 /// Calls `take` with each event for as long as the page lives. An event that can't be read is
 /// dropped: the next one, or the status, brings the present.
-fn listen<T: serde::de::DeserializeOwned + 'static>(
-    node: &sdk::Node,
-    event: &str,
-    take: impl Fn(T) + 'static,
-) {
+fn listen<T: FromJs + 'static>(node: &sdk::Node, event: &str, take: impl Fn(T) + 'static) {
     let closure = listener(take);
     node.on(event, closure.as_ref().unchecked_ref());
     closure.forget();
 }
 
 /// A JavaScript function that reads its argument and passes it on.
-fn listener<T: serde::de::DeserializeOwned + 'static>(
-    take: impl Fn(T) + 'static,
-) -> Closure<dyn Fn(JsValue)> {
+fn listener<T: FromJs + 'static>(take: impl Fn(T) + 'static) -> Closure<dyn Fn(JsValue)> {
     Closure::new(move |value| {
         if let Ok(value) = sdk::read(value) {
             take(value);

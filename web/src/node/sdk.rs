@@ -3,10 +3,9 @@
 //! Only signatures and conversions; no state and no decisions.
 
 use js_sys::{Function, Map, Reflect};
-use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
-use super::types::Failure;
+use super::{js::FromJs, types::Failure};
 
 #[wasm_bindgen(module = "/js/sdk.js")]
 extern "C" {
@@ -101,9 +100,11 @@ extern "C" {
 }
 
 /// A value of the SDK as ours.
-pub(crate) fn read<T: DeserializeOwned>(value: JsValue) -> Result<T, Failure> {
-    serde_wasm_bindgen::from_value(value).map_err(|e| {
-        Failure::here("internal", format!("The node answered in a way this app can’t read: {e}."))
+pub(crate) fn read<T: FromJs>(value: JsValue) -> Result<T, Failure> {
+    T::from_js(&value).map_err(|misfit| {
+        let why = misfit.words();
+        let words = format!("The node answered in a way this app can’t read: {why}.");
+        Failure::here("internal", words)
     })
 }
 

@@ -1,26 +1,26 @@
 //! The drop zone: a folder or files, dropped or chosen, on their way to review.
 
 use leptos::{attr::custom::custom_attribute, ev::DragEvent, prelude::*};
-use leptos_router::hooks::use_navigate;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_futures::spawn_local;
 
 use super::marks::icon;
 use crate::{
     app::Picking,
+    location::Location,
     node::{NodeState, types::Failure},
     pick::{self, Picked},
     say,
 };
 
 /// Keeps the outcome of a pick and goes to its review.
-fn arrived(picking: Picking, outcome: Result<Picked, Failure>, review: impl FnOnce()) {
+fn arrived(picking: Picking, outcome: Result<Picked, Failure>, location: Location) {
     picking.listing.set(None);
     match outcome {
         Ok(picked) => {
             picking.failure.set(None);
             picking.picked.set(Some(picked));
-            review();
+            location.go("/publish");
         }
         Err(failure) => picking.failure.set(Some(failure)),
     }
@@ -40,11 +40,10 @@ fn take_chosen(event: &web_sys::Event) -> Option<Result<Picked, Failure>> {
 #[component]
 fn Choose(name: &'static str, folder: bool, class: &'static str) -> impl IntoView {
     let picking = expect_context::<Picking>();
-    let go = use_navigate();
+    let location = expect_context::<Location>();
     let chosen = move |event: web_sys::Event| {
         if let Some(outcome) = take_chosen(&event) {
-            let go = go.clone();
-            arrived(picking, outcome, move || go("/publish", Default::default()));
+            arrived(picking, outcome, location);
         }
     };
     let symbol = folder.then(|| icon("#i-files"));
@@ -67,7 +66,7 @@ pub(crate) fn DropZone(
     let state = expect_context::<NodeState>();
     let picking = expect_context::<Picking>();
     let over = RwSignal::new(false);
-    let go = use_navigate();
+    let location = expect_context::<Location>();
     let drop_here = move |event: DragEvent| {
         event.prevent_default();
         over.set(false);
@@ -80,10 +79,9 @@ pub(crate) fn DropZone(
             return;
         }
         picking.listing.set(Some(0));
-        let go = go.clone();
         spawn_local(async move {
             let outcome = pick::walk(entries, move |n| picking.listing.set(Some(n))).await;
-            arrived(picking, outcome, move || go("/publish", Default::default()));
+            arrived(picking, outcome, location);
         });
     };
     let drag_over = move |event: DragEvent| {

@@ -32,17 +32,11 @@ pub(crate) fn LookUp(
     let error = RwSignal::new(None::<String>);
     let asking = RwSignal::new(false);
     let named = RwSignal::new(None::<Resolved>);
-    let owner = Owner::current();
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
         error.set(None);
         named.set(None);
-        let (arrived, owner) = (arrived.clone(), owner.clone());
-        // What runs later still belongs to this screen.
-        let arrive = move |root, path| match &owner {
-            Some(owner) => owner.with(|| arrived(root, path)),
-            None => arrived(root, path),
-        };
+        let arrive = arrived.clone();
         match text.with_untracked(|text| address::parse(text)) {
             Ok(Target::Content { cid, path }) => arrive(cid, path),
             Ok(Target::Name { name, path }) => {

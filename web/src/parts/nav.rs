@@ -1,11 +1,10 @@
 //! The rail of links; below 896 px a sheet opened by Menu.
 
 use leptos::prelude::*;
-use leptos_router::{components::A, hooks::use_location};
 use wasm_bindgen::JsCast as _;
 
 use super::marks::{icon, logo, print};
-use crate::{node::NodeState, say};
+use crate::{location::Location, node::NodeState, say};
 
 /// Path, name and icon of each place.
 const PLACES: [(&str, &str, &str); 5] = [
@@ -31,13 +30,13 @@ pub(crate) fn Nav() -> impl IntoView {
     let places = PLACES.map(|(path, name, symbol)| view! { <li><Place path name symbol/></li> });
     view! {
         <header class="bar">
-            <A href="/" attr:class="mark">{logo()} "Craftec"</A>
+            <Mark/>
             <button type="button" class="b quiet" popovertarget="nav">
                 {icon("#i-menu")} " Menu"
             </button>
         </header>
         <nav class="nav" id="nav" popover="" aria-label="Main">
-            <A href="/" attr:class="mark">{logo()} "Craftec"</A>
+            <Mark/>
             <ul>{places.collect_view()}</ul>
             <div class="foot">
                 <ul><li><Place path="/settings" name="Settings" symbol="#i-gear"/></li></ul>
@@ -47,10 +46,18 @@ pub(crate) fn Nav() -> impl IntoView {
     }
 }
 
+/// The name of the app, which leads home.
+#[component]
+fn Mark() -> impl IntoView {
+    let path = expect_context::<Location>().path();
+    let current = move || path.with(|path| path == "/").then_some("page");
+    view! { <a class="mark" href="/" aria-current=current>{logo()} "Craftec"</a> }
+}
+
 #[component]
 fn Place(path: &'static str, name: &'static str, symbol: &'static str) -> impl IntoView {
     let state = expect_context::<NodeState>();
-    let here = use_location().pathname;
+    let here = expect_context::<Location>().path();
     let amount = move || match path {
         "/sites" => state.sites.with(|s| s.as_ref().map_or(0, Vec::len)),
         "/files" => state.objects.with(|o| o.as_ref().map_or(0, Vec::len)),

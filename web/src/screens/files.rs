@@ -1,12 +1,12 @@
 //! Files: what was put or pinned here, putting another, and what is known of one of them.
 
 use leptos::prelude::*;
-use leptos_router::hooks::{use_navigate, use_query_map};
 use wasm_bindgen::JsCast as _;
 
 use crate::{
     app::titled,
     copies,
+    location::Location,
     node::{
         NodeState, Putting,
         types::{Kind, ObjectRow},
@@ -24,8 +24,10 @@ use crate::{
 pub(crate) fn Files() -> impl IntoView {
     titled("Files");
     let state = expect_context::<NodeState>();
-    let query = use_query_map();
-    let chosen = Memo::new(move |_| query.with(|query| query.get("cid")));
+    let location = expect_context::<Location>();
+    // What is shown is in the address, so that reload and back work.
+    let chosen = location.query("cid");
+    let show = move |root: String, _| location.go(&format!("/files?cid={root}"));
     let summary = move || {
         state.objects.with(|rows| {
             let rows = rows.as_ref()?;
@@ -48,7 +50,7 @@ pub(crate) fn Files() -> impl IntoView {
             <aside class="stack wide" aria-label="Details">
                 <section aria-labelledby="byaddr">
                     <h2 id="byaddr">"Find by address"</h2>
-                    <LookUp verb="Look up" arrived=|root: String, _| show(&root)/>
+                    <LookUp verb="Look up" arrived=show/>
                 </section>
                 {move || chosen.get().map(|root| view! {
                     <section aria-labelledby="about">
@@ -59,11 +61,6 @@ pub(crate) fn Files() -> impl IntoView {
             </aside>
         </div>
     }
-}
-
-/// Goes to the details of a root, which its address names.
-fn show(root: &str) {
-    use_navigate()(&format!("/files?cid={root}"), Default::default());
 }
 
 /// The button that puts files.

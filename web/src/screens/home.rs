@@ -9,6 +9,7 @@ use crate::{
         NodeState, Phase, Started,
         types::{Copies, Kind, Link, Storage},
     },
+    order,
     parts::{
         drop_zone::DropZone,
         marks::{icon, kind_words, scale, verdict_mark, wire_class},
@@ -251,7 +252,7 @@ fn things(state: NodeState) -> Vec<Thing> {
             .collect();
         things.extend(rows);
     });
-    things.sort_by(|a, b| b.time_ms.cmp(&a.time_ms).then_with(|| a.href.cmp(&b.href)));
+    order::sort(&mut things, |a, b| b.time_ms.cmp(&a.time_ms).then_with(|| a.href.cmp(&b.href)));
     things.truncate(RECENT);
     things
 }

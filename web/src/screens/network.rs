@@ -14,7 +14,7 @@ use crate::{
         strip::Reach,
         words::{Copy, failed},
     },
-    picture::{self, CENTRE, RINGS, Spot},
+    picture::{self, CENTRE, RINGS, Spot, length},
     say,
 };
 
@@ -66,18 +66,19 @@ fn drawing(peers: &[Peer]) -> impl IntoView + use<> {
     let spots = picture::place(peers);
     let roles: Vec<Role> = peers.iter().map(|peer| peer.role).collect();
     let rings = RINGS.map(|ms| {
-        let r = picture::radius(Some(ms)).to_string();
+        let r = length(picture::radius(Some(ms)));
         view! { <circle class="ring" cx="260" cy="260" r=r/> }
     });
     let labels = RINGS.map(|ms| {
-        let y = (CENTRE + picture::radius(Some(ms)) + 4.0).to_string();
+        let y = length(CENTRE + picture::radius(Some(ms)) + 4.0);
         let unit = if Some(&ms) == RINGS.last() { " ms" } else { "" };
         view! { <text class="ax" x="260" y=y text-anchor="middle">{ms} {unit}</text> }
     });
     let line = |spot: &Spot| {
-        let (from_x, from_y) = spot.from;
+        let [from_x, from_y] = [spot.from.0, spot.from.1].map(length);
+        let [x, y] = [spot.x, spot.y].map(length);
         let class = format!("w wire-{}", wire_class(spot.link));
-        let path = format!("M{from_x:.1} {from_y:.1}L{:.1} {:.1}", spot.x, spot.y);
+        let path = format!("M{from_x} {from_y}L{x} {y}");
         view! { <path class=class d=path/> }
     };
     let lines = spots.iter().map(line).collect_view();
@@ -101,15 +102,15 @@ fn drawing(peers: &[Peer]) -> impl IntoView + use<> {
 fn mark(spot: &Spot, role: Role) -> impl IntoView + use<> {
     let (x, y) = (spot.x, spot.y);
     let shape = if role == Role::Tab {
-        view! { <circle class="n" cx=x.to_string() cy=y.to_string() r="8"/> }.into_any()
+        view! { <circle class="n" cx=length(x) cy=length(y) r="8"/> }.into_any()
     } else {
-        let path = format!("M{:.1} {:.1}h16v16h-16z", x - 8.0, y - 8.0);
+        let path = format!("M{} {}h16v16h-16z", length(x - 8.0), length(y - 8.0));
         view! { <path class="n" d=path/> }.into_any()
     };
     // Labels point away from the middle.
     let (dx, anchor) = if x < CENTRE { (-14.0, "end") } else { (14.0, "start") };
     let name = say::tail(&spot.peer_id, 4).to_owned();
-    let (at_x, at_y) = ((x + dx).to_string(), (y + 4.0).to_string());
+    let (at_x, at_y) = (length(x + dx), length(y + 4.0));
     view! { <g>{shape}<text x=at_x y=at_y text-anchor=anchor>{name}</text></g> }
 }
 

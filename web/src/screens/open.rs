@@ -1,12 +1,12 @@
 //! Open: paste a link, see where it comes from, read it here or in a tab of its own.
 
 use leptos::prelude::*;
-use leptos_router::hooks::{use_navigate, use_query_map};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::{
     address,
     app::titled,
+    location::Location,
     node::{
         NodeState,
         types::{Failure, Kind, Link, Peer, Stat, Way},
@@ -27,17 +27,15 @@ const VIEWED: &str = "allow-scripts allow-same-origin allow-forms allow-modals a
 #[component]
 pub(crate) fn Open() -> impl IntoView {
     titled("Open");
-    let query = use_query_map();
-    let root = Memo::new(move |_| {
-        query.with(|query| query.get("root")).filter(|root| address::is_cid(root))
-    });
-    let path = Memo::new(move |_| query.with(|query| query.get("path")).unwrap_or_default());
-    let arrived = |root: String, path: String| {
+    let location = expect_context::<Location>();
+    let (root, path) = (location.query("root"), location.query("path"));
+    let root = Memo::new(move |_| root.get().filter(|root| address::is_cid(root)));
+    let arrived = move |root: String, path: String| {
         let path = match address::encode_path(&path) {
             path if path.is_empty() => path,
             path => format!("&path={path}"),
         };
-        use_navigate()(&format!("/open?root={root}{path}"), Default::default());
+        location.go(&format!("/open?root={root}{path}"));
     };
     view! {
         <div class="head"><div>
@@ -45,7 +43,7 @@ pub(crate) fn Open() -> impl IntoView {
             <p>"Your browser fetches it from its holders and checks every block against the link."</p>
         </div></div>
         <LookUp verb="Open" arrived/>
-        {move || root.get().map(|root| view! { <Target root path=path.get()/> })}
+        {move || root.get().map(|root| view! { <Target root path=path.get().unwrap_or_default()/> })}
     }
 }
 

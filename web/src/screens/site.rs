@@ -1,13 +1,13 @@
 //! One site: its link, its files, its holders, and how to let go of it.
 
 use leptos::{html::Dialog, prelude::*};
-use leptos_router::hooks::{use_navigate, use_params_map};
 use wasm_bindgen_futures::spawn_local;
 
 use crate::{
     address,
     app::titled,
     copies,
+    location::Location,
     node::{
         NodeState,
         types::{Copies, Entry, Failure, Holder, Kind, SiteRow, Stat},
@@ -31,10 +31,9 @@ type Asked<T> = RwSignal<Option<Result<T, Failure>>>;
 #[component]
 pub(crate) fn Site() -> impl IntoView {
     titled("Site");
-    let params = use_params_map();
-    let cid = Memo::new(move |_| params.with(|params| params.get("cid").unwrap_or_default()));
+    let cid = expect_context::<Location>().site();
     move || {
-        let cid = cid.get();
+        let cid = cid.get().unwrap_or_default();
         if address::is_cid(&cid) {
             view! { <About cid/> }.into_any()
         } else {
@@ -255,7 +254,7 @@ fn Stop(cid: String) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let dialog = NodeRef::<Dialog>::new();
     let failure = RwSignal::new(None::<Failure>);
-    let go = use_navigate();
+    let location = expect_context::<Location>();
     let ask = move |_| {
         if let Some(dialog) = dialog.get_untracked() {
             // Fails only where it is open already.
@@ -269,12 +268,12 @@ fn Stop(cid: String) -> impl IntoView {
         }
     };
     let stop = move |_| {
-        let (cid, go) = (cid.clone(), go.clone());
+        let cid = cid.clone();
         spawn_local(async move {
             match state.unpin(cid).await {
                 Ok(()) => {
                     close();
-                    go("/sites", Default::default());
+                    location.go("/sites");
                 }
                 Err(why) => failure.set(Some(why)),
             }

@@ -20,6 +20,10 @@ use crate::{
 const RATE_UNIT: u64 = 1_000_000;
 /// The field of the month counts these.
 const MONTH_UNIT: u64 = 1_000_000_000;
+/// More of either than any line or month can carry is a slip of the finger.
+const MOST: u64 = 1_000_000;
+/// Characters of `MOST`.
+const MOST_DIGITS: usize = 7;
 
 /// The section.
 #[component]
@@ -73,22 +77,30 @@ fn limit_of(text: &str, unit: u64) -> Option<Limit> {
     if text.is_empty() {
         return Some(Limit::Unlimited);
     }
-    let number: f64 = text.parse().ok()?;
-    // More than any line or month can carry is a slip of the finger.
-    if !(0.0..=1_000_000.0).contains(&number) {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = [whole, part].concat().bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number || whole.len() + part.len() == 0 || whole.len() > MOST_DIGITS {
         return None;
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-    let bytes = (number * unit as f64).round() as u64;
-    Some(Limit::Bytes(bytes))
+    let value = |digit: u8| u64::from(digit - b'0');
+    let mut bytes = whole.bytes().fold(0, |sum, digit| sum * 10 + value(digit)) * unit;
+    let mut worth = unit;
+    for digit in part.bytes() {
+        worth /= 10;
+        bytes += value(digit) * worth;
+    }
+    (bytes <= MOST * unit).then_some(Limit::Bytes(bytes))
 }
 
 /// A limit as its field shows it.
 fn text_of(limit: Option<u64>, unit: u64) -> String {
     let Some(bytes) = limit else { return String::new() };
-    #[allow(clippy::cast_precision_loss)]
-    let number = bytes as f64 / unit as f64;
-    number.to_string()
+    let (whole, rest) = (bytes / unit, bytes % unit);
+    if rest == 0 {
+        return whole.to_string();
+    }
+    let digits = unit.ilog10() as usize;
+    format!("{whole}.{rest:0digits$}").trim_end_matches('0').to_owned()
 }
 
 #[component]
@@ -167,10 +179,15 @@ mod tests {
         assert_eq!(limit_of("2", RATE_UNIT), Some(Limit::Bytes(2_000_000)));
         assert_eq!(limit_of("0.5", MONTH_UNIT), Some(Limit::Bytes(500_000_000)));
         assert_eq!(limit_of("0", RATE_UNIT), Some(Limit::Bytes(0)));
-        for bad in ["-1", "1,5", "NaN", "inf", "1e30", "two"] {
+        assert_eq!(limit_of("0.0000019", RATE_UNIT), Some(Limit::Bytes(1)));
+        assert_eq!(limit_of("1000000", MONTH_UNIT), Some(Limit::Bytes(1_000_000_000_000_000)));
+        assert_eq!(limit_of(".5", RATE_UNIT), Some(Limit::Bytes(500_000)));
+        for bad in ["-1", "1,5", "NaN", "inf", "1e30", "two", ".", "1.2.3", "1000001", "99999999"] {
             assert_eq!(limit_of(bad, RATE_UNIT), None, "{bad}");
         }
         assert_eq!(text_of(Some(1_500_000), RATE_UNIT), "1.5");
+        assert_eq!(text_of(Some(2_000_000), RATE_UNIT), "2");
+        assert_eq!(text_of(Some(50_000), RATE_UNIT), "0.05");
         assert_eq!(text_of(None, RATE_UNIT), "");
     }
 }

@@ -4,7 +4,7 @@
 //! over the peer's, higher is better, the median of paired runs. Peers live in a workspace of their
 //! own (`benches/`), outside the main lock file.
 
-use std::{ffi::OsStr, process::Command};
+use std::{ffi::OsStr, fs, process::Command};
 
 use anyhow::bail;
 
@@ -40,21 +40,14 @@ pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {
 /// What a browser downloads, gzipped.
 fn size() -> anyhow::Result<()> {
     let dist = paths::root().join("dist");
-    let of = |folder: &str, filter: &dyn Fn(&str) -> bool| -> anyhow::Result<u64> {
-        let mut sum = 0;
-        for file in std::fs::read_dir(dist.join(folder))? {
-            let path = file?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_file() && filter(&name) {
-                sum += build::gzipped_bytes(&path)?;
-            }
+    let app = build::app_bytes(&dist)?;
+    let mut node = 0;
+    for file in fs::read_dir(dist.join("sdk"))? {
+        let path = file?.path();
+        if path.extension().is_some_and(|e| e == "wasm") || path.ends_with("worker.js") {
+            node += build::gzipped_bytes(&path)?;
         }
-        Ok(sum)
-    };
-    let code = |name: &str| [".js", ".wasm", ".css", ".html"].iter().any(|e| name.ends_with(e));
-    let shell = |name: &str| code(name) && name != "app-sw.js" && !name.starts_with("bridge");
-    let app = of("", &shell)? + of("sdk", &|name| name == "index.js")?;
-    let node = of("sdk", &|name| name.ends_with(".wasm") || name == "worker.js")?;
+    }
     println!("\nbench size (gzip -9, what a browser downloads)");
     println!("{:<28} {:>12} {:>12}", "", "bytes", "goal");
     println!("{:<28} {:>12} {:>12}", "app, before the node loads", app, 150_000);

@@ -1,9 +1,12 @@
 //! Building the product, in the order in which the parts contain each other: the node for the tab,
 //! the SDK around it, the web app with both, and the binary that embeds all of it.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::{
     paths, setup,
@@ -88,14 +91,58 @@ fn web_app() -> anyhow::Result<()> {
     stamp::when_changed("web-app", &inputs, &[root.join("dist/index.html")], || {
         let mut trunk = command(paths::tool("trunk"));
         trunk.env("CARGO_TARGET_DIR", paths::target());
+        setup::wasm_toolchain()?.lend(&mut trunk);
         // Trunk takes this variable for a flag of its own and refuses what terminals set it to.
         trunk.env_remove("NO_COLOR");
-        run(trunk.args(["build", "--release", "--offline"]))
-    })
+        // Leptos makes a type of every view, and code for each; erased, a fifth of the download is
+        // gone. Nothing here is drawn so often that the calls in between could be felt.
+        trunk.env("RUSTFLAGS", "--cfg erase_components");
+        run(trunk.args(["build", "--release", "--offline"]))?;
+        // The package keeps its names for whoever reads it; the page has no need of them.
+        let script = root.join("dist/sdk/index.js");
+        let mut minify = command(paths::npm_tool("esbuild"));
+        minify.arg(&script).args(["--minify", "--allow-overwrite", "--charset=utf8"]);
+        run(minify.arg(format!("--outfile={}", script.display())))
+    })?;
+    small_enough(&root.join("dist"))
+}
+
+/// Most bytes, gzipped, that the app may need before the node loads. The goal is 150,000; what is
+/// above it is nearly all Leptos and our views in it. Lower this whenever a change allows it.
+const APP_BYTES: u64 = 345_000;
+
+/// Fails when the app outgrew what it may be, so that nobody adds to it without noticing.
+fn small_enough(dist: &Path) -> anyhow::Result<()> {
+    let bytes = app_bytes(dist)?;
+    if bytes > APP_BYTES {
+        bail!(
+            "the app is {bytes} bytes (gzip) before the node loads, and may be {APP_BYTES}: find \
+             out with `make bench BENCH=size` what grew, or raise APP_BYTES with a reason"
+        );
+    }
+    Ok(())
+}
+
+/// What a browser downloads before the app can be used and the node begins to load, gzipped: page,
+/// styles, scripts, WebAssembly, and the SDK's entry.
+pub(crate) fn app_bytes(dist: &Path) -> anyhow::Result<u64> {
+    let code = |name: &str| {
+        let ours = [".js", ".wasm", ".css", ".html", ".svg"].iter().any(|e| name.ends_with(e));
+        ours && name != "app-sw.js" && !name.starts_with("bridge")
+    };
+    let mut bytes = gzipped_bytes(&dist.join("sdk/index.js"))?;
+    bytes += gzipped_bytes(&dist.join("sdk/support.js"))?;
+    for file in fs::read_dir(dist)? {
+        let path = file?.path();
+        if path.is_file() && path.file_name().and_then(|n| n.to_str()).is_some_and(code) {
+            bytes += gzipped_bytes(&path)?;
+        }
+    }
+    Ok(bytes)
 }
 
 /// Bytes of `file` after gzip -9, as a browser would receive it.
-pub(crate) fn gzipped_bytes(file: &PathBuf) -> anyhow::Result<u64> {
+pub(crate) fn gzipped_bytes(file: &Path) -> anyhow::Result<u64> {
     let count = read(command("sh").args(["-c", "gzip -9 -c \"$0\" | wc -c"]).arg(file))?;
     count.trim().parse().with_context(|| format!("cannot gzip {}", file.display()))
 }

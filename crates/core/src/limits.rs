@@ -10,9 +10,12 @@ pub const FRAME_BYTES: usize = BLOCK_BYTES + (16 << 10);
 pub const RECORD_BYTES: usize = 32 << 10;
 /// Block CIDs asked for in one exchange message.
 pub const WANT_CIDS: usize = 256;
-/// Unread bytes that a peer may have on its way to us over a WebSocket or a data channel. The
-/// browser's WebSocket stream drops a connection with more than 1 MiB unread.
+/// Unread bytes that a peer may have on its way to us over a WebSocket. The browser's WebSocket
+/// stream drops a connection with more than 1 MiB unread.
 pub const IN_FLIGHT_BYTES_TAB: usize = 512 << 10;
+/// The same over a WebRTC data channel, which has room for 16 MiB: what its slow turns need so that
+/// the sender never waits for the next request.
+pub const IN_FLIGHT_BYTES_WEBRTC: usize = 2 << 20;
 /// The same over QUIC and TCP, where the kernel holds the sender back.
 pub const IN_FLIGHT_BYTES_NATIVE: usize = 8 << 20;
 /// Deepest chain of links that a reader follows below one root (a 256-way tree of this depth

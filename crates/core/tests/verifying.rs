@@ -460,6 +460,7 @@ fn limits_are_the_documented_ones() {
     assert_eq!(limits::RECORD_BYTES, 32_768);
     assert_eq!(limits::WANT_CIDS, 256);
     assert_eq!(limits::IN_FLIGHT_BYTES_TAB, 524_288);
+    assert_eq!(limits::IN_FLIGHT_BYTES_WEBRTC, 2_097_152);
     assert_eq!(limits::IN_FLIGHT_BYTES_NATIVE, 8_388_608);
     assert_eq!(limits::DAG_DEPTH, 64);
     assert_eq!((limits::NAME_BYTES, limits::PATH_BYTES), (255, 4_096));

@@ -47,6 +47,13 @@ impl WasmToolchain {
         }
     }
 
+    /// Has a program that calls Cargo by itself call this one.
+    pub(crate) fn lend(self, program: &mut Command) {
+        if self == Self::Fallback {
+            program.env("RUSTUP_TOOLCHAIN", FALLBACK).env("CARGO_PROFILE_APP_LTO", "off");
+        }
+    }
+
     /// Where its WASM artifacts appear.
     pub(crate) fn artifacts(self, profile: &str) -> PathBuf {
         let target = match self {

@@ -236,6 +236,7 @@ impl Network for Handle {
             Some(PeerInfo { link: Link::Quic | Link::Tcp, role, .. }) if role != Role::Tab => {
                 limits::IN_FLIGHT_BYTES_NATIVE
             }
+            Some(PeerInfo { link: Link::WebRtc, .. }) => limits::IN_FLIGHT_BYTES_WEBRTC,
             _ => limits::IN_FLIGHT_BYTES_TAB,
         }
     }

@@ -114,7 +114,8 @@ impl Network for SimNetwork {
 
     fn in_flight_bytes(&self, peer: PeerId) -> usize {
         match self.fabric.info(&self.me, &peer).map(|info| info.link) {
-            Some(Link::WebRtc | Link::WebSocket | Link::Relayed) => limits::IN_FLIGHT_BYTES_TAB,
+            Some(Link::WebSocket | Link::Relayed) => limits::IN_FLIGHT_BYTES_TAB,
+            Some(Link::WebRtc) => limits::IN_FLIGHT_BYTES_WEBRTC,
             _ => limits::IN_FLIGHT_BYTES_NATIVE,
         }
     }

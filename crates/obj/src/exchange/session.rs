@@ -43,6 +43,9 @@ const READ_AHEAD_BYTES: u64 = 16 << 20;
 const READ_AHEAD_BLOCKS: std::ops::RangeInclusive<usize> = 16..=1024;
 /// Holders named by records that are asked besides connected peers.
 const HINTS: usize = 32;
+/// How long connected peers have to deliver before the DHT is asked who else could: small objects
+/// come sooner, and a search costs more than they do.
+const SEARCH_AFTER: Duration = Duration::from_millis(30);
 /// A search for providers is repeated after this time while something is still wanted.
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
@@ -242,15 +245,25 @@ impl Inner {
             return;
         }
         self.searched.set(Some(now));
-        for info in shared.network().peers() {
-            if info.role != Role::Foreign {
-                self.add_peer(shared, info.peer, false);
-            }
-        }
+        let mut peers = shared.network().peers();
+        peers.retain(|info| info.role != Role::Foreign);
+        peers.iter().for_each(|info| self.add_peer(shared, info.peer, false));
         self.plan.borrow_mut().set_searching(true);
-        let mut found = shared.network().providers(provider_key(&self.root));
-        let weak = Rc::downgrade(self);
+        let pause = if peers.is_empty() { Duration::ZERO } else { SEARCH_AFTER };
+        let (weak, clock) = (Rc::downgrade(self), shared.clock.clone());
         shared.clock.spawn(Box::pin(async move {
+            if !pause.is_zero() {
+                clock.sleep(pause).await;
+            }
+            let Some((inner, shared)) = live(&weak) else { return };
+            if inner.plan.borrow().is_idle() {
+                // Whoever wants more later begins anew.
+                inner.searched.set(None);
+                inner.plan.borrow_mut().set_searching(false);
+                return;
+            }
+            let mut found = shared.network().providers(provider_key(&inner.root));
+            drop((inner, shared));
             while let Some(peer) = found.next().await {
                 let Some((inner, shared)) = live(&weak) else { return };
                 inner.add_peer(&shared, peer, true);

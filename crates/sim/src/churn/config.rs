@@ -1,0 +1,142 @@
+//! What the simulated network is like: every assumption is a flag with its reason.
+
+use clap::Args;
+
+/// Days of a month, on average.
+pub(super) const MONTH_DAYS: f64 = 365.0 / 12.0;
+/// A minute, an hour, a day in milliseconds.
+pub(super) const MINUTE_MS: u64 = 60_000;
+pub(super) const HOUR_MS: u64 = 60 * MINUTE_MS;
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
+pub(super) const MONTH_MS: u64 = (MONTH_DAYS * DAY_MS as f64) as u64;
+
+/// Assumptions of the scenario `churn`. Defaults are those of the published figures.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(next_help_heading = "Of the scenario churn")]
+pub struct Config {
+    /// Nodes at any moment, absent ones included; who departs is replaced by a stranger.
+    #[arg(long, default_value_t = 3000)]
+    pub nodes: u32,
+    /// Objects of ours in each world; each of the schemes beside has an eighth of that.
+    #[arg(long, default_value_t = 4000)]
+    pub objects: u32,
+    /// Years that are measured, after those of settling.
+    #[arg(long, default_value_t = 5.0)]
+    pub years: f64,
+    /// Months before measurement: fresh objects decay without traffic and would flatter the figures.
+    #[arg(long, default_value_t = 12.0)]
+    pub settle_months: f64,
+    /// Source pieces of an object.
+    #[arg(long, default_value_t = 64)]
+    pub k: u16,
+    /// Mean months until a node departs for good.
+    #[arg(long, default_value_t = 6.0)]
+    pub mttf_months: f64,
+    /// Half of the nodes live shorter by this share and half longer; 0 is memoryless.
+    #[arg(long, default_value_t = 0.0)]
+    pub uneven: f64,
+    /// Median minutes of a tab's session; sessions and gaps are log-normal.
+    #[arg(long, default_value_t = 120.0)]
+    pub session_minutes: f64,
+    /// Share of time that a tab is open, before nights and long absences.
+    #[arg(long, default_value_t = 0.4)]
+    pub presence: f64,
+    /// Share of nodes that are not tabs: they restart now and then.
+    #[arg(long, default_value_t = 0.25)]
+    pub steady: f64,
+    /// Mean days between a node's long absences (median 4 days, storage intact).
+    #[arg(long, default_value_t = 60.0)]
+    pub long_absence_days: f64,
+    /// Share of nodes that anyone can dial; between two others 70% of hole punches succeed, and the
+    /// rest goes through a relay.
+    #[arg(long, default_value_t = 0.7)]
+    pub reachable: f64,
+    /// Mean days between mass closings of tabs, storage intact; 0 for none.
+    #[arg(long, default_value_t = 60.0)]
+    pub close_days: f64,
+    /// Share of open tabs that close together then.
+    #[arg(long, default_value_t = 0.5)]
+    pub close_share: f64,
+    /// Share of nodes that drop what they are given and claim to have it.
+    #[arg(long, default_value_t = 0.01)]
+    pub liars: f64,
+    /// Share of nodes behind one operator (visible, so that the policy limits them).
+    #[arg(long, default_value_t = 0.03)]
+    pub operator: f64,
+    /// Share of nodes that are secretly one adversary's.
+    #[arg(long, default_value_t = 0.01)]
+    pub colluders: f64,
+    /// Mean years between joint departures, of the operator's nodes or the adversary's; 0 for none.
+    #[arg(long, default_value_t = 1.0)]
+    pub together_years: f64,
+    /// Losses a year that the policy aims at.
+    #[arg(long, default_value_t = 1e-7)]
+    pub yearly_loss: f64,
+    /// Probability to be readable at once that the policy aims at; 0: to stay alive only.
+    #[arg(long, default_value_t = 0.0)]
+    pub readable: f64,
+    /// An absent node is given up when its return is less probable than this.
+    #[arg(long, default_value_t = 0.5)]
+    pub returns_below: f64,
+    /// Candidates among which a new holder is the best.
+    #[arg(long, default_value_t = 2)]
+    pub choices: u32,
+    /// Minutes between two looks at an object.
+    #[arg(long, default_value_t = 180)]
+    pub slot_minutes: u64,
+    /// What a node spends on repair, in pieces of 256 KiB an hour.
+    #[arg(long, default_value_t = 1024)]
+    pub budget_pieces: u64,
+    /// What a node holds for others, in GiB: audits cost it 1 MB a day, whatever it holds.
+    #[arg(long, default_value_t = 10.0)]
+    pub held_gib: f64,
+}
+
+impl Config {
+    /// The end of a world.
+    pub(super) fn end_ms(&self) -> u64 {
+        self.settle_ms() + (self.years * 12.0 * MONTH_MS as f64) as u64
+    }
+
+    /// When measurement begins.
+    pub(super) fn settle_ms(&self) -> u64 {
+        (self.settle_months * MONTH_MS as f64) as u64
+    }
+
+    /// A node's mean lifetime.
+    pub(super) fn lifetime_ms(&self) -> f64 {
+        self.mttf_months * MONTH_MS as f64
+    }
+
+    /// Time between looks.
+    pub(super) fn slot_ms(&self) -> u64 {
+        self.slot_minutes.max(1) * MINUTE_MS
+    }
+
+    /// What can't be simulated, if anything.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let shares =
+            [self.uneven, self.steady, self.reachable, self.close_share, self.readable];
+        let odd = self.liars + self.operator + self.colluders;
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || !(0.0..0.9).contains(&odd) {
+            return Err("shares are between 0 and 1, and most nodes are honest".to_owned());
+        }
+        if !(0.01..0.99).contains(&self.presence) || !(0.01..0.99).contains(&self.returns_below) {
+            return Err("presence and returns_below are between 0.01 and 0.99".to_owned());
+        }
+        if !(0.05..=600.0).contains(&self.mttf_months) || !(1.0..=1e5).contains(&self.session_minutes)
+        {
+            return Err("lifetimes or sessions are out of range".to_owned());
+        }
+        if !(4..=64).contains(&self.k) || self.nodes < 400 || self.nodes > 1_000_000 {
+            return Err("k is 4 to 64, and nodes are 400 to a million".to_owned());
+        }
+        if !(0.0..=100.0).contains(&self.years) || !(0.0..=600.0).contains(&self.settle_months) {
+            return Err("a world ends within a hundred years".to_owned());
+        }
+        if self.choices == 0 || self.choices > 64 || self.objects == 0 {
+            return Err("there is at least one object, and 1 to 64 choices".to_owned());
+        }
+        Ok(())
+    }
+}

@@ -1,7 +1,7 @@
 //! How an object is kept: the levels between which the policy moves it, derived from what its holders
 //! are exposed to.
 
-use super::forecast::{Exposure, pieces_for, pieces_to_read};
+use super::forecast::{Exposure, patience_pieces, pieces_for, pieces_to_read};
 
 /// How an object is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +44,12 @@ impl Aim {
         let alive = pieces_for(k, 1, goal.yearly_loss, most, exposure);
         let read = pieces_to_read(k, goal.readable, goal.presence, goal.whole_presence, most);
         let floor = alive.max(read);
-        // A third of what is to spare may go before repair stops waiting for the whole copy.
-        let urgent = floor - (floor - k) / 3;
+        let urgent = floor - patience_pieces(k, floor);
         let group_most = ((floor - k) / 2).max(1);
         Self { k, wholes: 1, floor, fill: floor, urgent, ceiling, group_most }
     }
 
-    /// Coded pieces alone, mended in batches: from `floor` up to `fill`.
+    /// Coded pieces alone, mended in batches: from `floor` up to `fill`. What comes back is kept.
     pub fn lazy(k: u16, floor: u16, fill: u16) -> Self {
         Self {
             k,
@@ -58,7 +57,7 @@ impl Aim {
             floor,
             fill,
             urgent: floor,
-            ceiling: fill.max(ceiling(k)),
+            ceiling: u16::MAX,
             group_most: 0,
         }
     }

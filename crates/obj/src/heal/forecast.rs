@@ -68,23 +68,32 @@ impl Outlook {
     }
 }
 
+/// With how many pieces fewer than it should have an object waits for a whole copy that is away: a
+/// third of what is to spare. Then another is made, without waiting for the first to be given up.
+pub fn patience_pieces(k: u16, coded: u16) -> u16 {
+    coded.saturating_sub(k) / 3
+}
+
 /// Losses expected in a year, of an object that is kept at `coded` pieces that count.
 pub fn yearly_loss(k: u16, coded: u16, wholes: u8, exposure: &Exposure) -> f64 {
     let lifetime_ms = exposure.lifetime_ms.max(1) as f64;
     let (blind_ms, mend_ms) = (exposure.blind_ms as f64, exposure.mend_ms as f64);
-    let spare = u64::from(coded.saturating_sub(k)) + u64::from(coded >= k);
-    let gone = |window_ms: f64| poisson_tail(f64::from(coded) * window_ms / lifetime_ms, spare);
+    let deadly = u64::from(coded.saturating_sub(k)) + u64::from(coded >= k);
+    let gone = |window_ms: f64| poisson_tail(f64::from(coded) * window_ms / lifetime_ms, deadly);
     if wholes == 0 {
         // As often as the pieces of one window are others than those of the last.
         let window_ms = (blind_ms + mend_ms).max(1.0);
         return gone(window_ms) * YEAR_MS as f64 / window_ms;
     }
     // The last whole copy goes, and by the time another is made, too many pieces have gone: those
-    // that were not seen to go before it did, and those that went since.
+    // that were not seen to go before it did, and those that went since. The deadly number of them,
+    // spread over that time, is seen in part: when more than may be waited for are, mending begins.
     let outage_ms = exposure.whole_blind_ms as f64 + mend_ms;
+    let seen = f64::from(patience_pieces(k, coded) + 1) / deadly.max(1) as f64;
+    let urgent_ms = (blind_ms + mend_ms) / (1.0 - seen).max(1e-3);
     let outages = f64::from(wholes) * YEAR_MS as f64 / lifetime_ms;
     let others_gone = (outage_ms / lifetime_ms).min(1.0).powi(i32::from(wholes) - 1);
-    outages * others_gone * gone(blind_ms + outage_ms)
+    outages * others_gone * gone((blind_ms + outage_ms).min(urgent_ms))
 }
 
 /// The fewest coded pieces with which no more than `yearly` losses are expected, at most `most`.

@@ -28,6 +28,12 @@ const FIRST_LIFETIME_MS: u64 = 90 * DAY_MS;
 const PRESENCE_MS: u64 = 30 * DAY_MS;
 const DAY_MS: u64 = 24 * 3_600_000;
 
+/// A holder of a piece is given up when its return is less probable than this. A mistake costs one
+/// piece, which is not wasted if the holder returns: the next loss is then mended already.
+pub const PIECE_RETURNS_BELOW: f64 = 0.5;
+/// The same for the holder of a whole copy, of which a mistake costs the whole object.
+pub const WHOLE_RETURNS_BELOW: f64 = 0.05;
+
 /// What a holder is to the objects it holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Standing {
@@ -60,6 +66,8 @@ pub struct Kind {
     lost: u64,
     /// Running mean of how long the lost ones were waited for.
     blind_ms: f64,
+    whole_blind_ms: f64,
+    wholes_lost: u64,
 }
 
 impl Default for Kind {
@@ -70,6 +78,8 @@ impl Default for Kind {
             gap_count: 0,
             lost: 0,
             blind_ms: DAY_MS as f64,
+            whole_blind_ms: DAY_MS as f64,
+            wholes_lost: 0,
         }
     }
 }
@@ -92,6 +102,13 @@ impl Kind {
         self.blind_ms += (waited_ms as f64 - self.blind_ms) / self.lost.min(256) as f64;
     }
 
+    /// A holder of a whole copy was given up as such, after it had been waited for.
+    pub fn gave_up_whole(&mut self, waited_ms: u64) {
+        self.wholes_lost += 1;
+        let weight = self.wholes_lost.min(256) as f64;
+        self.whole_blind_ms += (waited_ms as f64 - self.whole_blind_ms) / weight;
+    }
+
     /// A holder that had been given up came back.
     pub fn came_back(&mut self) {
         self.lost = self.lost.saturating_sub(1);
@@ -105,6 +122,11 @@ impl Kind {
     /// Mean time from a holder's last sign of life until it is given up.
     pub fn blind_ms(&self) -> u64 {
         self.blind_ms as u64
+    }
+
+    /// The same for holders of whole copies.
+    pub fn whole_blind_ms(&self) -> u64 {
+        self.whole_blind_ms as u64
     }
 
     /// Mean time from one absence to the next.

@@ -1,6 +1,7 @@
 //! What the simulated network is like: every assumption is a flag with its reason.
 
 use clap::Args;
+use craftec_obj::heal::history::{PIECE_RETURNS_BELOW, WHOLE_RETURNS_BELOW};
 
 /// Days of a month, on average.
 pub(super) const MONTH_DAYS: f64 = 365.0 / 12.0;
@@ -70,16 +71,19 @@ pub struct Config {
     #[arg(long, default_value_t = 1.0)]
     pub together_years: f64,
     /// Losses a year that the policy aims at.
-    #[arg(long, default_value_t = 1e-7)]
+    #[arg(long, default_value_t = 2e-8)]
     pub yearly_loss: f64,
     /// Probability to be readable at once that the policy aims at; 0: to stay alive only.
     #[arg(long, default_value_t = 0.0)]
     pub readable: f64,
-    /// An absent node is given up when its return is less probable than this.
-    #[arg(long, default_value_t = 0.5)]
+    /// An absent holder of a piece is given up when its return is less probable than this.
+    #[arg(long, default_value_t = PIECE_RETURNS_BELOW)]
     pub returns_below: f64,
+    /// The same for a holder of a whole copy.
+    #[arg(long, default_value_t = WHOLE_RETURNS_BELOW)]
+    pub whole_returns_below: f64,
     /// Candidates among which a new holder is the best.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 4)]
     pub choices: u32,
     /// Minutes between two looks at an object.
     #[arg(long, default_value_t = 180)]
@@ -121,8 +125,11 @@ impl Config {
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) || !(0.0..0.9).contains(&odd) {
             return Err("shares are between 0 and 1, and most nodes are honest".to_owned());
         }
-        if !(0.01..0.99).contains(&self.presence) || !(0.01..0.99).contains(&self.returns_below) {
-            return Err("presence and returns_below are between 0.01 and 0.99".to_owned());
+        let inner = [self.presence, self.returns_below, self.whole_returns_below];
+        let ordered = self.whole_returns_below <= self.returns_below;
+        if inner.iter().any(|share| !(0.001..0.999).contains(share)) || !ordered {
+            let text = "presence and what returns are between 0.001 and 0.999, of wholes less";
+            return Err(text.to_owned());
         }
         if !(0.05..=600.0).contains(&self.mttf_months) || !(1.0..=1e5).contains(&self.session_minutes)
         {

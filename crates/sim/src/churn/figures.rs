@@ -5,12 +5,12 @@ use super::config::MONTH_MS;
 /// Why a piece had to be made anew, in the order in which repairs are charged to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
+    /// Its holder had lied.
+    Lied,
     /// Its holder departed for good.
     Departed,
     /// Its holder was given up, and was only away.
     Absent,
-    /// Its holder had lied.
-    Lied,
     /// Reads of decodings: a whole copy was made, or a batch.
     Read,
     /// Pieces above what one operator may have, and what else the level asked for.
@@ -19,7 +19,7 @@ pub(super) enum Cause {
 
 impl Cause {
     pub(super) const ALL: [Self; 5] =
-        [Self::Departed, Self::Absent, Self::Lied, Self::Read, Self::Other];
+        [Self::Lied, Self::Departed, Self::Absent, Self::Read, Self::Other];
 
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -9,8 +9,8 @@ use craftec_obj::heal::{
 use super::{
     dice::mix,
     figures::Cause,
-    node::{NodeId, OPERATOR},
-    object::{Decoding, Object},
+    node::NodeId,
+    object::{Debts, Decoding, Object},
     plan::Scheme,
     world::{Happens, World},
 };
@@ -44,7 +44,8 @@ impl World<'_> {
             return;
         }
         match self.decided(index, 0) {
-            Decision::Rest(Rest::Healthy) => {}
+            // Enough is there: what went before is owed no longer.
+            Decision::Rest(Rest::Healthy) => self.objects[index as usize].debts = Debts::default(),
             Decision::Rest(_) => self.await_look(index),
             Decision::Act(_) => self.give_turn(index, 0),
         }
@@ -54,7 +55,7 @@ impl World<'_> {
         let object = &self.objects[index as usize];
         let aim = &self.kept[object.scheme].aim;
         let mut held = std::mem::take(&mut self.held);
-        object.seen(&self.nodes, &mut held);
+        object.seen(&self.views, &mut held);
         let tally = Tally::of(&held, aim.group_most);
         let decision = decide(aim, &tally, object.rank(aim, &held, &tally), own);
         self.held = held;
@@ -69,7 +70,7 @@ impl World<'_> {
         let holders: Vec<[u8; 4]> =
             object.slots.iter().map(|slot| slot.node.0.to_le_bytes()).collect();
         let order = order(&root, slot, &holders);
-        let here = |at: &usize| self.nodes[object.slots[*at].node.at()].here;
+        let here = |at: &usize| self.views[object.slots[*at].node.at()].here;
         let Some(place) = (from..order.len()).find(|place| here(&order[*place])) else {
             self.await_look(index);
             return;
@@ -84,7 +85,7 @@ impl World<'_> {
     pub(super) fn turn(&mut self, index: u32, actor: NodeId, place: u32) {
         self.objects[index as usize].awaited = false;
         let holds = self.objects[index as usize].slot(actor).is_some();
-        if !holds || !self.nodes[actor.at()].here {
+        if !holds || !self.views[actor.at()].here {
             self.give_turn(index, place as usize + 1);
             return;
         }
@@ -108,7 +109,7 @@ impl World<'_> {
 
     fn from_whole(&mut self, index: u32, repair: &Repair) {
         let object = &self.objects[index as usize];
-        let here = |node: NodeId| self.nodes[node.at()].here;
+        let here = |node: NodeId| self.views[node.at()].here;
         let source = object.slots.iter().find(|slot| slot.whole && here(slot.node));
         let Some(source) = source.map(|slot| slot.node) else {
             self.await_look(index);
@@ -129,7 +130,7 @@ impl World<'_> {
     fn recode(&mut self, index: u32, helpers: u16, repair: &Repair) {
         for _ in 0..repair.pieces {
             let object = &self.objects[index as usize];
-            let here = |node: NodeId| self.nodes[node.at()].here;
+            let here = |node: NodeId| self.views[node.at()].here;
             let mut sources: Vec<NodeId> = object
                 .slots
                 .iter()
@@ -144,6 +145,7 @@ impl World<'_> {
             let Some(target) = self.new_holder(index) else { break };
             if let Some(liar) = liar {
                 self.convict(liar);
+                self.await_look(index);
                 break;
             }
             let (paid, rest) = self.objects[index as usize].pay(1);
@@ -177,29 +179,28 @@ impl World<'_> {
         for _ in 0..KEEPERS {
             let candidate = self.here[self.dice.below(self.here.len())];
             let merit = self.nodes[candidate.at()].history.merit(self.now_ms);
-            if merit > best.1 && self.nodes[candidate.at()].group != OPERATOR {
+            if merit > best.1 && !self.nodes[candidate.at()].operated {
                 best = (candidate, merit);
             }
         }
         best.0
     }
 
-    /// Reads what is here and was not read yet; decodes when it is enough.
+    /// Reads what is here and was not read yet; decodes when it is enough. Ends if the reader is
+    /// given up, or a whole copy is back.
     fn collect(&mut self, index: u32) {
         let object = &mut self.objects[index as usize];
         let Some(mut decoding) = object.decoding.take() else { return };
+        let trusts = |node: NodeId| self.views[node.at()].standing(true).counts();
+        let again = object.slots.iter().any(|slot| slot.whole && trusts(slot.node));
         let aim = self.kept[object.scheme].aim;
         let by = decoding.by;
         let reader = &self.nodes[by.at()];
-        if !reader.counted || reader.life != decoding.life {
-            let read = decoding.from.len() as f64 / f64::from(aim.k);
-            let measures = self.measures();
-            let scheme = self.objects[index as usize].scheme;
-            self.kept[scheme].figures.wasted += if measures { read } else { 0.0 };
-            self.await_look(index);
+        if again || !self.views[by.at()].counted || reader.life != decoding.life {
+            self.give_up_decoding(index, decoding.from.len());
             return;
         }
-        if !reader.here {
+        if !self.views[by.at()].here {
             self.objects[index as usize].decoding = Some(decoding);
             self.await_look(index);
             return;
@@ -209,25 +210,16 @@ impl World<'_> {
         let needed = usize::from(aim.k - own.min(aim.k));
         let mut liars = Vec::new();
         let first = decoding.from.len();
-        // A whole copy that came back meanwhile gives all that is missing.
-        let whole = object.slots.iter().find(|slot| {
-            let node = &self.nodes[slot.node.at()];
-            slot.whole && node.here && !node.liar
-        });
-        let whole = whole.map(|slot| slot.node);
         for slot in object.slots.iter().filter(|slot| !slot.whole && slot.node != by) {
-            if decoding.from.len() >= needed || whole.is_some() {
+            if decoding.from.len() >= needed {
                 break;
             }
-            let node = &self.nodes[slot.node.at()];
-            if node.here && node.liar {
+            let here = self.views[slot.node.at()].here;
+            if here && self.nodes[slot.node.at()].liar {
                 liars.push(slot.node);
-            } else if node.here && !decoding.from.contains(&slot.node) {
+            } else if here && !decoding.from.contains(&slot.node) {
                 decoding.from.push(slot.node);
             }
-        }
-        if let Some(whole) = whole {
-            decoding.from.resize(needed.max(first), whole);
         }
         for source in decoding.from.iter().skip(first) {
             self.count(index, Cause::Read, 1.0, *source, by);
@@ -241,8 +233,23 @@ impl World<'_> {
         self.decoded(index, &decoding);
     }
 
+    /// What was read is read in vain; what only the reader had is gone.
+    fn give_up_decoding(&mut self, index: u32, read: usize) {
+        let measures = self.measures();
+        let object = &mut self.objects[index as usize];
+        object.saved = 0;
+        let kept = &mut self.kept[object.scheme];
+        let size = read as f64 / f64::from(kept.aim.k);
+        kept.figures.wasted += if measures { size } else { 0.0 };
+        if object.is_lost(kept.aim.k) {
+            self.lose(index);
+        }
+        self.await_look(index);
+    }
+
     /// The reader has everything: it gives out what is missing, and keeps the whole if it is to.
     fn decoded(&mut self, index: u32, decoding: &Decoding) {
+        self.objects[index as usize].saved = 0;
         let took_ms = (self.now_ms - decoding.began_ms) as f64;
         let scheme = self.objects[index as usize].scheme;
         if scheme == 0 {
@@ -254,7 +261,7 @@ impl World<'_> {
         let aim = self.kept[scheme].aim;
         let object = &self.objects[index as usize];
         let mut held = std::mem::take(&mut self.held);
-        object.seen(&self.nodes, &mut held);
+        object.seen(&self.views, &mut held);
         let missing = aim.fill.saturating_sub(Tally::of(&held, aim.group_most).coded);
         self.held = held;
         self.disperse(index, decoding.by, missing);
@@ -292,7 +299,6 @@ impl World<'_> {
         self.kept[scheme].figures.repairs += measures;
         let slots = self.objects[index as usize].slots.len() as u64;
         self.note(index, slots);
-        self.await_look(index);
     }
 
     /// Whether the budget of `node` has room; if not, the object is looked at later.
@@ -333,11 +339,11 @@ impl World<'_> {
             return false;
         }
         let (group, most) =
-            (self.nodes[candidate.at()].group, self.kept[object.scheme].aim.group_most);
+            (self.views[candidate.at()].group, self.kept[object.scheme].aim.group_most);
         if group == 0 || most == 0 {
             return true;
         }
-        let of_group = |node: NodeId| self.nodes[node.at()].group == group;
+        let of_group = |node: NodeId| self.views[node.at()].group == group;
         object.slots.iter().filter(|slot| of_group(slot.node)).count() < usize::from(most)
     }
 
@@ -352,8 +358,9 @@ impl World<'_> {
                 return;
             }
             let merit = |node: NodeId| {
-                let node = &self.nodes[node.at()];
-                if node.counted { node.history.merit(self.now_ms) } else { -1.0 }
+                let trusted = self.views[node.at()].trusted;
+                let merit = self.nodes[node.at()].history.merit(self.now_ms);
+                if trusted { merit } else { -1.0 }
             };
             object.slots.sort_by(|a, b| {
                 let whole = b.whole.cmp(&a.whole);
@@ -361,7 +368,7 @@ impl World<'_> {
                 if a.whole && b.whole { worth() } else { whole }
             });
             let mut held: Vec<Held> = std::mem::take(&mut self.held);
-            object.seen(&self.nodes, &mut held);
+            object.seen(&self.views, &mut held);
             let gone = surplus(aim, &held, &Tally::of(&held, aim.group_most));
             self.held = held;
             match gone {
@@ -399,9 +406,9 @@ impl World<'_> {
             pieces = helpers / (helpers - k + 1.0).max(1.0);
         }
         let cause = match (paid, rest) {
-            ([1, _, _], _) => Cause::Departed,
-            ([_, 1, _], _) => Cause::Absent,
-            ([_, _, 1], _) => Cause::Lied,
+            ([1, _, _], _) => Cause::Lied,
+            ([_, 1, _], _) => Cause::Departed,
+            ([_, _, 1], _) => Cause::Absent,
             _ => Cause::Other,
         };
         self.count(index, cause, pieces, from, to);

@@ -12,6 +12,8 @@
 mod config;
 mod dice;
 mod figures;
+mod life;
+mod measure;
 mod mend;
 mod node;
 mod object;

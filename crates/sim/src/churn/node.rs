@@ -28,9 +28,6 @@ pub(super) enum Shell {
     Steady,
 }
 
-/// The one visible operator's mark.
-pub(super) const OPERATOR: u64 = 1;
-
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     /// Counts comings and goings, and lives, at this index: an event of an earlier one is void.
@@ -39,20 +36,17 @@ pub(super) struct Node {
     pub(super) shell: Shell,
     /// Not departed.
     pub(super) alive: bool,
-    pub(super) here: bool,
-    /// Not given up.
-    pub(super) counted: bool,
     pub(super) liar: bool,
     pub(super) colluder: bool,
     pub(super) dialable: bool,
-    pub(super) group: u64,
+    /// One of the visible operator's.
+    pub(super) operated: bool,
     /// Local hour at the world's midnight.
     zone: u64,
     pub(super) history: History,
     pub(super) budget: Budget,
-    /// When it left last, and when it is given up if it stays away.
+    /// When it left last, and when for good.
     pub(super) left_ms: u64,
-    pub(super) give_up_ms: u64,
     pub(super) departed_ms: u64,
     /// Place in the list of those that are here.
     pub(super) listed: usize,
@@ -71,22 +65,24 @@ impl Node {
             life,
             shell,
             alive: true,
-            here: false,
-            counted: true,
             liar: odd < config.liars,
-            group: if (config.liars..operator).contains(&odd) { OPERATOR } else { 0 },
+            operated: (config.liars..operator).contains(&odd),
             colluder: (operator..operator + config.colluders).contains(&odd),
             dialable: dice.chance(config.reachable),
             zone: dice.below(24) as u64,
             history: History::new(now_ms),
             budget: Budget::new(config.budget_pieces, BURST_PIECES, now_ms),
             left_ms: now_ms,
-            give_up_ms: u64::MAX,
             departed_ms: u64::MAX,
             listed: 0,
             holds: Vec::new(),
             audited: false,
         }
+    }
+
+    /// What others see of its neighbours: a prefix or an operator. 0 where nothing is shared.
+    pub(super) fn group(&self) -> u64 {
+        u64::from(self.operated)
     }
 
     /// Until it departs for good.

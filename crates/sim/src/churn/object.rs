@@ -6,7 +6,29 @@ use craftec_obj::heal::{
     policy::{Held, Rank, Tally},
 };
 
-use super::node::{Node, NodeId};
+use super::node::NodeId;
+
+/// What all holders know of one node, close together in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) here: bool,
+    /// Not given up: for its pieces, for its whole copies.
+    pub(super) counted: bool,
+    pub(super) trusted: bool,
+    pub(super) group: u64,
+}
+
+impl View {
+    /// The probability of return has had its effect when the node was given up; the policy's decision
+    /// does not read it again.
+    pub(super) fn standing(self, whole: bool) -> Standing {
+        match (self.here, if whole { self.trusted } else { self.counted }) {
+            (true, _) => Standing::Present,
+            (false, true) => Standing::Absent { returns: 0.5 },
+            (false, false) => Standing::Lost,
+        }
+    }
+}
 
 /// A holder's part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +60,8 @@ pub(super) struct Object {
     pub(super) alive_coded: u16,
     pub(super) alive_wholes: u16,
     pub(super) decoding: Option<Box<Decoding>>,
+    /// Pieces that the reader of a decoding has, of holders that departed since.
+    pub(super) saved: u16,
     /// A look or a turn is due.
     pub(super) awaited: bool,
     pub(super) debts: Debts,
@@ -57,24 +81,17 @@ impl Object {
 
     /// Nothing that decodes is left anywhere.
     pub(super) fn is_lost(&self, k: u16) -> bool {
-        self.alive_wholes == 0 && self.alive_coded < k
+        self.alive_wholes == 0 && self.alive_coded + self.saved < k
     }
 
     /// As its holders see it: liars are believed, the departed are absent until they are given up.
-    ///
-    /// The standing is kept by the world as events; the probability of return is not read by the
-    /// policy's decision, and left at what gave the standing.
-    pub(super) fn seen(&self, nodes: &[Node], held: &mut Vec<Held>) {
+    pub(super) fn seen(&self, views: &[View], held: &mut Vec<Held>) {
         held.clear();
         held.extend(self.slots.iter().map(|slot| {
-            let node = &nodes[slot.node.at()];
-            let standing = match (node.here, node.counted) {
-                (true, _) => Standing::Present,
-                (false, true) => Standing::Absent { returns: 0.5 },
-                (false, false) => Standing::Lost,
-            };
+            let view = views[slot.node.at()];
+            let standing = view.standing(slot.whole);
             let pieces = u16::from(!slot.whole);
-            Held { pieces, whole: slot.whole, standing, groups: [node.group, 0] }
+            Held { pieces, whole: slot.whole, standing, groups: [view.group, 0] }
         }));
     }
 

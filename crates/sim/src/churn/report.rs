@@ -165,7 +165,7 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<38} {:>9} {:>5} {:>7} {:>6} {:>6} {:>8}  by cause: departed absent lied read other",
+            "{:<38} {:>9} {:>5} {:>7} {:>6} {:>6} {:>8}  by cause, a month",
             "scheme", "obj-years", "lost", "repair", "space", "most", "readable"
         )?;
         for (scheme, figures) in Scheme::ALL.iter().zip(&self.figures) {

@@ -30,7 +30,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 /// A holder of a piece is given up when its return is less probable than this. A mistake costs one
 /// piece, which is not wasted if the holder returns: the next loss is then mended already.
-pub const PIECE_RETURNS_BELOW: f64 = 0.5;
+pub const PIECE_RETURNS_BELOW: f64 = 0.2;
 /// The same for the holder of a whole copy, of which a mistake costs the whole object.
 pub const WHOLE_RETURNS_BELOW: f64 = 0.05;
 
@@ -99,13 +99,13 @@ impl Kind {
     /// A holder was given up after it had been waited for.
     pub fn gave_up(&mut self, waited_ms: u64) {
         self.lost += 1;
-        self.blind_ms += (waited_ms as f64 - self.blind_ms) / self.lost.min(256) as f64;
+        self.blind_ms += (waited_ms as f64 - self.blind_ms) / self.lost.min(4096) as f64;
     }
 
     /// A holder of a whole copy was given up as such, after it had been waited for.
     pub fn gave_up_whole(&mut self, waited_ms: u64) {
         self.wholes_lost += 1;
-        let weight = self.wholes_lost.min(256) as f64;
+        let weight = self.wholes_lost.min(1024) as f64;
         self.whole_blind_ms += (waited_ms as f64 - self.whole_blind_ms) / weight;
     }
 

@@ -19,6 +19,9 @@ use super::{
 const KEEPERS: usize = 8;
 /// Attempts to find a candidate that may be asked.
 const TRIES: u32 = 64;
+/// A reader that is away is replaced when its return is less probable than this: all that would be
+/// lost is what it read, and a second one may begin meanwhile.
+const READER_RETURNS_BELOW: f64 = 0.9;
 /// Hole punches that succeed between two nodes that nobody can dial (arXiv 2510.27500).
 const PUNCHED: u64 = 70;
 
@@ -186,17 +189,19 @@ impl World<'_> {
         best.0
     }
 
-    /// Reads what is here and was not read yet; decodes when it is enough. Ends if the reader is
-    /// given up, or a whole copy is back.
+    /// Reads what is here and was not read yet; decodes when it is enough. Ends if a whole copy is
+    /// back, or the reader is away for so long that another should take over.
     fn collect(&mut self, index: u32) {
         let object = &mut self.objects[index as usize];
         let Some(mut decoding) = object.decoding.take() else { return };
-        let trusts = |node: NodeId| self.views[node.at()].standing(true).counts();
-        let again = object.slots.iter().any(|slot| slot.whole && trusts(slot.node));
+        let here = |node: NodeId| self.views[node.at()].here;
+        let again = object.slots.iter().any(|slot| slot.whole && here(slot.node));
         let aim = self.kept[object.scheme].aim;
         let by = decoding.by;
         let reader = &self.nodes[by.at()];
-        if again || !self.views[by.at()].counted || reader.life != decoding.life {
+        let kind = &self.kinds[reader.shell as usize];
+        let gone = reader.history.returns(self.now_ms, kind) < READER_RETURNS_BELOW;
+        if again || gone || reader.life != decoding.life {
             self.give_up_decoding(index, decoding.from.len());
             return;
         }
@@ -253,7 +258,7 @@ impl World<'_> {
         let took_ms = (self.now_ms - decoding.began_ms) as f64;
         let scheme = self.objects[index as usize].scheme;
         if scheme == 0 {
-            self.mend_ms += (took_ms - self.mend_ms) / 64.0;
+            self.mend_ms += (took_ms - self.mend_ms) / 512.0;
         }
         if decoding.keeps_whole {
             self.keep_whole(index, decoding.by);

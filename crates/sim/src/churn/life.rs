@@ -229,8 +229,7 @@ impl World<'_> {
 
     pub(super) fn together(&mut self) {
         let secret = self.dice.chance(0.5);
-        let one_hand =
-            |node: &Node| if secret { node.colluder } else { node.operated };
+        let one_hand = |node: &Node| if secret { node.colluder } else { node.operated };
         let all: Vec<NodeId> = (0..self.nodes.len() as u32)
             .map(NodeId)
             .filter(|id| self.nodes[id.at()].alive && one_hand(&self.nodes[id.at()]))

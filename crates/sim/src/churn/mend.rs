@@ -48,7 +48,12 @@ impl World<'_> {
         }
         match self.decided(index, 0) {
             // Enough is there: what went before is owed no longer.
-            Decision::Rest(Rest::Healthy) => self.objects[index as usize].debts = Debts::default(),
+            Decision::Rest(Rest::Healthy) => {
+                let object = &mut self.objects[index as usize];
+                if self.kept[object.scheme].scheme == Scheme::Ours {
+                    object.debts = Debts::default();
+                }
+            }
             Decision::Rest(_) => self.await_look(index),
             Decision::Act(_) => self.give_turn(index, 0),
         }

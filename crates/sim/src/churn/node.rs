@@ -56,7 +56,12 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(config: &Config, (turn, life): (u32, u32), now_ms: u64, dice: &mut Dice) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        (turn, life): (u32, u32),
+        now_ms: u64,
+        dice: &mut Dice,
+    ) -> Self {
         let shell = if dice.chance(config.steady) { Shell::Steady } else { Shell::Tab };
         let odd = dice.unit();
         let operator = config.liars + config.operator;

@@ -93,7 +93,7 @@ pub enum Way {
 }
 
 /// An object's holders, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Tally {
     /// Coded pieces that count, no more of one group than may.
     pub coded: u16,
@@ -103,6 +103,8 @@ pub struct Tally {
     pub wholes: u8,
     /// Whole copies that are here.
     pub wholes_here: u8,
+    /// The probability with which the likeliest whole copy returns, or is here.
+    pub whole_returns: f64,
 }
 
 impl Tally {
@@ -113,8 +115,14 @@ impl Tally {
         for held in holders.iter().filter(|held| held.standing.counts()) {
             if held.whole {
                 tally.wholes = tally.wholes.saturating_add(1);
+                let returns = match held.standing {
+                    Standing::Present => 1.0,
+                    Standing::Absent { returns } => returns,
+                    Standing::Lost => 0.0,
+                };
                 let here = held.standing == Standing::Present;
                 tally.wholes_here = tally.wholes_here.saturating_add(u8::from(here));
+                tally.whole_returns = tally.whole_returns.max(returns);
                 continue;
             }
             let mut room = held.pieces;
@@ -140,6 +148,10 @@ impl Tally {
     }
 }
 
+/// A whole copy that is away and less likely to return than this is made anew, where something has to
+/// be done at once.
+const WHOLE_LIKELY: f64 = 0.5;
+
 /// Decides for an object whose repairer has `own` independent pieces of it already.
 pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
     let lacks_whole = tally.wholes < aim.wholes;
@@ -160,7 +172,9 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
     let decode = decode(aim.k, missing, own, aim.wholes > 0);
     let recode = recode(aim.k, missing);
     let cheaper = recode.bytes(1) < decode.bytes(1);
-    if !lacks_whole && cheaper && rank.reachable >= aim.k {
+    // A whole copy that is rather gone has to be made anyway: its read is no cost of this repair.
+    let needed = lacks_whole || aim.wholes > 0 && tally.whole_returns < WHOLE_LIKELY;
+    if !needed && cheaper && rank.reachable >= aim.k {
         return Decision::Act(recode);
     }
     Decision::Act(decode)

@@ -44,6 +44,11 @@ fn an_absent_whole_copy_is_waited_for_until_it_is_urgent() {
     let Decision::Act(repair) = decided(&aim(), &all, FULL) else { panic!() };
     assert_eq!(repair.way, Way::Recode { helpers: 8 });
     assert_eq!((repair.pieces, repair.read_pieces, repair.write_pieces), (4, 32, 0));
+    // One that rather doesn't return has to be replaced anyway.
+    let mut gone = all.clone();
+    gone[73].standing = Standing::Absent { returns: 0.4 };
+    let Decision::Act(repair) = decided(&aim(), &gone, FULL) else { panic!() };
+    assert_eq!(repair.way, Way::Decode { keeps_whole: true });
     // Out of sight of enough pieces, nobody recodes.
     let Decision::Act(repair) = decided(&aim(), &all, Rank { reachable: 63, counted: 64 }) else {
         panic!()

@@ -117,7 +117,7 @@ impl Default for Config {
             operator: 0.03,
             colluders: 0.01,
             together_years: 1.0,
-            yearly_loss: 1e-7,
+            yearly_loss: 2e-7,
             readable: 0.0,
             returns_below: PIECE_RETURNS_BELOW,
             whole_returns_below: WHOLE_RETURNS_BELOW,

@@ -63,11 +63,16 @@ impl World<'_> {
         let object = &self.objects[index as usize];
         let aim = &self.kept[object.scheme].aim;
         let mut held = std::mem::take(&mut self.held);
-        object.seen(&self.views, &mut held);
+        object.seen(&self.views, |node| self.returns(node), &mut held);
         let tally = Tally::of(&held, aim.group_most);
         let decision = decide(aim, &tally, object.rank(aim, &held, &tally), own);
         self.held = held;
         decision
+    }
+
+    fn returns(&self, node: NodeId) -> f64 {
+        let node = &self.nodes[node.at()];
+        node.history.returns(self.now_ms, &self.kinds[node.shell as usize])
     }
 
     /// The turn goes to the first holder from `from` on in the slot's order that is here.
@@ -204,8 +209,7 @@ impl World<'_> {
         let aim = self.kept[object.scheme].aim;
         let by = decoding.by;
         let reader = &self.nodes[by.at()];
-        let kind = &self.kinds[reader.shell as usize];
-        let gone = reader.history.returns(self.now_ms, kind) < READER_RETURNS_BELOW;
+        let gone = self.returns(by) < READER_RETURNS_BELOW;
         if again || gone || reader.life != decoding.life {
             self.give_up_decoding(index, decoding.from.len());
             return;
@@ -271,7 +275,7 @@ impl World<'_> {
         let aim = self.kept[scheme].aim;
         let object = &self.objects[index as usize];
         let mut held = std::mem::take(&mut self.held);
-        object.seen(&self.views, &mut held);
+        object.seen(&self.views, |node| self.returns(node), &mut held);
         let missing = aim.fill.saturating_sub(Tally::of(&held, aim.group_most).coded);
         self.held = held;
         self.disperse(index, decoding.by, missing);
@@ -378,7 +382,8 @@ impl World<'_> {
                 if a.whole && b.whole { worth() } else { whole }
             });
             let mut held: Vec<Held> = std::mem::take(&mut self.held);
-            object.seen(&self.views, &mut held);
+            let object = &self.objects[index as usize];
+            object.seen(&self.views, |node| self.returns(node), &mut held);
             let gone = surplus(aim, &held, &Tally::of(&held, aim.group_most));
             self.held = held;
             match gone {

@@ -19,8 +19,7 @@ pub(super) struct View {
 }
 
 impl View {
-    /// The probability of return has had its effect when the node was given up; the policy's decision
-    /// does not read it again.
+    /// For a holder of pieces the probability of return has had its effect when it was given up.
     pub(super) fn standing(self, whole: bool) -> Standing {
         match (self.here, if whole { self.trusted } else { self.counted }) {
             (true, _) => Standing::Present,
@@ -85,11 +84,20 @@ impl Object {
     }
 
     /// As its holders see it: liars are believed, the departed are absent until they are given up.
-    pub(super) fn seen(&self, views: &[View], held: &mut Vec<Held>) {
+    pub(super) fn seen(
+        &self,
+        views: &[View],
+        returns: impl Fn(NodeId) -> f64,
+        held: &mut Vec<Held>,
+    ) {
         held.clear();
         held.extend(self.slots.iter().map(|slot| {
             let view = views[slot.node.at()];
-            let standing = view.standing(slot.whole);
+            let mut standing = view.standing(slot.whole);
+            // Of pieces the policy reads no more than that they count.
+            if let (true, Standing::Absent { returns: of }) = (slot.whole, &mut standing) {
+                *of = returns(slot.node);
+            }
             let pieces = u16::from(!slot.whole);
             Held { pieces, whole: slot.whole, standing, groups: [view.group, 0] }
         }));

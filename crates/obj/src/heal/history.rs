@@ -53,6 +53,15 @@ impl Standing {
     pub fn counts(self) -> bool {
         !matches!(self, Self::Lost)
     }
+
+    /// The probability that it is here, or comes back.
+    pub fn returns(self) -> f64 {
+        match self {
+            Self::Present => 1.0,
+            Self::Absent { returns } => returns,
+            Self::Lost => 0.0,
+        }
+    }
 }
 
 /// What is known of all holders of one kind (tabs, or nodes with a disk that stays), learned from

@@ -115,14 +115,9 @@ impl Tally {
         for held in holders.iter().filter(|held| held.standing.counts()) {
             if held.whole {
                 tally.wholes = tally.wholes.saturating_add(1);
-                let returns = match held.standing {
-                    Standing::Present => 1.0,
-                    Standing::Absent { returns } => returns,
-                    Standing::Lost => 0.0,
-                };
                 let here = held.standing == Standing::Present;
                 tally.wholes_here = tally.wholes_here.saturating_add(u8::from(here));
-                tally.whole_returns = tally.whole_returns.max(returns);
+                tally.whole_returns = tally.whole_returns.max(held.standing.returns());
                 continue;
             }
             let mut room = held.pieces;
@@ -181,15 +176,19 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
 }
 
 /// Which holder lets go of what it has, where more is stored than may be: of whole copies beyond the
-/// wanted number the last one (the caller puts the worthiest first) keeps one piece; else the last
-/// holder goes without which enough still counts. `None` where nothing need go, or can.
+/// wanted number the one that least likely returns, of equals the last, keeps one piece (the caller
+/// puts the worthiest first); else the last holder goes without which enough still counts. `None` where nothing need go, or can.
 pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
     if tally.stored(aim.k) <= u32::from(aim.ceiling) {
         return None;
     }
     let counting = |held: &Held| held.standing.counts();
     if tally.wholes > aim.wholes {
-        return holders.iter().rposition(|held| held.whole && counting(held));
+        // Whoever may be gone goes first: it learns of it when it is back.
+        let wholes = (0..holders.len()).rev().filter(|at| holders[*at].whole);
+        let wholes = wholes.filter(|at| counting(&holders[*at]));
+        let returns = |at: &usize| holders[*at].standing.returns();
+        return wholes.min_by(|a, b| returns(a).total_cmp(&returns(b)));
     }
     // Whoever goes, what counts stays at the floor; pieces of a crowded group count for nothing.
     let least = tally.coded.min(aim.floor);

@@ -118,6 +118,10 @@ fn a_second_whole_copy_goes_before_pieces_do() {
     all.extend(holders(75, Standing::Present));
     let tally = Tally::of(&all, 5);
     assert_eq!(surplus(&aim(), &all, &tally), Some(1));
+    // The one that may be gone goes first, whatever its place.
+    all[0].standing = AWAY;
+    assert_eq!(surplus(&aim(), &all, &tally), Some(0));
+    all[0].standing = Standing::Present;
     all[1] = Held { pieces: 1, whole: false, ..all[1] };
     assert_eq!(surplus(&aim(), &all, &Tally::of(&all, 5)), None);
 }
@@ -244,6 +248,7 @@ proptest! {
             prop_assert!(steps < 400);
         }
         let after = Tally::of(&holders, aim.group_most);
+        prop_assert!(after.wholes_here >= before.wholes_here.min(aim.wholes));
         prop_assert!(after.wholes >= before.wholes.min(aim.wholes));
         let least = before.coded.min(aim.floor);
         prop_assert!(after.coded >= least, "{:?} {:?} {:?}", aim, before, after);

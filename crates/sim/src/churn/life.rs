@@ -97,7 +97,7 @@ impl World<'_> {
         }
         if !self.views[id.at()].trusted {
             self.forget(id, true, Cause::Departed);
-            self.free.push(id);
+            self.release_index(id);
         }
         self.spawn();
     }
@@ -148,9 +148,17 @@ impl World<'_> {
         if node.alive {
             self.nodes[id.at()].holds.clone().into_iter().for_each(|o| self.await_look(o));
         } else {
+            // Also what it has been told to keep of a whole copy since its pieces were given up.
+            self.forget(id, false, Cause::Departed);
             self.forget(id, true, Cause::Departed);
-            self.free.push(id);
+            self.release_index(id);
         }
+    }
+
+    /// A stranger may have this index, now that no object names it.
+    fn release_index(&mut self, id: NodeId) {
+        assert!(self.nodes[id.at()].holds.is_empty(), "{id:?} is still named");
+        self.free.push(id);
     }
 
     /// Takes a node out of the objects of which it has pieces, or whole copies; what it had is owed.
@@ -187,7 +195,7 @@ impl World<'_> {
         }
         self.forget(id, false, Cause::Lied);
         self.forget(id, true, Cause::Lied);
-        self.free.push(id);
+        self.release_index(id);
         self.spawn();
     }
 

@@ -90,6 +90,10 @@ impl World<'_> {
         };
         let actor = object.slots[order[place]].node;
         let at_ms = slot.begins_ms(&root, slot_ms) + delay_ms(place, order.len(), slot_ms);
+        if at_ms <= self.now_ms {
+            self.turn(index, actor, place as u32);
+            return;
+        }
         self.objects[index as usize].awaited = true;
         self.at(at_ms, Happens::Turn(index, actor, place as u32));
     }
@@ -371,15 +375,10 @@ impl World<'_> {
             if most <= usize::from(aim.ceiling) {
                 return;
             }
-            let merit = |node: NodeId| {
-                let trusted = self.views[node.at()].trusted;
-                let merit = self.nodes[node.at()].history.merit(self.now_ms);
-                if trusted { merit } else { -1.0 }
-            };
+            let merit = |node: NodeId| self.nodes[node.at()].history.merit(self.now_ms);
             object.slots.sort_by(|a, b| {
-                let whole = b.whole.cmp(&a.whole);
                 let worth = || merit(b.node).total_cmp(&merit(a.node));
-                if a.whole && b.whole { worth() } else { whole }
+                if a.whole && b.whole { worth() } else { b.whole.cmp(&a.whole) }
             });
             let mut held: Vec<Held> = std::mem::take(&mut self.held);
             let object = &self.objects[index as usize];

@@ -30,7 +30,7 @@ const DAY_MS: u64 = 24 * 3_600_000;
 
 /// A holder of a piece is given up when its return is less probable than this. A mistake costs one
 /// piece, which is not wasted if the holder returns: the next loss is then mended already.
-pub const PIECE_RETURNS_BELOW: f64 = 0.5;
+pub const PIECE_RETURNS_BELOW: f64 = 0.7;
 /// The same for the holder of a whole copy, of which a mistake costs the whole object.
 pub const WHOLE_RETURNS_BELOW: f64 = 0.02;
 

@@ -100,7 +100,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             nodes: 3000,
-            objects: 4000,
+            objects: 6000,
             years: 5.0,
             settle_months: 12.0,
             k: 64,
@@ -117,7 +117,7 @@ impl Default for Config {
             operator: 0.03,
             colluders: 0.01,
             together_years: 1.0,
-            yearly_loss: 2e-7,
+            yearly_loss: 1e-7,
             readable: 0.0,
             returns_below: PIECE_RETURNS_BELOW,
             whole_returns_below: WHOLE_RETURNS_BELOW,

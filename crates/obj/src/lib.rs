@@ -6,6 +6,7 @@ mod error;
 pub mod event;
 pub mod exchange;
 pub mod feed;
+pub mod heal;
 pub mod objects;
 pub mod read;
 pub mod replicate;

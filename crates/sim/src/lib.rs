@@ -5,6 +5,7 @@
 //! for time, threads or randomness, and nothing here is part of a node.
 
 mod checked;
+pub mod churn;
 mod cluster;
 pub mod kept;
 mod net;

@@ -1,18 +1,18 @@
 //! `sim`: runs a scenario over a range of seeds and prints what it found, the last line for
 //! machines. A failure names the seed that replays it.
 
-use std::{ops::Range, process::ExitCode, thread};
+use std::{fs, ops::Range, path::{Path, PathBuf}, process::ExitCode, thread};
 
 use clap::Parser;
-use craftec_sim::{Campaign, Report, kept::kept, scenario::Scenario};
+use craftec_sim::{Campaign, Report, churn, kept::kept, scenario::Scenario};
 use tracing_subscriber::EnvFilter;
 
 /// Runs a scenario in simulated worlds.
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar, mesh or storm; or `kept`, which replays every seed that once
-    /// failed.
+    /// The scenario: put-get, liar, mesh or storm; `churn`, which is abstract and years long; or
+    /// `kept`, which replays every seed that once failed.
     scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]
@@ -26,11 +26,23 @@ struct Options {
     /// Prints only seeds that fail, and the last line.
     #[arg(long)]
     brief: bool,
+    /// Writes the pictures of `churn` into this folder.
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+    /// Fails `churn` if an object is lost.
+    #[arg(long)]
+    none_lost: bool,
+    /// Fails `churn` if repair costs more than this a month, in objects' sizes.
+    #[arg(long, value_name = "SIZES")]
+    repair_most: Option<f64>,
+    #[command(flatten)]
+    churn: churn::Config,
 }
 
 #[derive(Clone, Copy)]
 enum Which {
     One(Scenario),
+    Churn,
     Kept,
 }
 
@@ -38,7 +50,11 @@ impl std::str::FromStr for Which {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        if name == "kept" { Ok(Self::Kept) } else { name.parse().map(Self::One) }
+        match name {
+            "kept" => Ok(Self::Kept),
+            "churn" => Ok(Self::Churn),
+            _ => name.parse().map(Self::One),
+        }
     }
 }
 
@@ -66,6 +82,7 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let campaigns = match (options.scenario, kept()) {
+        (Which::Churn, _) => return years(&options),
         (Which::One(scenario), _) => vec![(scenario, options.seeds.clone())],
         (Which::Kept, Ok(kept)) => {
             kept.into_iter().map(|kept| (kept.scenario, kept.seed..kept.seed + 1)).collect()
@@ -79,9 +96,39 @@ fn main() -> ExitCode {
     if failed.sum::<usize>() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
+/// Runs `churn`; fails where more is lost or spent than may be.
+fn years(options: &Options) -> ExitCode {
+    let threads = options.threads.unwrap_or_else(cores);
+    let found = churn::churn(&options.churn, options.seeds.clone(), threads);
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            eprintln!("sim: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("{found}");
+    if let Some(Err(error)) = options.pictures.as_deref().map(|folder| draw(&found, folder)) {
+        eprintln!("sim: {error}");
+        return ExitCode::from(2);
+    }
+    println!("{}", found.line());
+    let lost = options.none_lost && found.lost() > 0;
+    let dear = options.repair_most.is_some_and(|most| found.repair_per_month() > most);
+    if lost || dear { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn draw(found: &churn::Found, folder: &Path) -> std::io::Result<()> {
+    let pictures = found.pictures();
+    pictures.iter().try_for_each(|(name, picture)| fs::write(folder.join(name), picture))
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs one scenario; how many of its seeds failed.
 fn campaign(options: &Options, scenario: Scenario, seeds: Range<u64>) -> usize {
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
     let threads = options.threads.unwrap_or_else(cores);
     let campaign = Campaign { scenario, seeds, threads, twice: options.twice };
     let mut failed = 0;

@@ -93,7 +93,7 @@ fn free_place<'a>(
 /// Cosine and sine of a whole number of degrees, by turning that many times by one degree: the
 /// library's own are as much code as this module.
 fn direction(degrees: u32) -> (f64, f64) {
-    const ONE_DEGREE: (f64, f64) = (0.999_847_695_156_391_2, 0.017_452_406_437_283_512);
+    const ONE_DEGREE: (f64, f64) = (0.999_847_695_156_391_2, 0.017_452_406_437_283_51);
     let (cos, sin) = ONE_DEGREE;
     (0..degrees % 360).fold((1.0, 0.0), |(x, y), _| (x * cos - y * sin, x * sin + y * cos))
 }

@@ -1,7 +1,13 @@
 //! `sim`: runs a scenario over a range of seeds and prints what it found, the last line for
 //! machines. A failure names the seed that replays it.
 
-use std::{fs, ops::Range, path::{Path, PathBuf}, process::ExitCode, thread};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use clap::Parser;
 use craftec_sim::{Campaign, Report, churn, kept::kept, scenario::Scenario};

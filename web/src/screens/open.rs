@@ -43,7 +43,10 @@ pub(crate) fn Open() -> impl IntoView {
             <p>"Your browser fetches it from its holders and checks every block against the link."</p>
         </div></div>
         <LookUp verb="Open" arrived/>
-        {move || root.get().map(|root| view! { <Target root path=path.get().unwrap_or_default()/> })}
+        {move || root.get().map(|root| {
+            let path = path.get().unwrap_or_default();
+            view! { <Target root path/> }
+        })}
     }
 }
 

@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | any: what leaves must be written anew | ≥ s | |
 //! | replicas | s | 3, with 3 |
-//! | lazy decode and re-encode from λ up to ν | (ν − λ + 1) / ln(ν/λ): the 1 is the read | 2.73, without any margin (λ = 1) |
+//! | lazy: decode and re-encode, λ to ν | (ν − λ + 1) / ln(ν/λ), of it 1 read | 2.73, no margin (λ = 1) |
 //! | minimum-storage regenerating, at once | d²/(d − 1), d in units of k | 4, at d = 2 |
 //! | minimum-bandwidth regenerating, at once | s = 2d²/(2d − 1) | 2, without any margin (d = 1) |
 //! | **one whole copy beside coded pieces** | s = 1 + c | 2, without any margin (c = 1) |

@@ -7,7 +7,7 @@ const OCTAVES: usize = 20;
 
 /// Counts of absences by octave of their length. 44 bytes, whatever happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gaps {
+pub(super) struct Gaps {
     counts: [u16; OCTAVES],
     /// All counts are halved when their sum reaches this, so that the past fades.
     memory: u16,
@@ -15,12 +15,12 @@ pub struct Gaps {
 
 impl Gaps {
     /// Remembers about the last `memory` absences.
-    pub fn new(memory: u16) -> Self {
+    pub(super) fn new(memory: u16) -> Self {
         Self { counts: [0; OCTAVES], memory: memory.max(2) }
     }
 
     /// Adds an absence that ended.
-    pub fn add(&mut self, gap_ms: u64) {
+    pub(super) fn add(&mut self, gap_ms: u64) {
         if self.total() >= u32::from(self.memory) {
             for count in &mut self.counts {
                 *count /= 2;
@@ -30,13 +30,13 @@ impl Gaps {
     }
 
     /// Absences remembered.
-    pub fn total(&self) -> u32 {
+    pub(super) fn total(&self) -> u32 {
         self.counts.iter().map(|count| u32::from(*count)).sum()
     }
 
     /// The share of absences longer than `gap_ms`, among these and `weight` more that are spread as
     /// `prior` is; 1 where nothing is known at all.
-    pub fn longer_than(&self, gap_ms: u64, prior: &Self, weight: f64) -> f64 {
+    pub(super) fn longer_than(&self, gap_ms: u64, prior: &Self, weight: f64) -> f64 {
         let mix = Mix::of(self, prior, weight);
         let at = octave(gap_ms);
         let above: f64 = (at + 1..OCTAVES).map(|octave| mix.share(octave)).sum();
@@ -45,7 +45,7 @@ impl Gaps {
 
     /// The length that only `share` of the absences exceed (mixed as in [`Gaps::longer_than`]); the
     /// longest there is where nothing is known.
-    pub fn exceeded_by(&self, share: f64, prior: &Self, weight: f64) -> u64 {
+    pub(super) fn exceeded_by(&self, share: f64, prior: &Self, weight: f64) -> u64 {
         let mix = Mix::of(self, prior, weight);
         let mut above = 0.0;
         for octave in (0..OCTAVES).rev() {

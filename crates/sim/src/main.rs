@@ -1,7 +1,13 @@
 //! `sim`: runs a scenario over a range of seeds and prints what it found, the last line for
 //! machines. A failure names the seed that replays it.
 
-use std::{fs, ops::Range, path::{Path, PathBuf}, process::ExitCode, thread};
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    thread,
+};
 
 use clap::Parser;
 use craftec_sim::{Campaign, Report, churn, kept::kept, scenario::Scenario};
@@ -107,7 +113,9 @@ fn years(options: &Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!("{found}");
+    if !options.brief {
+        println!("{found}");
+    }
     if let Some(Err(error)) = options.pictures.as_deref().map(|folder| draw(&found, folder)) {
         eprintln!("sim: {error}");
         return ExitCode::from(2);

@@ -177,7 +177,8 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
 
 /// Which holder lets go of what it has, where more is stored than may be: of whole copies beyond the
 /// wanted number the one that least likely returns, of equals the last, keeps one piece (the caller
-/// puts the worthiest first); else the last holder goes without which enough still counts. `None` where nothing need go, or can.
+/// puts the worthiest first); else the last holder goes without which enough still counts. `None`
+/// where nothing need go, or can.
 pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
     if tally.stored(aim.k) <= u32::from(aim.ceiling) {
         return None;

@@ -51,15 +51,7 @@ impl Aim {
 
     /// Coded pieces alone, mended in batches: from `floor` up to `fill`. What comes back is kept.
     pub fn lazy(k: u16, floor: u16, fill: u16) -> Self {
-        Self {
-            k,
-            wholes: 0,
-            floor,
-            fill,
-            urgent: floor,
-            ceiling: u16::MAX,
-            group_most: 0,
-        }
+        Self { k, wholes: 0, floor, fill, urgent: floor, ceiling: u16::MAX, group_most: 0 }
     }
 }
 

@@ -113,7 +113,9 @@ fn years(options: &Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    println!("{found}");
+    if !options.brief {
+        println!("{found}");
+    }
     if let Some(Err(error)) = options.pictures.as_deref().map(|folder| draw(&found, folder)) {
         eprintln!("sim: {error}");
         return ExitCode::from(2);

@@ -20,11 +20,12 @@ use crate::{
 };
 
 /// The pages in the order of reading: file name, and how the menu calls it.
-const PAGES: [(&str, &str); 6] = [
+const PAGES: [(&str, &str); 7] = [
     ("index", "First site in a minute"),
     ("sdk", "SDK guide"),
     ("relay", "Run a relay"),
     ("how", "How it works"),
+    ("alive", "Staying alive"),
     ("threats", "Threat model"),
     (REFERENCE, "Command line"),
 ];

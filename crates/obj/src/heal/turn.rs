@@ -53,6 +53,8 @@ fn phase_ms(root: &[u8], slot_ms: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SLOT_MS: u64 = 3_600_000;
@@ -84,6 +86,31 @@ mod tests {
             firsts[order(b"x", slot, &holders)[0]] += 1;
         }
         assert!(firsts.iter().all(|n| (140..260).contains(n)), "{firsts:?}");
+    }
+
+    proptest! {
+        /// Each holder works out its own delay and acts when it has passed, unless it saw another act.
+        #[test]
+        fn whoever_is_here_one_acts_and_within_the_slot(
+            here in prop::collection::vec(any::<bool>(), 1..160),
+            slot in any::<u32>(),
+        ) {
+            let holders = holders(u8::try_from(here.len()).unwrap());
+            let order = order(b"root", Slot(slot.into()), &holders);
+            let place = |holder: usize| order.iter().position(|at| *at == holder).unwrap();
+            let delay = |holder: &usize| delay_ms(place(*holder), holders.len(), SLOT_MS);
+            let mut present: Vec<usize> = (0..here.len()).filter(|at| here[*at]).collect();
+            let acts = present.iter().copied().min_by_key(delay);
+            prop_assert_eq!(acts, order.iter().copied().find(|at| here[*at]));
+            if let Some(first) = acts {
+                prop_assert!(delay(&first) < SLOT_MS);
+                prop_assert_eq!(present.iter().filter(|at| delay(at) == delay(&first)).count(), 1);
+                // It fails: exactly one other takes over, later in the same slot.
+                present.retain(|at| *at != first);
+                let next = present.iter().min_by_key(|at| delay(at));
+                prop_assert!(next.is_none_or(|at| (delay(&first)..SLOT_MS).contains(&delay(at))));
+            }
+        }
     }
 
     #[test]

@@ -118,13 +118,13 @@ impl World<'_> {
             return;
         }
         match repair.way {
-            Way::FromWhole => self.copy_whole(index, &repair),
+            Way::FromWhole => self.send_from_whole(index, &repair),
             Way::Recode { helpers } => self.recode(index, helpers, &repair),
             Way::Decode { keeps_whole } => self.begin_decoding(index, actor, keeps_whole),
         }
     }
 
-    fn copy_whole(&mut self, index: u32, repair: &Repair) {
+    fn send_from_whole(&mut self, index: u32, repair: &Repair) {
         let object = &self.objects[index as usize];
         let here = |node: NodeId| self.views[node.at()].here;
         let source = object.slots.iter().find(|slot| slot.whole && here(slot.node));

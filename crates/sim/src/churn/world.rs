@@ -15,7 +15,7 @@ use super::{
 };
 
 /// One object of each other scheme for so many of ours.
-const PEERS: u32 = 16;
+const PEERS: u32 = 48;
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

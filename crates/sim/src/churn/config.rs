@@ -130,6 +130,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// When objects are put: until then nodes come and go alone, so that holders are known a little.
+    pub(super) fn put_ms(&self) -> u64 {
+        60 * DAY_MS
+    }
+
     /// The end of a world.
     pub(super) fn end_ms(&self) -> u64 {
         self.settle_ms() + (self.years * 12.0 * MONTH_MS as f64) as u64
@@ -137,7 +142,7 @@ impl Config {
 
     /// When measurement begins.
     pub(super) fn settle_ms(&self) -> u64 {
-        (self.settle_months * MONTH_MS as f64) as u64
+        self.put_ms() + (self.settle_months * MONTH_MS as f64) as u64
     }
 
     /// A node's mean lifetime.

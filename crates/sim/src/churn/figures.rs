@@ -92,7 +92,7 @@ pub(super) struct Figures {
     pub(super) stored: f64,
     pub(super) stored_most: f64,
     pub(super) readable: u64,
-    /// By month from the world's begin, settling included.
+    /// By month since the objects were put, settling included.
     pub(super) margins: Vec<Margins>,
     /// Months of life of lost objects, measured or not: for the survival curve.
     pub(super) lost_at: Vec<u32>,
@@ -124,8 +124,8 @@ impl Figures {
         self.object_months / 12.0
     }
 
-    pub(super) fn month(&mut self, at_ms: u64) -> &mut Margins {
-        let month = (at_ms / MONTH_MS) as usize;
+    pub(super) fn month(&mut self, since_ms: u64) -> &mut Margins {
+        let month = (since_ms / MONTH_MS) as usize;
         if self.margins.len() <= month {
             self.margins.resize(month + 1, Margins::default());
         }

@@ -71,7 +71,7 @@ impl World<'_> {
             let object = &self.objects[index];
             let kept = &mut self.kept[object.scheme];
             let margin = i32::from(object.alive_coded) - i32::from(kept.aim.k);
-            kept.figures.month(now_ms).add(margin);
+            kept.figures.month(now_ms - self.config.put_ms()).add(margin);
             if !measures {
                 continue;
             }

@@ -104,15 +104,15 @@ pub(super) fn traffic(found: &Found) -> String {
 
 /// The share of objects that are gone by their age, on a logarithmic scale.
 pub(super) fn survival(found: &Found) -> String {
-    let end = (found.config.end_ms() / MONTH_MS).max(1) as f64;
+    let end = (found.config.end_ms() - found.config.put_ms()).div_ceil(MONTH_MS).max(1) as f64;
     let x = Scale { from: 0.0, to: end, low: LEFT, high: RIGHT - 190.0 };
     let y = Scale { from: -6.0, to: 0.0, low: 250.0, high: 36.0 };
     let mut svg = open(290.0);
     let name = "Share of objects that are lost, by their age in months";
     text(&mut svg, 8.0, 20.0, "start", "", name);
     for power in -6..=0 {
-        let label = if power == 0 { "all".to_owned() } else { format!("10^{power}") };
-        rule(&mut svg, y.at(f64::from(power)), &label);
+        let label = ["all", "10⁻¹", "10⁻²", "10⁻³", "10⁻⁴", "10⁻⁵", "10⁻⁶"][-power as usize];
+        rule(&mut svg, y.at(f64::from(power)), label);
     }
     for month in (0..=end as usize).step_by(12) {
         text(&mut svg, x.at(month as f64), 270.0, "middle", "small", &month.to_string());

@@ -37,6 +37,8 @@ pub(super) enum Happens {
     Close,
     /// Nodes of one hand depart.
     Together,
+    /// All objects are put.
+    Put,
     /// A day has passed.
     Day,
     /// Measure.
@@ -110,14 +112,7 @@ impl<'a> World<'a> {
             trace: blake3::Hasher::new(),
         };
         (0..config.nodes).for_each(|_| world.spawn());
-        for scheme in 0..world.kept.len() {
-            let share = if scheme == 0 { 1 } else { PEERS };
-            for _ in 0..(config.objects / share).max(1) {
-                let index = world.objects.len() as u32;
-                world.objects.push(Object { scheme, ..Object::default() });
-                world.put(index);
-            }
-        }
+        world.at(config.put_ms(), Happens::Put);
         world.at(DAY_MS, Happens::Day);
         world.at(13 * HOUR_MS, Happens::Sample);
         world.plan_close();
@@ -150,6 +145,7 @@ impl<'a> World<'a> {
                 Happens::Turn(object, node, place) => self.turn(object, node, place),
                 Happens::Close => self.close(),
                 Happens::Together => self.together(),
+                Happens::Put => self.put_all(),
                 Happens::Day => self.day(),
                 Happens::Sample => self.sample(),
                 _ => {}
@@ -227,6 +223,17 @@ impl<'a> World<'a> {
             object.alive_wholes += 1;
         } else {
             object.alive_coded += 1;
+        }
+    }
+
+    fn put_all(&mut self) {
+        for scheme in 0..self.kept.len() {
+            let share = if scheme == 0 { 1 } else { PEERS };
+            for _ in 0..(self.config.objects / share).max(1) {
+                let index = self.objects.len() as u32;
+                self.objects.push(Object { scheme, ..Object::default() });
+                self.put(index);
+            }
         }
     }
 

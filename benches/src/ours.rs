@@ -144,7 +144,7 @@ async fn connect(session: &Session, addr: String) -> anyhow::Result<()> {
 async fn put(session: &Session, content: Vec<u8>) -> anyhow::Result<(Cid, Duration)> {
     let started = Instant::now();
     let Reply::Handle { handle } =
-        session.call(Command::PutOpen { replicas: Some(0), name: None }).await?
+        session.call(Command::PutOpen { replicas: Some(0), redundancy: None, name: None }).await?
     else {
         bail!("no handle")
     };

@@ -107,7 +107,7 @@ mod tests {
             Command::Status,
             Command::Subscribe,
             Command::Connect { addr: String::new() },
-            Command::PutOpen { replicas: None, name: None },
+            Command::PutOpen { replicas: None, redundancy: None, name: None },
             Command::PutChunk { handle: 1, bytes: ByteBuf::new() },
             Command::PutClose { handle: 1 },
             Command::FolderOpen,

@@ -191,9 +191,19 @@ pub(crate) struct Put {
     /// Files or folders; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// Copies wanted on other nodes
+    /// Whole copies wanted on other nodes; files of 1 MiB and more are coded by default
     #[arg(long, value_name = "N")]
     pub(crate) replicas: Option<u16>,
+    /// How much other nodes store of a coded file, in hundredths of its size (110 to 400)
+    #[arg(long, value_name = "PERCENT", conflicts_with = "replicas")]
+    pub(crate) redundancy: Option<u16>,
+}
+
+/// How copies are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keeping {
+    pub(crate) replicas: Option<u16>,
+    pub(crate) redundancy: Option<u16>,
 }
 
 /// `craftec get`

@@ -36,7 +36,7 @@ export class Objects {
   /** Stores `data`; resolves when it is durable here, or with `ack` on as many nodes as wanted. */
   async put(data: Data, options: PutOptions = {}): Promise<PutResult> {
     const source = sourceOf(data);
-    const wanted = copies(options.replicas);
+    const wanted = { replicas: copies(options.replicas), redundancy: percent(options) };
     const { signal } = options;
     let started = false;
     const stored = await this.session
@@ -160,10 +160,10 @@ export class Objects {
   private async upload(
     connection: Connection,
     source: Source,
-    replicas: number | null,
+    wanted: { replicas: number | null; redundancy: number | null },
     { name, onProgress, signal }: PutOptions,
   ): Promise<PutResult> {
-    const open = { put_open: { replicas, name: name ?? null } };
+    const open = { put_open: { ...wanted, name: name ?? null } };
     const { handle } = await connection.ask(open, 'handle', signal);
     try {
       await pushChunks(connection, handle, source, onProgress, signal);
@@ -204,6 +204,18 @@ export function copies(replicas: number | undefined): number | null {
   if (replicas === undefined) return null;
   if (Number.isInteger(replicas) && replicas >= 0 && replicas <= 256) return replicas;
   throw new CraftecError('bad_input', `${replicas} copies can't be kept; 0 to 256 can.`);
+}
+
+/** Hundredths as the wire wants them; throws a `bad_input`. */
+function percent({ replicas, redundancy }: PutOptions): number | null {
+  if (redundancy === undefined) return null;
+  if (replicas !== undefined) {
+    throw new CraftecError('bad_input', 'An object is kept in copies or coded, not both.', {
+      hint: 'Give either replicas or redundancy.',
+    });
+  }
+  if (redundancy >= 1.1 && redundancy <= 4) return Math.round(redundancy * 100);
+  throw new CraftecError('bad_input', `${redundancy} × can't be kept; 1.1 to 4 can.`);
 }
 
 /** Sends all chunks of `source` under `handle`, reading one ahead. */

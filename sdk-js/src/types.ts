@@ -68,11 +68,15 @@ export interface Status {
   serving?: Serving;
 }
 
-/** Copies of a root on other nodes. */
+/** Copies of a root on other nodes, or shards of a coded one. */
 export interface ObjectHealth {
   wanted: number;
+  /** Of these, that a holder signed for. */
   signed: number;
+  /** Of these, with a holder that is connected now. */
   reachable: number;
+  /** So many give the object back: 1 copy, or some of the shards. */
+  needed: number;
 }
 
 export interface Holder {
@@ -180,8 +184,13 @@ export interface Progress {
 export type Data = Uint8Array | ArrayBuffer | Blob | ReadableStream<Uint8Array> | string;
 
 export interface PutOptions {
-  /** Copies wanted on other nodes; the default is 3. */
+  /**
+   * Whole copies wanted on other nodes. By default 3, and of 1 MiB and more coded pieces in their
+   * place once there are enough other nodes.
+   */
   replicas?: number;
+  /** How much of a coded object is stored, in multiples of its size: 1.1 to 4, by default 2.5. */
+  redundancy?: number;
   /** A name to list it under; no effect on the CID. */
   name?: string;
   onProgress?: (progress: Progress) => void;

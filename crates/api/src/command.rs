@@ -34,8 +34,12 @@ pub enum Command {
     },
     /// Starts an object: `Handle`, then `put_chunk`…, `put_close`.
     PutOpen {
-        /// Copies wanted on other nodes; the default is 3.
+        /// Whole copies wanted on other nodes. By default 3, and of 1 MiB and more coded pieces in
+        /// their place once there are enough other nodes.
         replicas: Option<u16>,
+        /// How much is stored of a coded object, in hundredths of its size: 110 to 400, by default
+        /// 250. Not together with `replicas`.
+        redundancy: Option<u16>,
         /// A name to list it under; no effect on the CID.
         name: Option<String>,
     },

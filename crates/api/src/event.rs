@@ -59,15 +59,17 @@ pub enum TransferKind {
     Replicate,
 }
 
-/// Copies of a root on other nodes.
+/// Copies of a root on other nodes, or shards of a coded one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectHealth {
-    /// Copies wanted.
+    /// Copies or shards wanted.
     pub wanted: u16,
-    /// Holders that signed for a copy.
+    /// Of these, that a holder signed for.
     pub signed: u16,
-    /// Of these, connected now.
+    /// Of these, with a holder that is connected now.
     pub reachable: u16,
+    /// So many give the object back: 1 copy, or some of the shards.
+    pub needed: u16,
 }
 
 /// One holder of a root.

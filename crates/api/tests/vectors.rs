@@ -31,8 +31,12 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("status", Command::Status),
         ("subscribe", Command::Subscribe),
         ("connect", Command::Connect { addr: "/ip4/127.0.0.1/tcp/4081/ws".to_owned() }),
-        ("put_open", Command::PutOpen { replicas: Some(300), name: Some("naïve".to_owned()) }),
-        ("put_open plain", Command::PutOpen { replicas: None, name: None }),
+        ("put_open", Command::PutOpen {
+                replicas: Some(300),
+                redundancy: Some(250),
+                name: Some("naïve".to_owned()),
+            }),
+        ("put_open plain", Command::PutOpen { replicas: None, redundancy: None, name: None }),
         ("put_chunk", Command::PutChunk { handle: 7, bytes: ByteBuf::from([0, 1, 254, 255]) }),
         ("put_close", Command::PutClose { handle: 23 }),
         ("folder_open", Command::FolderOpen),
@@ -95,7 +99,7 @@ fn commands() -> Vec<(&'static str, Command)> {
 }
 
 fn health() -> ObjectHealth {
-    ObjectHealth { wanted: 3, signed: 2, reachable: 1 }
+    ObjectHealth { wanted: 3, signed: 2, reachable: 1, needed: 1 }
 }
 
 fn holders() -> Vec<HolderState> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cbor::{self, CborError},
-    cid::Cid,
+    cid::{Cid, Codec},
     identity::{Did, Identity, IdentityError, IdentityLog},
     limits,
     peer::{PeerId, TransportKey},
@@ -31,8 +31,8 @@ pub enum PlacementError {
         /// Who signed it.
         peer: PeerId,
     },
-    /// Too many holders, or one of them twice.
-    #[error("a placement names at most {limit} different holders", limit = limits::HOLDERS)]
+    /// Too many holders or shards, or a holder twice for the same.
+    #[error("a placement names at most {limit} different holders or shards", limit = limits::HOLDERS)]
     Holders,
     /// The record belongs under another key.
     #[error("the record does not belong under this key")]
@@ -51,12 +51,12 @@ pub enum PlacementError {
     Encoding(#[from] CborError),
 }
 
-/// A holder's word that it keeps a whole copy.
+/// A holder's word that it keeps a whole copy, or a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promise {
     /// Version of this layout: 1.
     pub v: u16,
-    /// The root of what it keeps.
+    /// The root of what it keeps: the object's, or a shard's.
     pub root: Cid,
     /// Bytes of all blocks below the root, itself included.
     pub bytes: u64,
@@ -108,11 +108,12 @@ pub struct Placement {
     pub owner: Did,
     /// Grows with every change of the holders.
     pub epoch: u64,
-    /// Copies (or coded pieces) wanted.
+    /// Copies wanted, or shards if it is coded.
     pub n: u16,
     /// The holders' own words. Promises of earlier epochs stay valid for holders that stayed.
     pub holders: Vec<SignedPromise>,
-    /// BLAKE3 of the coded pieces first dispersed, in the order of the holders; empty for copies.
+    /// The shards of a coded object by their number: the BLAKE3 hashes of their roots, which are
+    /// DAG-CBOR blocks and list the pieces. Empty for copies.
     pub pieces: Vec<Hash>,
     /// The owner's wallet key or a device of theirs.
     pub writer: PublicKey,
@@ -129,6 +130,14 @@ pub struct PlacementRecord {
     pub sig: Signature,
     /// The identity log that gives the writer leave.
     pub log: IdentityLog,
+}
+
+impl Placement {
+    /// Whether holders may promise `root` under this placement: the object, or one of its shards.
+    pub fn is_about(&self, root: &Cid) -> bool {
+        let shard = |hash: &Hash| root.codec() == Codec::DagCbor && root.hash() == &hash.0;
+        *root == self.root || self.pieces.iter().any(shard)
+    }
 }
 
 impl PlacementRecord {
@@ -153,14 +162,17 @@ impl PlacementRecord {
         if placement.owner != identity.did || !leave {
             return Err(PlacementError::NotAllowed(placement.owner));
         }
-        let mut holders: Vec<_> = placement.holders.iter().map(|h| h.promise.holder).collect();
+        let mut holders: Vec<_> =
+            placement.holders.iter().map(|h| (h.promise.holder, h.promise.root)).collect();
         holders.sort_unstable();
         holders.dedup();
-        if holders.len() != placement.holders.len() || holders.len() > limits::HOLDERS {
+        let pieces = placement.pieces.len();
+        let too_many = holders.len() > limits::HOLDERS || pieces > limits::HOLDERS;
+        if holders.len() != placement.holders.len() || too_many {
             return Err(PlacementError::Holders);
         }
         for SignedPromise { promise, .. } in &placement.holders {
-            let fits = promise.root == placement.root
+            let fits = placement.is_about(&promise.root)
                 && promise.owner == placement.owner
                 && promise.epoch <= placement.epoch;
             if !fits {
@@ -202,7 +214,7 @@ pub fn rank_holders(root: &Cid, candidates: impl IntoIterator<Item = PeerId>) ->
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::{cid::Codec, wallet::Wallet};
+    use crate::wallet::Wallet;
 
     pub(crate) fn record(epoch: u64, holders: &[u8]) -> PlacementRecord {
         let wallet = Wallet::from_entropy([1; 32]);
@@ -242,6 +254,32 @@ pub(crate) mod tests {
         assert!(matches!(other.verify(), Err(PlacementError::Mismatch { .. })));
         assert!(record(2, &[]).replaces(&record(1, &[10])));
         assert!(!record(1, &[10]).replaces(&record(1, &[10])));
+    }
+
+    #[test]
+    fn holders_of_a_coded_object_promise_its_shards() {
+        let shards = [Cid::of(Codec::DagCbor, b"0"), Cid::of(Codec::DagCbor, b"1")];
+        let coded = |promised: [Cid; 2]| {
+            let wallet = Wallet::from_entropy([1; 32]);
+            let mut coded = record(1, &[]);
+            coded.placement.pieces = shards.iter().map(|shard| Hash(*shard.hash())).collect();
+            let (key, root) = (TransportKey::from_seed([10; 32]), coded.placement.root);
+            let promise = |root| {
+                let (owner, holder) = (coded.placement.owner, key.peer_id());
+                let promise =
+                    Promise { v: 1, root, bytes: 6, owner, epoch: 1, holder, until_ms: 1_000_000 };
+                SignedPromise::sign(promise, &key).unwrap()
+            };
+            coded.placement.holders = promised.map(promise).to_vec();
+            assert_ne!(root, promised[0]);
+            PlacementRecord::sign(coded.placement, &wallet.identity_key(0), coded.log).unwrap()
+        };
+        coded(shards).verify().unwrap();
+        assert_eq!(coded([shards[0]; 2]).verify(), Err(PlacementError::Holders));
+        for other in [Cid::of(Codec::DagCbor, b"2"), Cid::from_hash(Codec::Raw, *shards[1].hash())] {
+            let refused = coded([shards[0], other]).verify();
+            assert!(matches!(refused, Err(PlacementError::Mismatch { .. })));
+        }
     }
 
     #[test]

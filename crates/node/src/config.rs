@@ -1,6 +1,6 @@
 //! What a shell gives a node: the ports to its machine and how it should behave.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use craftec_api::Role;
 use craftec_core::Cid;
@@ -9,6 +9,9 @@ use craftec_platform::{Clock, Entropy, Folder};
 
 /// Copies of an object on other nodes, unless the client says otherwise.
 pub const REPLICAS: u16 = 3;
+
+/// Pieces per hundred source pieces of a coded object, unless the client says otherwise.
+pub const REDUNDANCY: u16 = 250;
 
 /// The machine below a node.
 #[derive(Clone)]
@@ -45,6 +48,9 @@ pub struct Config {
     /// Most bytes that it reads in an hour to find what rotted on its disk; 0 for none. `None` is
     /// [`craftec_obj::objects::SCRUB_BYTES_PER_HOUR`].
     pub scrub_bytes_per_hour: Option<u64>,
+    /// How long a turn is in which one holder of a coded file looks after it. `None` is
+    /// [`craftec_obj::mend::SLOT`].
+    pub mend_slot: Option<Duration>,
     /// The folder of the store, asked for its free space; `None` where that is not known.
     pub folder: Option<Rc<dyn Folder>>,
     /// Content that others do not get from here.
@@ -63,6 +69,7 @@ impl Config {
             serve_monthly: None,
             cache_limit: None,
             scrub_bytes_per_hour: None,
+            mend_slot: None,
             folder: None,
             denied: None,
         }

@@ -19,7 +19,7 @@ mod serving;
 mod session;
 
 pub use check::record_check;
-pub use config::{Config, Denied, Ports, REPLICAS};
+pub use config::{Config, Denied, Ports, REDUNDANCY, REPLICAS};
 pub use error::NodeError;
 pub use keys::Keys;
 pub use node::Node;

@@ -12,8 +12,9 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
+    Announcer, Exchange, Holder, Mender, ObjEvent, Objects, Replicator, Store, StoreError,
     feed::Feed,
+    mend,
     objects::ObjectRecord,
     replicate::{Lend, Signer, Surroundings},
 };
@@ -47,6 +48,7 @@ pub struct Node {
     pub(crate) full: Cell<Option<u64>>,
     replicator: Replicator,
     holder: Holder,
+    mender: Mender,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
@@ -90,6 +92,9 @@ impl Node {
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
         let clock = ports.clock.clone();
+        let slot = config.mend_slot.unwrap_or(mend::SLOT);
+        let mender = Mender::start(rpc.clone(), objects.clone(), clock, around.clone(), slot);
+        let clock = ports.clock.clone();
         let replicator =
             Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
         let node = Rc::new(Self {
@@ -106,6 +111,7 @@ impl Node {
             full: Cell::new(None),
             replicator,
             holder,
+            mender,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -163,6 +169,7 @@ impl Node {
         }
         self.serving.keep();
         self.replicator.stop();
+        self.mender.stop();
         self.objects.announcer().stop();
         self.exchange.stop();
         self.feed.close();
@@ -228,7 +235,7 @@ impl Node {
     pub(crate) fn copies(&self, root: &Cid) -> ObjectHealth {
         let copies = self.replicator.copies(root);
         let (wanted, signed, reachable) = (copies.wanted, copies.signed, copies.reachable);
-        ObjectHealth { wanted, signed, reachable }
+        ObjectHealth { wanted, signed, reachable, needed: copies.needed }
     }
 
     /// A root was put here: copies are wanted.

@@ -144,7 +144,7 @@ fn handles_are_bounded_and_belong_to_one_session() {
         let again = Command::Close { handle: first };
         assert_eq!(fault(&session, again).await.code, ErrorCode::NotFound);
 
-        let put_open = || Command::PutOpen { replicas: None, name: None };
+        let put_open = || Command::PutOpen { replicas: None, redundancy: None, name: None };
         let mut uploads = 0;
         while other.call(put_open()).await.is_ok() {
             uploads += 1;
@@ -303,10 +303,10 @@ fn names_that_are_none_are_refused() {
         assert_eq!(error.code, ErrorCode::Unavailable);
         for name in ["a/b", "\u{7}", &"x".repeat(256), "..", ""] {
             let name = Some((*name).to_owned());
-            let error = fault(&session, Command::PutOpen { replicas: None, name }).await;
+            let error = fault(&session, Command::PutOpen { replicas: None, redundancy: None, name }).await;
             assert_eq!(error.code, ErrorCode::BadInput);
         }
-        let many = Command::PutOpen { replicas: Some(257), name: None };
+        let many = Command::PutOpen { replicas: Some(257), redundancy: None, name: None };
         assert_eq!(fault(&session, many).await.code, ErrorCode::BadInput);
     });
 }

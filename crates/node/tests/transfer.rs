@@ -287,7 +287,7 @@ fn a_full_disk_refuses_a_put_and_loses_nothing() {
         disk.set_capacity(Some(disk.used_bytes() + (9 << 20)));
         let session = a.session();
         let big = bytes(2, 30 << 20);
-        let open = Command::PutOpen { replicas: Some(0), name: None };
+        let open = Command::PutOpen { replicas: Some(0), redundancy: None, name: None };
         let Ok(Reply::Handle { handle }) = session.call(open).await else { panic!() };
         let mut refused = None;
         for chunk in big.chunks(1 << 20) {

@@ -5,6 +5,7 @@ use craftec_p2p::NetError;
 
 use crate::{
     block::BlockError,
+    coded::CodedError,
     store::StoreError,
     unixfs::{FolderError, NodeError, PathError},
 };
@@ -55,6 +56,9 @@ pub enum ObjError {
         /// What was found.
         cid: Cid,
     },
+    /// What can't be coded, or a code that is not its file's.
+    #[error(transparent)]
+    Coded(#[from] CodedError),
     /// Nobody who could be asked gave this block.
     #[error("no holder gave the block {cid}")]
     Missing {
@@ -117,6 +121,7 @@ impl ObjError {
             | Self::Unavailable { .. }
             | Self::Block(_)
             | Self::Full { .. } => true,
+            Self::Coded(error) => matches!(error, CodedError::TooFew { .. }),
             Self::Store(error) => error.is_retryable(),
             Self::Net(error) => error.is_retryable(),
             Self::Cid(_)

@@ -2,11 +2,13 @@
 
 pub mod block;
 pub mod car;
+pub mod coded;
 mod error;
 pub mod event;
 pub mod exchange;
 pub mod feed;
 pub mod heal;
+pub mod mend;
 pub mod objects;
 pub mod read;
 pub mod replicate;
@@ -17,6 +19,7 @@ pub use block::{Block, BlockError};
 pub use error::ObjError;
 pub use event::ObjEvent;
 pub use exchange::{Exchange, Session};
+pub use mend::Mender;
 pub use objects::{Announcer, Objects};
 pub use read::BlockSource;
 pub use replicate::{Holder, Replicator};

@@ -31,8 +31,8 @@ fn stat_text(stat: &Stat) -> String {
     let kind = kind_text(stat.kind);
     let health = stat.health;
     let mut text = format!(
-        "{}\n{kind}, {} ({} bytes), {}\n{} of {} blocks here{}\n{} of {} copies on other \
-         nodes, {} connected",
+        "{}\n{kind}, {} ({} bytes), {}\n{} of {} blocks here{}\n{} of {} {} on other nodes, {} \
+         connected",
         stat.cid,
         bytes_text(stat.size),
         stat.size,
@@ -42,11 +42,16 @@ fn stat_text(stat: &Stat) -> String {
         if stat.pinned { ", pinned" } else { "" },
         health.signed,
         health.wanted,
+        if health.needed > 1 { "shards" } else { "copies" },
         health.reachable,
     );
+    if health.needed > 1 {
+        text.push_str(&format!("; any {} are enough", health.needed));
+    }
     for holder in &stat.holders {
         let state = match (&holder.error, holder.signed) {
             (Some(error), _) => printable(error),
+            (None, true) if health.needed > 1 => "has shards".to_owned(),
             (None, true) => "has a copy".to_owned(),
             (None, false) => format!("took {}", bytes_text(holder.bytes)),
         };

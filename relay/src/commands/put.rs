@@ -47,9 +47,10 @@ struct Rows<'a> {
 
 /// Stores each and prints their CIDs.
 pub(crate) async fn run(put: Put, access: &Access, console: &Console) -> Result<()> {
+    let keeping = Keeping { replicas: put.replicas, redundancy: put.redundancy };
     let mut all = Vec::new();
     for file in &put.files {
-        all.push(store(file, put.replicas, &access.session, console).await?);
+        all.push(store(file, keeping, &access.session, console).await?);
     }
     let cids: Vec<_> = all.iter().map(|stored| stored.cid).collect();
     settle(&cids, access, console).await;
@@ -74,34 +75,36 @@ fn shown(file: &Path) -> String {
 
 async fn store(
     file: &Path,
-    replicas: Option<u16>,
+    keeping: Keeping,
     session: &Session,
     console: &Console,
 ) -> Result<Stored> {
     if file == Path::new("-") {
-        return store_stream(tokio::io::stdin(), file, None, replicas, session, console).await;
+        return store_stream(tokio::io::stdin(), file, None, keeping, session, console).await;
     }
     let meta = tokio::fs::metadata(file).await.map_err(RelayError::file("read", file))?;
     if meta.is_dir() {
+        let replicas = keeping.replicas;
         let options = FolderOptions { clutter_too: false, replicas, site: false, name: None };
         let stored = store_folder(file, options, session, console).await?;
         report_left_out(&stored.left_out, console);
         return Ok(Stored { cid: stored.cid, size: stored.bytes, files: Some(stored.files) });
     }
     let opened = tokio::fs::File::open(file).await.map_err(RelayError::file("open", file))?;
-    store_stream(opened, file, Some(meta.len()), replicas, session, console).await
+    store_stream(opened, file, Some(meta.len()), keeping, session, console).await
 }
 
 async fn store_stream(
     reader: impl AsyncRead + Unpin,
     file: &Path,
     total: Option<u64>,
-    replicas: Option<u16>,
+    keeping: Keeping,
     session: &Session,
     console: &Console,
 ) -> Result<Stored> {
     let name = total.and(file.file_name()).map(|name| name.to_string_lossy().into_owned());
-    let handle = session.handle(Command::PutOpen { replicas, name }).await?;
+    let Keeping { replicas, redundancy } = keeping;
+    let handle = session.handle(Command::PutOpen { replicas, redundancy, name }).await?;
     let mut progress = console.progress("Stored", total);
     push(session, handle, reader, |bytes| progress.add_bytes(bytes))
         .await?

@@ -153,7 +153,7 @@ describe('put', () => {
 
   it('waits for copies when asked to', async () => {
     const store = memory();
-    const health = { wanted: 2, signed: 1, reachable: 1 };
+    const health = { wanted: 2, signed: 1, reachable: 1, needed: 1 };
     const { objects, nodes } = sessionOf((name, fields, node) => {
       if (name === 'stat') return { stat: { cid: CID, health, holders: [] } };
       return store.behaviour(name, fields, node);
@@ -335,7 +335,7 @@ describe('a node that moves', () => {
   });
 
   it('has its copies looked up again: what it told meanwhile nobody heard', async () => {
-    const health = (signed: number) => ({ wanted: 2, signed, reachable: signed });
+    const health = (signed: number) => ({ wanted: 2, signed, reachable: signed, needed: 1 });
     const holding = (signed: number): Behaviour => {
       const store = memory();
       return (name, fields, node) => {

@@ -13,7 +13,7 @@ export type Command =
   | 'status'
   | 'subscribe'
   | { connect: { addr: string } }
-  | { put_open: { replicas: number | null; name: string | null } }
+  | { put_open: { replicas: number | null; redundancy: number | null; name: string | null } }
   | { put_chunk: { handle: number; bytes: Uint8Array } }
   | { put_close: { handle: number } }
   | 'folder_open'
@@ -51,6 +51,7 @@ export interface WireHealth {
   wanted: number;
   signed: number;
   reachable: number;
+  needed: number;
 }
 
 export interface WireHolder {

@@ -267,7 +267,7 @@ test.describe('the bridge', () => {
           ['block', { block: { cid } }],
           ['car', { car_open: { cid, path: '' } }],
           ['folder', 'folder_open'],
-          ['put', { put_open: { replicas: null, name: null } }],
+          ['put', { put_open: { replicas: null, redundancy: null, name: null } }],
         ];
         const answers: [string, string][] = [];
         for (const [name, command] of commands) {

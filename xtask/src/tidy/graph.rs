@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("craftec-platform", &[]),
     ("craftec-api", &["craftec-core"]),
     ("craftec-p2p", &["craftec-core", "craftec-platform"]),
-    ("craftec-obj", &["craftec-core", "craftec-platform", "craftec-p2p"]),
+    ("craftec-obj", &["craftec-core", "craftec-rlnc", "craftec-platform", "craftec-p2p"]),
     (
         "craftec-node",
         &["craftec-core", "craftec-platform", "craftec-p2p", "craftec-obj", "craftec-api"],

@@ -59,6 +59,7 @@ fn object(root: Cid, size: u64, folder: bool, name: &str) -> Object {
         block_bytes: size,
         time_ms: TIME_MS,
         wanted: 3,
+        percent: 0,
     };
     Object { root, about, pins: vec![Pin::new(reason, TIME_MS, name, size)] }
 }

@@ -27,6 +27,8 @@ pub(super) enum Handle {
         put: Put,
         /// Copies wanted.
         wanted: u16,
+        /// Pieces per hundred source pieces where it is to be coded.
+        percent: u16,
         /// The name to list it under.
         name: Option<String>,
     },

@@ -97,7 +97,9 @@ impl Session {
             Command::ServeLimits { rate, monthly } => self.limit_serving(rate, monthly),
             Command::BackupOpen { passphrase } => self.backup_open(&passphrase).await,
             Command::RestoreOpen { passphrase, replace } => self.restore_open(passphrase, replace),
-            Command::PutOpen { replicas, name } => self.put_open(replicas, name),
+            Command::PutOpen { replicas, redundancy, name } => {
+                self.put_open(replicas, redundancy, name)
+            }
             Command::FolderOpen => self.folder_open(),
             Command::FolderFile { folder, path } => self.folder_file(folder, &path),
             Command::GetOpen { cid, path, range } => self.get_open(cid, &path, range).await,

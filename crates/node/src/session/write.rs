@@ -2,13 +2,16 @@
 
 use craftec_api::{ApiError, Reply};
 use craftec_core::limits;
-use craftec_obj::objects::{Label, Stored};
+use craftec_obj::{
+    coded::PERCENT,
+    objects::{Label, Stored},
+};
 
 use super::{
     Session,
     handles::{Handle, other_kind},
 };
-use crate::{REPLICAS, fault};
+use crate::{REDUNDANCY, REPLICAS, fault};
 
 /// Most bytes in one chunk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -17,12 +20,13 @@ impl Session {
     pub(super) fn put_open(
         &self,
         replicas: Option<u16>,
+        redundancy: Option<u16>,
         name: Option<String>,
     ) -> Result<Reply, ApiError> {
-        let wanted = wanted(replicas)?;
+        let (wanted, percent) = (wanted(replicas)?, percent(replicas, redundancy)?);
         check_name(name.as_deref())?;
         let put = self.node.objects.put();
-        let handle = self.handles.add(Handle::Put { put, wanted, name })?;
+        let handle = self.handles.add(Handle::Put { put, wanted, percent, name })?;
         Ok(Reply::Handle { handle })
     }
 
@@ -46,8 +50,9 @@ impl Session {
             Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
         })?;
         match self.handles.remove(handle)? {
-            Handle::Put { put, wanted, name } => {
-                let label = Label { name, wanted, time_ms: self.node.ports.clock.now().0 };
+            Handle::Put { put, wanted, percent, name } => {
+                let time_ms = self.node.ports.clock.now().0;
+                let label = Label { name, wanted, percent, time_ms };
                 let Stored { cid, record } = put.finish(label).map_err(fault::object)?;
                 self.node.place(cid, &record).map_err(fault::store)?;
                 Ok(Reply::Stored { cid, size: record.size })
@@ -118,7 +123,8 @@ impl Session {
         let Handle::Folder(put) = self.handles.remove(folder)? else {
             return Err(other_kind(folder, "a folder"));
         };
-        let label = Label { name: name.clone(), wanted, time_ms: self.node.ports.clock.now().0 };
+        let time_ms = self.node.ports.clock.now().0;
+        let label = Label { name: name.clone(), wanted, percent: 0, time_ms };
         let Stored { cid, record } = put.finish(label, site).map_err(fault::object)?;
         let published = match site {
             true => self.publish_site(cid, name, &record).await,
@@ -139,6 +145,24 @@ fn wanted(replicas: Option<u16>) -> Result<u16, ApiError> {
         return Err(fault::input(message));
     }
     Ok(wanted)
+}
+
+/// Pieces per hundred source pieces of a coded object; 0 where copies are asked for.
+fn percent(replicas: Option<u16>, redundancy: Option<u16>) -> Result<u16, ApiError> {
+    match (replicas, redundancy) {
+        (None, None) => Ok(REDUNDANCY),
+        (Some(_), None) => Ok(0),
+        (None, Some(percent)) if PERCENT.contains(&percent) => Ok(percent),
+        (None, Some(percent)) => {
+            let (least, most) = (PERCENT.start(), PERCENT.end());
+            let message = format!("{percent} hundredths can't be kept; {least} to {most} can.");
+            Err(fault::input(message))
+        }
+        (Some(_), Some(_)) => {
+            let message = "An object is kept in copies or coded, not both.".to_owned();
+            Err(fault::input(message).hint("Give either replicas or redundancy."))
+        }
+    }
 }
 
 /// A name that heads, and lists, can have.

@@ -7,10 +7,12 @@
 
 mod ask;
 mod budget;
+mod coded;
 mod keep;
 mod plan;
 mod serve;
 mod session;
+mod shards;
 mod standing;
 pub mod wire;
 
@@ -29,6 +31,7 @@ use futures::StreamExt;
 use crate::{Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
 pub use budget::{Sent, ServeLimits, month};
 pub use session::Session;
+pub use shards::{Healer, PROTOCOL as CODE_PROTOCOL, Question, Shards, Told};
 use standing::Standing;
 
 /// Sessions kept for a while after their last use, so that the many files of one site are read
@@ -68,6 +71,7 @@ struct Shared {
     favoured: RefCell<BTreeMap<PeerId, usize>>,
     stopped: Cell<bool>,
     denied: RefCell<Option<Denied>>,
+    kept: shards::Kept,
 }
 
 /// Says which content others do not get from here.
@@ -95,8 +99,10 @@ impl Exchange {
             favoured: RefCell::default(),
             stopped: Cell::new(false),
             denied: RefCell::default(),
+            kept: shards::Kept::default(),
         });
         serve::start(&shared);
+        shards::start(&shared);
         shared.follow_peers();
         Self(shared)
     }

@@ -9,10 +9,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     time::Duration,
 };
 
-use craftec_core::{Cid, PeerId, limits};
+use craftec_core::{Cid, Codec, PeerId, limits};
 
 use super::{
     ask::{Ask, AskId, AskKind, Failure},
@@ -64,9 +65,21 @@ struct Peer {
     /// Measured bytes per second, smoothed.
     rate: Option<f64>,
     missing: BTreeSet<Cid>,
+    /// All that it has, where that is known.
+    has: Option<Rc<BTreeSet<Cid>>>,
     failures: u32,
     not_before: Duration,
     asked: bool,
+}
+
+impl Peer {
+    fn may_have(&self, cid: &Cid) -> bool {
+        !self.missing.contains(cid) && self.has.as_ref().is_none_or(|has| has.contains(cid))
+    }
+
+    fn is_there(&self) -> bool {
+        matches!(self.standing, Standing::Confirmed | Standing::Unknown { .. })
+    }
 }
 
 #[derive(Debug)]
@@ -166,6 +179,7 @@ impl Plan {
             requests: 0,
             rate: None,
             missing: BTreeSet::new(),
+            has: None,
             failures: 0,
             not_before: Duration::ZERO,
             asked: false,
@@ -193,6 +207,38 @@ impl Plan {
                 known.missing.clear();
             }
         }
+    }
+
+    /// Peers that are not out of the question.
+    pub(super) fn peers(&self) -> Vec<PeerId> {
+        let there = self.peers.iter().filter(|(_, peer)| peer.standing != Standing::Gone);
+        there.map(|(id, _)| *id).collect()
+    }
+
+    /// Asks `peer` only for `has` from now on; with `None` for anything.
+    pub(super) fn narrow(&mut self, peer: &PeerId, has: Option<Rc<BTreeSet<Cid>>>) {
+        if let Some(known) = self.peers.get_mut(peer) {
+            if has.is_some() && matches!(known.standing, Standing::Unknown { .. }) {
+                known.standing = Standing::Confirmed;
+            }
+            known.has = has;
+        }
+    }
+
+    /// Whether somebody may give a block.
+    pub(super) fn is_offered(&self, cid: &Cid) -> bool {
+        self.peers.values().any(|peer| peer.is_there() && peer.may_have(cid))
+    }
+
+    /// Leaves that nobody may give, or that everyone asked owes for too long.
+    pub(super) fn stranded(&self, now: Duration) -> Vec<Cid> {
+        let late = |id: &AskId| {
+            self.pending.get(id).is_none_or(|p| now.saturating_sub(p.sent) >= self.patience(p))
+        };
+        let owed = |w: &Wanted| !w.askers.is_empty() && w.askers.iter().all(late);
+        let leaves = self.wanted.iter().filter(|(cid, _)| cid.codec() == Codec::Raw);
+        let stranded = leaves.filter(|(cid, w)| owed(w) || !self.is_offered(cid));
+        stranded.map(|(cid, _)| *cid).collect()
     }
 
     /// Never asks `peer` again in this session, and asks others for what it owes.
@@ -368,7 +414,7 @@ impl Plan {
         let mut cids: Vec<Cid> = self
             .queue
             .values()
-            .filter(|cid| !peer.missing.contains(cid))
+            .filter(|cid| peer.may_have(cid))
             .take(count)
             .copied()
             .collect();
@@ -410,7 +456,7 @@ impl Plan {
             self.wanted.get(cid).is_some_and(|w| {
                 w.askers.len() < ASKERS
                     && w.askers.iter().all(|asker| self.pending.get(asker).is_some_and(late))
-            }) && !peer.missing.contains(cid)
+            }) && peer.may_have(cid)
         };
         // Each of those who owe a block names it.
         let mut named = BTreeSet::new();

@@ -7,13 +7,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::{Rc, Weak},
     time::Duration,
 };
 
 use bytes::Bytes;
-use craftec_core::{Cid, PeerId, cbor};
+use craftec_core::{Cid, Codec, PeerId, cbor};
 use craftec_p2p::{NetError, Role};
 use futures::{
     StreamExt,
@@ -24,6 +24,7 @@ use futures::{
 use super::{
     Shared,
     ask::{Ask, AskKind, Failure},
+    coded::Recovery,
     plan::{Plan, REQUEST_TIMEOUT},
     provider_key,
     wire::{self, Answer, Blocks, Have, PROTOCOL, Request, Want},
@@ -50,7 +51,7 @@ const SEARCH_AFTER: Duration = Duration::from_millis(30);
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
 type Waiter = oneshot::Sender<Result<Block, ObjError>>;
-type Coming = oneshot::Receiver<Result<Block, ObjError>>;
+pub(super) type Coming = oneshot::Receiver<Result<Block, ObjError>>;
 
 /// Fetches blocks below one root. Cloning shares it.
 #[derive(Clone)]
@@ -70,6 +71,7 @@ pub(super) struct Inner {
     ticking: Cell<bool>,
     /// Bytes arrived since the last news that the transfer rests.
     moved: Cell<bool>,
+    pub(super) recovery: Recovery,
 }
 
 impl Session {
@@ -190,6 +192,7 @@ impl Inner {
             searched: Cell::new(None),
             ticking: Cell::new(false),
             moved: Cell::new(false),
+            recovery: Recovery::default(),
         })
     }
 
@@ -198,13 +201,16 @@ impl Inner {
     }
 
     /// Registers a want.
-    fn want(self: &Rc<Self>, shared: &Rc<Shared>, cid: Cid) -> Coming {
+    pub(super) fn want(self: &Rc<Self>, shared: &Rc<Shared>, cid: Cid) -> Coming {
         let (waiter, coming) = oneshot::channel();
         if !shared.stopped.get() {
             self.waiters.borrow_mut().entry(cid).or_default().push(waiter);
             self.plan.borrow_mut().want(cid, shared.clock.monotonic());
             self.search(shared);
             self.tick(shared);
+            if cid.codec() == Codec::Raw {
+                self.survey(shared);
+            }
         }
         coming
     }
@@ -228,11 +234,38 @@ impl Inner {
         waiting.keys().for_each(|cid| self.plan.borrow_mut().forget(cid));
     }
 
-    fn add_peer(&self, shared: &Shared, peer: PeerId, hinted: bool) {
+    fn add_peer(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId, hinted: bool) {
         if peer != shared.network().local_peer() && !shared.is_banned(&peer) {
             let window = shared.network().in_flight_bytes(peer);
             self.plan.borrow_mut().add_peer(peer, window, hinted);
+            self.ask_shards(shared, peer);
         }
+    }
+
+    /// Peers that may hold something.
+    pub(super) fn plan_peers(&self) -> Vec<PeerId> {
+        self.plan.borrow().peers()
+    }
+
+    /// Asks a peer only for `has` from now on, or for anything.
+    pub(super) fn narrow_plan(&self, peer: PeerId, has: Option<Rc<BTreeSet<Cid>>>) {
+        self.plan.borrow_mut().narrow(&peer, has);
+    }
+
+    /// Whether somebody may give a block.
+    pub(super) fn is_offered(&self, cid: &Cid) -> bool {
+        self.plan.borrow().is_offered(cid)
+    }
+
+    /// Leaves that nobody can give, or that are late.
+    pub(super) fn stranded(&self, shared: &Shared) -> Vec<Cid> {
+        self.plan.borrow().stranded(shared.clock.monotonic())
+    }
+
+    /// A wanted block came about in another way than by a want.
+    pub(super) fn found(&self, block: &Block) {
+        self.plan.borrow_mut().forget(block.cid());
+        self.hand_out(block.cid(), || Ok(block.clone()));
     }
 
     /// Looks for peers: those connected now, and those that the DHT knows.
@@ -293,6 +326,7 @@ impl Inner {
                     return;
                 }
                 inner.search(&shared);
+                inner.recover(&shared);
                 inner.pump(&shared);
             }
         }));
@@ -412,7 +446,7 @@ impl Inner {
     }
 }
 
-fn live(weak: &Weak<Inner>) -> Option<(Rc<Inner>, Rc<Shared>)> {
+pub(super) fn live(weak: &Weak<Inner>) -> Option<(Rc<Inner>, Rc<Shared>)> {
     let inner = weak.upgrade()?;
     let shared = inner.shared.upgrade()?;
     (!shared.stopped.get()).then_some((inner, shared))

@@ -47,6 +47,13 @@ pub fn delay_ms(place: usize, holders: usize, slot_ms: u64) -> u64 {
     slot_ms / holders.max(1) as u64 * place as u64
 }
 
+/// How long after the slot's begin a holder acts that does not know who the others are: a time of its
+/// own, anywhere in the slot. Of n holders the first acts after about the n-th part of a slot.
+pub fn own_delay_ms(root: &[u8], slot: Slot, holder: &[u8], slot_ms: u64) -> u64 {
+    let weight = xxh3_64_with_seed(holder, xxh3_64_with_seed(root, slot.0));
+    (u128::from(weight) * u128::from(slot_ms) >> 64) as u64
+}
+
 fn phase_ms(root: &[u8], slot_ms: u64) -> u64 {
     xxh3_64_with_seed(root, 0) % slot_ms.max(1)
 }

@@ -10,6 +10,8 @@ use super::{
 };
 use crate::{
     StoreError,
+    block::Block,
+    coded::shard_links,
     replicate::LentRecord,
     store::{Meta, PinReason},
     unixfs::PbNode,
@@ -58,12 +60,14 @@ impl Kept {
 pub(super) struct Marker<'a> {
     objects: &'a Objects,
     kept: Kept,
+    /// Nodes that were reached as parts of shards only: what is below them was not.
+    parts: BTreeSet<Cid>,
     steps: usize,
 }
 
 impl<'a> Marker<'a> {
     pub(super) fn new(objects: &'a Objects) -> Self {
-        Self { objects, kept: Kept::default(), steps: 0 }
+        Self { objects, kept: Kept::default(), parts: BTreeSet::new(), steps: 0 }
     }
 
     pub(super) fn end(self) -> Kept {
@@ -74,24 +78,22 @@ impl<'a> Marker<'a> {
     /// should be.
     pub(super) async fn reach(&mut self, root: Cid, whole: bool) -> Result<(), StoreError> {
         let exchange = &self.objects.0.exchange;
-        let mut open = vec![root];
-        while let Some(cid) = open.pop() {
-            if !self.kept.cids.insert(cid) {
+        let mut open = vec![(root, true)];
+        while let Some((cid, follow)) = open.pop() {
+            let known = !self.kept.cids.insert(cid);
+            if known && !(follow && self.parts.remove(&cid)) {
                 continue;
             }
-            self.steps += 1;
-            if self.steps.is_multiple_of(STEP) {
-                self.objects.0.clock.sleep(PAUSE).await;
+            self.pause().await;
+            let node = follow && cid.codec() != Codec::Raw;
+            if !node && cid.codec() == Codec::DagPb {
+                self.parts.insert(cid);
             }
-            let node = cid.codec() == Codec::DagPb;
             let bytes = match node {
                 false => exchange.len_of(&cid)?,
                 true => match exchange.peek(&cid) {
                     Ok(block) => block.map(|block| {
-                        // Verified, and yet no node: it names nothing.
-                        let links = PbNode::decode(block.bytes()).map(|node| node.links);
-                        let named = links.unwrap_or_default().into_iter().map(|link| link.cid);
-                        open.extend(named.filter(|cid| !self.kept.cids.contains(cid)));
+                        open.extend(named(&block, cid == root));
                         block.len() as u64
                     }),
                     Err(StoreError::Rotten { .. }) => None,
@@ -99,17 +101,38 @@ impl<'a> Marker<'a> {
                 },
             };
             match bytes {
-                Some(bytes) => self.kept.bytes += bytes,
+                Some(bytes) if !known => self.kept.bytes += bytes,
                 None if whole => {
                     self.kept.holes |= node;
                     if self.kept.missing.len() < MISSING {
                         self.kept.missing.push((root, cid));
                     }
                 }
-                None => {}
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    async fn pause(&mut self) {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEP) {
+            self.objects.0.clock.sleep(PAUSE).await;
+        }
+    }
+}
+
+/// What a block names, and whether what that names is below it too.
+fn named(block: &Block, root: bool) -> Vec<(Cid, bool)> {
+    match block.cid().codec() {
+        Codec::DagCbor if root => {
+            shard_links(block).unwrap_or_default().into_iter().map(|cid| (cid, false)).collect()
+        }
+        // Verified, and yet no node: it names nothing.
+        Codec::DagPb => PbNode::decode(block.bytes())
+            .map(|node| node.links.into_iter().map(|link| (link.cid, true)).collect())
+            .unwrap_or_default(),
+        _ => Vec::new(),
     }
 }
 

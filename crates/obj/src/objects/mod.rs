@@ -6,6 +6,7 @@
 //! are announced in the DHT, never their parts.
 
 mod announce;
+mod code;
 mod import;
 mod mark;
 mod put;
@@ -19,17 +20,19 @@ use std::{
     rc::Rc,
 };
 
-use craftec_core::Cid;
+use craftec_core::{Cid, Codec};
 use craftec_platform::Clock;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::{
     Exchange, ObjError, Session, Store, StoreError,
+    coded::Shard,
     exchange::provider_key,
     read::{self, BlockSource, Kind, WalkLimits, walk},
     store::{Batch, Meta, Pin, PinReason},
 };
 pub use announce::Announcer;
+pub use code::{Made, MadeShard};
 pub use import::Import;
 pub use put::{FilePut, FolderPut, Label, Put, Stored};
 pub use record::ObjectRecord;
@@ -114,7 +117,7 @@ impl Objects {
         for (root, pin) in objects.0.store.pins()? {
             // What is lent may not be whole yet: its holder knows.
             if pin.reason != PinReason::Lent {
-                objects.0.announcer.provide(provider_key(&root));
+                objects.here(root);
             }
         }
         let rows = objects.records()?;
@@ -232,6 +235,7 @@ impl Objects {
             block_bytes: pulled.bytes,
             time_ms,
             wanted: 0,
+            percent: 0,
         };
         let mut batch = Batch::new();
         batch.pin(root, Pin::new(PinReason::Own, time_ms, "", stat.size));
@@ -257,7 +261,7 @@ impl Objects {
     /// unless another pin is left.
     pub async fn let_go(&self, root: Cid) -> Result<(), StoreError> {
         if self.0.store.pins_of(&root)?.is_empty() {
-            self.0.announcer.stop_providing(provider_key(&root));
+            self.no_longer_here(root);
             self.free_below(root).await?;
         }
         Ok(())
@@ -277,6 +281,48 @@ impl Objects {
     /// A root is kept from now on.
     pub fn kept(&self, root: Cid, block_bytes: u64) {
         self.0.kept_bytes.set(self.0.kept_bytes.get().saturating_add(block_bytes));
-        self.0.announcer.provide(provider_key(&root));
+        self.here(root);
+    }
+
+    /// Announces what is here whole: a root, or a shard of a coded file under the file's name.
+    pub fn here(&self, root: Cid) {
+        let exchange = &self.0.exchange;
+        let object = match self.shard(&root) {
+            Some((object, shard)) => {
+                exchange.keeps_shard(object, shard.code, shard.index, root);
+                object
+            }
+            None => {
+                exchange.keeps_whole(root, true);
+                root
+            }
+        };
+        self.0.announcer.provide(provider_key(&object));
+    }
+
+    fn no_longer_here(&self, root: Cid) {
+        let exchange = &self.0.exchange;
+        let (object, nothing_left) = match self.shard(&root) {
+            Some((object, shard)) => {
+                (object, exchange.drops_shard(&object, &shard.code, shard.index))
+            }
+            None => {
+                exchange.keeps_whole(root, false);
+                (root, exchange.shards_of(&root).is_empty())
+            }
+        };
+        if nothing_left {
+            self.0.announcer.stop_providing(provider_key(&object));
+        }
+    }
+
+    /// The shard that a root is, and its file.
+    fn shard(&self, root: &Cid) -> Option<(Cid, Shard)> {
+        if root.codec() != Codec::DagCbor {
+            return None;
+        }
+        let block = self.0.exchange.peek(root).ok().flatten()?;
+        let shard = Shard::read(&block).ok()?;
+        Some((shard.object()?, shard))
     }
 }

@@ -36,6 +36,8 @@ pub struct Label {
     pub name: Option<String>,
     /// Copies wanted on other nodes.
     pub wanted: u16,
+    /// Pieces per hundred source pieces where a file is to be coded; 0 for copies only.
+    pub percent: u16,
     /// When (ms since 1970).
     pub time_ms: u64,
 }
@@ -156,7 +158,7 @@ impl Put {
         let built = std::mem::take(&mut self.builder).finish();
         self.sink.take(built.blocks)?;
         let record = ObjectRecord {
-            v: 1,
+            v: if label.percent > 0 { 2 } else { 1 },
             name: label.name,
             size: built.size,
             folder: false,
@@ -165,6 +167,7 @@ impl Put {
             block_bytes: self.sink.block_bytes,
             time_ms: label.time_ms,
             wanted: label.wanted,
+            percent: label.percent,
         };
         self.sink.finish(built.cid, &record, PinReason::Own)?;
         Ok(Stored { cid: built.cid, record })
@@ -233,6 +236,7 @@ impl FolderPut {
             block_bytes: folder.sink.block_bytes,
             time_ms: label.time_ms,
             wanted: label.wanted,
+            percent: 0,
         };
         let reason = if site { PinReason::Site } else { PinReason::Own };
         folder.sink.finish(built.cid, &record, reason)?;

@@ -4,10 +4,10 @@
 //! most [`RECORD_BYTES`].
 
 use bytes::Bytes;
-use craftec_core::{Cid, cbor};
+use craftec_core::{Cid, cbor, limits::SMALL_OBJECT_BYTES};
 use serde::{Deserialize, Serialize};
 
-use crate::{Store, StoreError, store::Meta};
+use crate::{Store, StoreError, coded::CODED_BYTES, store::Meta};
 
 /// Largest encoded record: a name of 255 bytes and the fixed fields.
 const RECORD_BYTES: usize = 1024;
@@ -15,7 +15,7 @@ const RECORD_BYTES: usize = 1024;
 /// About one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectRecord {
-    /// Version of this structure: 1.
+    /// Version of this structure: 1, or 2 with `percent`.
     pub v: u8,
     /// The name it was put under.
     pub name: Option<String>,
@@ -33,6 +33,16 @@ pub struct ObjectRecord {
     pub time_ms: u64,
     /// Copies wanted on other nodes; 0 for what was only pinned.
     pub wanted: u16,
+    /// Pieces per hundred source pieces, where it is to be coded once there are enough holders; 0 for
+    /// copies only. Left out where it is 0.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub percent: u16,
+}
+
+/// `serde` hands references.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_none(percent: &u16) -> bool {
+    *percent == 0
 }
 
 impl ObjectRecord {
@@ -40,6 +50,12 @@ impl ObjectRecord {
     pub fn all(store: &Store) -> Result<Vec<(Cid, Self)>, StoreError> {
         let rows = store.meta_scan(Meta::Object)?;
         rows.iter().map(|(key, value)| Self::read(key, value)).collect()
+    }
+
+    /// Pieces per hundred source pieces, if it is to be coded and is of a length that can be.
+    pub fn percent_coded(&self) -> u16 {
+        let lengths = SMALL_OBJECT_BYTES..=CODED_BYTES;
+        if self.folder || !lengths.contains(&self.size) { 0 } else { self.percent }
     }
 
     /// The encoded record.
@@ -52,8 +68,8 @@ impl ObjectRecord {
         let root = Cid::from_bytes(key).map_err(|e| damaged(format!("an object's key: {e}")))?;
         let record: Self = cbor::decode(value, RECORD_BYTES)?;
         match record.v {
-            1 => Ok((root, record)),
-            v => Err(StoreError::Newer { found: v.into(), known: 1 }),
+            1 | 2 => Ok((root, record)),
+            v => Err(StoreError::Newer { found: v.into(), known: 2 }),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Every block below a root, each once, level by level.
 //!
 //! Holds the CIDs seen so far, which the caller's limit bounds, and one block. Follows the links of
-//! dag-pb nodes; a dag-cbor block has none here, since what such a structure refers to is for its
-//! owner to say.
+//! dag-pb nodes. A root that is a shard of a coded file names its parts, and what these name in turn
+//! is not below it. Another dag-cbor block has no links here: what it refers to is for its owner to
+//! say.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -16,7 +17,7 @@ use futures::{
 };
 
 use super::{BlockSource, next};
-use crate::{block::Block, error::ObjError, unixfs::PbNode};
+use crate::{block::Block, coded::shard_links, error::ObjError, unixfs::PbNode};
 
 /// Blocks asked for in one request of the source: between two requests nothing is under way, so
 /// they are few (one for 256 MiB of leaves).
@@ -92,6 +93,8 @@ struct Walk {
     limits: WalkLimits,
     bytes: u64,
     read_leaves: bool,
+    /// The root is a shard: nothing but its parts is below it.
+    shard: bool,
     seen: BTreeSet<Cid>,
     /// Not visited yet, with their depth.
     queue: VecDeque<(Cid, usize)>,
@@ -107,6 +110,7 @@ impl Walk {
             limits,
             bytes: 0,
             read_leaves,
+            shard: false,
             seen: BTreeSet::from([root]),
             queue: VecDeque::from([(root, 0)]),
             blocks: stream::empty().boxed_local(),
@@ -135,21 +139,34 @@ impl Walk {
         if self.bytes > self.limits.bytes {
             return Err(ObjError::Limit { what: "bytes of an object", limit: self.limits.bytes });
         }
-        if cid.codec() == Codec::DagPb {
-            self.follow(&block, depth + 1)?;
+        match cid.codec() {
+            Codec::DagPb if !self.shard => {
+                let node = PbNode::decode(block.bytes()).map_err(ObjError::corrupt(block.cid()))?;
+                self.follow(node.links.into_iter().map(|link| link.cid), depth + 1)?;
+            }
+            Codec::DagCbor if depth == 0 => {
+                if let Some(links) = shard_links(&block) {
+                    self.shard = true;
+                    self.follow(links.into_iter(), 1)?;
+                }
+            }
+            _ => {}
         }
         Ok(Some(Visit::Block(block)))
     }
 
-    fn follow(&mut self, block: &Block, depth: usize) -> Result<(), ObjError> {
-        let node = PbNode::decode(block.bytes()).map_err(ObjError::corrupt(block.cid()))?;
-        if depth > limits::DAG_DEPTH && !node.links.is_empty() {
+    fn follow(
+        &mut self,
+        links: impl ExactSizeIterator<Item = Cid>,
+        depth: usize,
+    ) -> Result<(), ObjError> {
+        if depth > limits::DAG_DEPTH && links.len() > 0 {
             let limit = limits::DAG_DEPTH as u64;
             return Err(ObjError::Limit { what: "depth of an object", limit });
         }
-        for link in node.links {
-            if self.seen.insert(link.cid) {
-                self.queue.push_back((link.cid, depth));
+        for cid in links {
+            if self.seen.insert(cid) {
+                self.queue.push_back((cid, depth));
             }
         }
         if self.seen.len() as u64 > self.limits.blocks {

@@ -24,7 +24,7 @@ use super::{
     LentRecord, Signer, Surroundings, TERM_MS,
     wire::{ASK_BYTES, Ask, HEADS, Hold, PROTOCOL, REASON_CHARS, Refusal, Release, Told},
 };
-use crate::{ObjError, Objects, StoreError, exchange::provider_key, read::WalkLimits};
+use crate::{ObjError, Objects, StoreError, read::WalkLimits};
 
 /// Copies pulled at one time: each takes read-ahead memory and a share of the link.
 const PULLS: usize = 4;
@@ -106,7 +106,7 @@ impl Holder {
         match records {
             Ok(records) => {
                 for record in records.into_iter().filter(|record| record.complete) {
-                    self.0.objects.announcer().provide(provider_key(&record.root));
+                    self.0.objects.here(record.root);
                 }
             }
             Err(error) => tracing::warn!(%error, "copies could not be announced"),
@@ -203,6 +203,7 @@ impl Inner {
         record.keep(store, now_ms).map_err(failed)?;
         match self.pull(peer, &hold, done).await {
             Ok(bytes) => {
+                self.objects.check_shard(&hold.root).map_err(|error| unpulled(&error))?;
                 (record.bytes, record.complete) = (bytes, true);
                 record.until_ms = self.clock.now().0 + TERM_MS;
                 record.keep(store, now_ms).map_err(failed)?;

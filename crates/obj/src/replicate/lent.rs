@@ -56,7 +56,7 @@ impl LentRecord {
     }
 
     /// The record of one copy.
-    pub(super) fn find(
+    pub(crate) fn find(
         store: &Store,
         root: &Cid,
         asker: &PeerId,
@@ -66,7 +66,7 @@ impl LentRecord {
     }
 
     /// Bytes of complete copies; a root that several asked for is there once.
-    pub(super) fn lent_bytes(store: &Store) -> Result<u64, StoreError> {
+    pub(crate) fn lent_bytes(store: &Store) -> Result<u64, StoreError> {
         let mut roots = BTreeMap::new();
         for record in Self::all(store)?.into_iter().filter(|record| record.complete) {
             roots.insert(record.root, record.bytes);
@@ -88,7 +88,7 @@ impl LentRecord {
     }
 
     /// Removes the record, and the pin if nobody else wants the root kept.
-    pub(super) fn drop(&self, store: &Store) -> Result<(), StoreError> {
+    pub(crate) fn drop(&self, store: &Store) -> Result<(), StoreError> {
         let mut batch = Batch::new();
         batch.meta_delete(Meta::Lent, Self::key(&self.root, &self.asker));
         let prefix = self.root.to_bytes();

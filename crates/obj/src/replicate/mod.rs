@@ -1,8 +1,8 @@
 //! Copies on other nodes (`/craftec/hold/1`).
 //!
-//! The **owner** asks nodes to keep a whole copy; a **holder** that lends space pulls the graph
-//! through the exchange, pins it durably and answers with a signed promise; the owner collects the
-//! promises in a signed placement record, keeps it, and puts it in the DHT.
+//! The **owner** asks nodes to keep a whole copy, or one shard each of a coded file; a **holder** that
+//! lends space pulls the graph through the exchange, pins it durably and answers with a signed promise;
+//! the owner collects the promises in a signed placement record, keeps it, and puts it in the DHT.
 //!
 //! How a copy ends: a promise says until when it holds ([`TERM_MS`]); the owner renews it in time by
 //! asking again, and a holder lets go when it was not renewed. An owner that no longer wants the copy
@@ -10,20 +10,24 @@
 //! does not reach let go at the end of their promise. Until then they keep what they promised, even
 //! if their own limit is lowered meanwhile: they only take nothing new.
 
+mod ask;
 mod holder;
 mod lent;
 mod owner;
 mod placed;
+mod roster;
 pub mod wire;
 
 use bytes::Bytes;
 use craftec_core::{Cid, Did, TransportKey, identity::IdentityLog, sign::SecretKey};
 use futures::future::LocalBoxFuture;
 
+pub(crate) use ask::Asker;
 pub use holder::Holder;
 pub use lent::LentRecord;
 pub use owner::Replicator;
 pub use placed::{Copies, Copy};
+pub(crate) use placed::place;
 
 /// How long a promise holds, in milliseconds: 30 days. Long enough for an author's holidays.
 pub const TERM_MS: u64 = 30 * 24 * 60 * 60 * 1000;

@@ -1,5 +1,6 @@
-//! The owner's side: keeps as many holders as are wanted, collects their promises in the placement
-//! record, and says how it goes.
+//! The owner's side: keeps as many holders as are wanted, codes what is to be coded, collects the
+//! promises in the placement record, and says how it goes. Whom to ask for what is decided by the
+//! roster; this module reads, sends, checks and keeps time.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,21 +14,24 @@ use craftec_core::{
     Cid, PeerId, cbor,
     placement::{Placement, PlacementRecord, SignedPromise, placement_key},
     record::Record as Signed,
+    sign::Hash,
 };
-use craftec_p2p::{Key, NetError, NetEvent, Record, Role, Rpc};
+use craftec_p2p::{Key, NetEvent, Record, Role, Rpc};
 use craftec_platform::{Clock, timeout};
 use futures::StreamExt;
 
 use super::{
     Copies, Copy, Signer, Surroundings,
-    placed::{Candidate, Now, Placed, place},
-    wire::{Ask, HEADS, Hold, PROTOCOL, Release, TOLD_BYTES, Told},
+    ask::Asker,
+    placed::{Candidate, Now, place},
+    roster::Roster,
+    wire::{Ask, HEADS, Hold, PROTOCOL, Release},
 };
 use crate::{
-    Objects, StoreError,
+    ObjError, Objects, StoreError,
     event::{Moved, ObjEvent, Way},
     feed::Feed,
-    objects::ObjectRecord,
+    objects::{Made, ObjectRecord},
     store::Meta,
 };
 
@@ -37,10 +41,12 @@ const AT_ONCE: usize = 8;
 const GATHER: Duration = Duration::from_millis(100);
 /// How often every root is looked at.
 const LOOK: Duration = Duration::from_secs(5);
-/// A holder that tells nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
-/// A peer that does not know the protocol is asked again after this time.
-const UNSUPPORTED: Duration = Duration::from_secs(60 * 60);
+/// Shards of one object: as many as there are holders, within these. Fewer would put too much of it in
+/// one place, more would ask a reader for as many connections.
+const FEWEST_SHARDS: usize = 20;
+const MOST_SHARDS: usize = 40;
+/// Objects that are coded at one time: each takes some 40 MiB of memory and the processor.
+const CODING: usize = 1;
 /// How long a holder may take to answer a release.
 const RELEASE: Duration = Duration::from_secs(10);
 
@@ -55,7 +61,9 @@ struct Inner {
     signer: Signer,
     around: Rc<dyn Surroundings>,
     news: Feed<ObjEvent>,
-    roots: RefCell<BTreeMap<Cid, Placed>>,
+    roster: RefCell<Roster>,
+    /// Shards that wait here for their holders, by file; `None` while they are being made.
+    made: RefCell<BTreeMap<Cid, Option<Made>>>,
     running: Cell<usize>,
     woken: Cell<bool>,
     stopped: Cell<bool>,
@@ -78,7 +86,8 @@ impl Replicator {
             signer,
             around,
             news,
-            roots: RefCell::default(),
+            roster: RefCell::default(),
+            made: RefCell::default(),
             running: Cell::new(0),
             woken: Cell::new(false),
             stopped: Cell::new(false),
@@ -105,49 +114,41 @@ impl Replicator {
 
     /// No longer wants copies: tells the holders, and says so in the DHT.
     pub fn release(&self, root: Cid) -> Result<(), StoreError> {
-        let placed = self.0.roots.borrow_mut().remove(&root);
-        let Some(mut placed) = placed else { return Ok(()) };
-        let holders: Vec<PeerId> =
-            placed.promises(self.0.now()).iter().map(|p| p.promise.holder).collect();
-        placed.wanted = 0;
-        placed.epoch += 1;
-        self.0.objects.announcer().forget_record(self.0.key(&root));
-        self.0.objects.store().meta_delete(Meta::Placement, root.to_bytes())?;
-        match self.0.record(&root, &placed, Vec::new()) {
+        let inner = &self.0;
+        let now = inner.now();
+        let Some((epoch, ..)) = inner.roster.borrow().record(&root, now) else { return Ok(()) };
+        let held = inner.roster.borrow_mut().remove(&root, now);
+        inner.made.borrow_mut().remove(&root);
+        inner.objects.announcer().forget_record(inner.key(&root));
+        inner.objects.store().meta_delete(Meta::Placement, root.to_bytes())?;
+        match inner.record(&root, (epoch + 1, 0, Vec::new(), Vec::new())) {
             Ok(record) => {
-                let last = self.0.rpc.network().put_record(record);
-                self.0.clock.spawn(Box::pin(async move { drop(last.await) }));
+                let last = inner.rpc.network().put_record(record);
+                inner.clock.spawn(Box::pin(async move { drop(last.await) }));
             }
             Err(error) => tracing::warn!(%error, %root, "no last placement record"),
         }
-        for holder in holders {
-            self.0.send_release(root, holder);
+        for (unit, holder) in held {
+            inner.send_release(unit, holder);
         }
-        self.0.news.tell(ObjEvent::Copies { root });
+        inner.news.tell(ObjEvent::Copies { root });
         Ok(())
     }
 
-    /// How many copies of `root` there are.
+    /// How many copies of `root` there are, or shards of it.
     pub fn copies(&self, root: &Cid) -> Copies {
-        let roots = self.0.roots.borrow();
-        roots
-            .get(root)
-            .map_or_else(Copies::default, |placed| placed.copies(&self.0.connected(), self.0.now()))
+        self.0.roster.borrow().copies(root, &self.0.connected(), self.0.now())
     }
 
     /// Each holder of `root`, and each peer that was asked.
     pub fn holders(&self, root: &Cid) -> Vec<Copy> {
-        let roots = self.0.roots.borrow();
-        roots
-            .get(root)
-            .map_or_else(Vec::new, |placed| placed.list(&self.0.connected(), self.0.now()))
+        self.0.roster.borrow().list(root, &self.0.connected(), self.0.now())
     }
 
-    /// Those who signed for a copy of `root`.
+    /// Those who signed for a copy of `root`, or for a shard of it.
     pub fn signers(&self, root: &Cid) -> Vec<PeerId> {
-        let (roots, now) = (self.0.roots.borrow(), self.0.now());
-        let promises = roots.get(root).map(|placed| placed.promises(now)).unwrap_or_default();
-        promises.iter().map(|signed| signed.promise.holder).collect()
+        let copies = self.0.roster.borrow().list(root, &BTreeSet::new(), self.0.now());
+        copies.into_iter().filter(|copy| copy.signed).map(|copy| copy.peer).collect()
     }
 
     /// Asks nobody any more.
@@ -171,20 +172,17 @@ impl Inner {
 
     /// Looks after `root`, with what an earlier run recorded.
     fn adopt(&self, root: Cid, record: &ObjectRecord) -> Result<(), StoreError> {
-        let known = {
-            let mut roots = self.roots.borrow_mut();
-            roots.get_mut(&root).map(|placed| placed.wanted = record.wanted).is_some()
-        };
-        if known {
+        if self.roster.borrow().has(&root) {
+            self.roster.borrow_mut().want(&root, record.wanted);
             return Ok(());
         }
         // What the graph holds at most: blocks that are there twice are taken once.
-        let mut placed =
-            Placed::new(record.wanted, record.block_bytes.max(1), record.blocks.max(1));
+        let size = (record.block_bytes, record.blocks);
+        self.roster.borrow_mut().copy(root, record.wanted, record.percent_coded(), size);
         if let Some(bytes) = self.objects.store().meta_get(Meta::Placement, root.to_bytes())? {
             match Signed::verify(&self.key(&root).0, &bytes, self.now().unix_ms) {
                 Ok(Signed::Placement(old)) => {
-                    placed.restore(old.placement.epoch, old.placement.holders, self.now());
+                    self.roster.borrow_mut().restore(old.placement, self.now());
                     let record = Record { key: self.key(&root), value: bytes.to_vec() };
                     self.objects.announcer().put_record(record);
                 }
@@ -192,7 +190,6 @@ impl Inner {
                 Err(error) => tracing::warn!(%root, %error, "the placement was not readable"),
             }
         }
-        self.roots.borrow_mut().insert(root, placed);
         Ok(())
     }
 
@@ -205,9 +202,7 @@ impl Inner {
                 let now = inner.now();
                 match event {
                     NetEvent::Connected(info) => {
-                        let mut roots = inner.roots.borrow_mut();
-                        roots.values_mut().for_each(|placed| placed.revive(&info.peer, now));
-                        drop(roots);
+                        inner.roster.borrow_mut().revive(&info.peer, now);
                         inner.holder_moved(&info.peer);
                         inner.wake();
                     }
@@ -220,15 +215,9 @@ impl Inner {
         }));
     }
 
-    /// Tells about every root of which `peer` has a copy.
+    /// Tells about every object of which `peer` holds something.
     fn holder_moved(&self, peer: &PeerId) {
-        let now = self.now();
-        let roots = self.roots.borrow();
-        let held = roots.iter().filter(|(_, placed)| {
-            placed.promises(now).iter().any(|promise| promise.promise.holder == *peer)
-        });
-        let held: Vec<Cid> = held.map(|(root, _)| *root).collect();
-        drop(roots);
+        let held = self.roster.borrow().held_by(peer, self.now());
         held.into_iter().for_each(|root| self.news.tell(ObjEvent::Copies { root }));
     }
 
@@ -268,142 +257,139 @@ impl Inner {
             .filter(|info| info.role != Role::Foreign)
             .map(|info| Candidate { place: place(&info.addr), peer: info.peer })
             .collect();
-        let now = self.now();
-        let mut asks = Vec::new();
-        for (root, placed) in self.roots.borrow_mut().iter_mut() {
-            if self.running.get() + asks.len() >= AT_ONCE {
-                break;
-            }
-            // Also notes who is there, so it runs for roots with enough copies too.
-            for peer in placed.next(root, &candidates, now) {
-                if self.running.get() + asks.len() >= AT_ONCE {
-                    break;
-                }
-                let at = candidates.iter().find(|c| c.peer == peer).and_then(|c| c.place.clone());
-                placed.asking(peer, at, now);
-                asks.push((*root, peer));
-            }
+        let most = AT_ONCE.saturating_sub(self.running.get());
+        let next = self.roster.borrow_mut().next(&candidates, most, self.now());
+        for object in next.code {
+            self.code(object, candidates.len());
         }
-        for (root, peer) in asks {
+        for (unit, candidate) in next.asks {
             self.running.set(self.running.get() + 1);
             let inner = self.clone();
             self.clock.spawn(Box::pin(async move {
-                inner.ask(root, peer).await;
+                inner.ask(unit, candidate.peer).await;
                 inner.running.set(inner.running.get() - 1);
                 inner.wake();
             }));
         }
     }
 
-    async fn ask(&self, root: Cid, peer: PeerId) {
-        let Some(hold) = self.question(root) else { return };
-        // It takes what we asked it to take: that is not held back.
-        let _favoured = self.objects.exchange().favour(peer);
-        let body = match cbor::encode(&Ask::Hold(hold)) {
-            Ok(body) => body,
-            Err(error) => return self.failed(root, peer, &error.to_string(), None),
+    /// Makes the shards of an object, for as many holders as there are.
+    fn code(self: &Rc<Self>, object: Cid, holders: usize) {
+        let busy = self.made.borrow().values().filter(|made| made.is_none()).count();
+        if self.made.borrow().contains_key(&object) || busy >= CODING {
+            return;
+        }
+        self.made.borrow_mut().insert(object, None);
+        let (percent, known) = {
+            let roster = self.roster.borrow();
+            (roster.percent(&object), roster.shards(&object))
         };
-        let mut told = self.rpc.subscribe(peer, PROTOCOL, body);
-        loop {
-            let next = timeout(&*self.clock, SILENCE, told.next()).await;
-            if self.stopped.get() || !self.roots.borrow().contains_key(&root) {
-                return;
+        let shards = if known > 0 { known } else { holders.clamp(FEWEST_SHARDS, MOST_SHARDS) };
+        let inner = self.clone();
+        self.clock.spawn(Box::pin(async move {
+            let made = inner.objects.make_shards(object, shards as u8, percent).await;
+            inner.coded(object, made);
+            inner.wake();
+        }));
+    }
+
+    fn coded(&self, object: Cid, made: Result<Made, ObjError>) {
+        let mut roster = self.roster.borrow_mut();
+        match made {
+            Ok(made) if roster.has(&object) => {
+                roster.code(object, made.coding.spread().needed(), &made.shards);
+                self.made.borrow_mut().insert(object, Some(made));
             }
-            let bytes = match next {
-                Ok(Some(Ok(bytes))) => bytes,
-                Ok(Some(Err(error))) => {
-                    let pause = matches!(error, NetError::Unsupported { .. });
-                    let pause = pause.then_some(UNSUPPORTED);
-                    return self.failed(root, peer, &error.to_string(), pause);
-                }
-                Ok(None) => return self.failed(root, peer, "it ended without a promise", None),
-                Err(_) => return self.failed(root, peer, "it fell silent", None),
-            };
-            match cbor::decode(&bytes, TOLD_BYTES) {
-                Ok(Told::Progress(bytes)) => self.progress(root, peer, bytes),
-                Ok(Told::Signed(promise)) => return self.signed(root, peer, promise),
-                Ok(Told::Refused(refusal)) => {
-                    let pause = Some(Duration::from_millis(refusal.retry_ms));
-                    return self.failed(root, peer, &refusal.reason, pause);
-                }
-                Ok(Told::Released) => return self.failed(root, peer, "it let go", None),
-                Err(error) => return self.failed(root, peer, &error.to_string(), None),
+            Ok(_) => drop(self.made.borrow_mut().remove(&object)),
+            Err(error) => {
+                tracing::warn!(%object, %error, "it is kept in copies, because it was not coded");
+                roster.keep_copies(&object);
+                self.made.borrow_mut().remove(&object);
             }
         }
     }
 
-    fn question(&self, root: Cid) -> Option<Hold> {
-        let roots = self.roots.borrow();
-        let placed = roots.get(&root)?;
-        let mut heads = self.around.heads_of(&root);
+    async fn ask(&self, unit: Cid, peer: PeerId) {
+        let Some(hold) = self.question(unit) else { return };
+        let (clock, exchange) = (self.clock.clone(), self.objects.exchange().clone());
+        let asker = Asker { rpc: &self.rpc, clock, exchange };
+        let wanted = || !self.stopped.get() && self.roster.borrow().object_of(&unit).is_some();
+        let progress = |bytes| {
+            let wanted = wanted();
+            if wanted && bytes > 0 {
+                self.progress(unit, peer, bytes);
+            }
+            wanted
+        };
+        match asker.hold(peer, hold, progress).await {
+            Ok(promise) if wanted() => self.signed(unit, peer, promise),
+            Err(no) if wanted() => self.failed(unit, peer, &no.reason, no.pause),
+            _ => {}
+        }
+    }
+
+    fn question(&self, unit: Cid) -> Option<Hold> {
+        let roster = self.roster.borrow();
+        let (bytes, blocks, epoch) = roster.size(&unit)?;
+        let mut heads = self.around.heads_of(&roster.object_of(&unit)?);
         heads.truncate(HEADS);
         Some(Hold {
-            root,
-            bytes: placed.bytes,
-            blocks: placed.blocks,
+            root: unit,
+            bytes,
+            blocks,
             owner: self.signer.did,
-            epoch: placed.epoch + 1,
+            epoch: epoch + 1,
             heads,
         })
     }
 
-    fn with(&self, root: &Cid, act: impl FnOnce(&mut Placed)) {
-        if let Some(placed) = self.roots.borrow_mut().get_mut(root) {
-            act(placed);
-        }
+    fn progress(&self, unit: Cid, peer: PeerId, bytes: u64) {
+        self.roster.borrow_mut().with(&unit, |placed| placed.progress(&peer, bytes));
+        self.moved(unit, peer, bytes, None, false);
     }
 
-    fn progress(&self, root: Cid, peer: PeerId, bytes: u64) {
-        self.with(&root, |placed| placed.progress(&peer, bytes));
-        self.moved(root, peer, bytes, None, false);
-    }
-
-    fn failed(&self, root: Cid, peer: PeerId, reason: &str, pause: Option<Duration>) {
-        tracing::debug!(%peer, %root, reason, "no copy");
+    fn failed(&self, unit: Cid, peer: PeerId, reason: &str, pause: Option<Duration>) {
+        tracing::debug!(%peer, %unit, reason, "no copy");
         let now = self.now();
         let mut bytes = 0;
-        self.with(&root, |placed| {
+        self.roster.borrow_mut().with(&unit, |placed| {
             placed.failed(&peer, reason, pause, now);
             let copies = placed.list(&BTreeSet::new(), now);
             bytes = copies.iter().find(|c| c.peer == peer).map_or(0, |c| c.bytes);
         });
         if bytes > 0 {
-            self.moved(root, peer, bytes, None, true);
+            self.moved(unit, peer, bytes, None, true);
         }
-        self.news.tell(ObjEvent::Copies { root });
+        self.tell(&unit);
     }
 
-    fn signed(&self, root: Cid, peer: PeerId, signed: SignedPromise) {
+    fn tell(&self, unit: &Cid) {
+        let object = self.roster.borrow().object_of(unit);
+        object.into_iter().for_each(|root| self.news.tell(ObjEvent::Copies { root }));
+    }
+
+    fn signed(&self, unit: Cid, peer: PeerId, signed: SignedPromise) {
         let now = self.now();
-        let promise = &signed.promise;
-        let fits = promise.root == root
-            && promise.owner == self.signer.did
-            && promise.holder == peer
-            && promise.until_ms > now.unix_ms;
-        if !fits || signed.verify().is_err() {
-            return self.failed(root, peer, "its promise is not valid", None);
+        let bytes = signed.promise.bytes;
+        self.roster.borrow_mut().promised(&unit, signed, now);
+        let Some(object) = self.roster.borrow().object_of(&unit) else { return };
+        if let Err(error) = self.write(&object) {
+            tracing::warn!(%object, %error, "the placement could not be recorded");
         }
-        let (bytes, epoch) = (promise.bytes, promise.epoch);
-        self.with(&root, |placed| {
-            placed.promised(signed, now);
-            placed.epoch = epoch.max(placed.epoch + 1);
-        });
-        if let Err(error) = self.write(&root) {
-            tracing::warn!(%root, %error, "the placement could not be recorded");
+        if self.roster.borrow().is_placed(&object, now) {
+            // Made again when a holder is lost.
+            self.made.borrow_mut().remove(&object);
+            self.roster.borrow_mut().let_shards_go(&object);
         }
         // What is there twice was announced twice and taken once.
-        self.moved(root, peer, bytes, Some(bytes), true);
-        self.news.tell(ObjEvent::Copies { root });
+        self.moved(unit, peer, bytes, Some(bytes), true);
+        self.tell(&unit);
     }
 
     /// Makes the placement durable and announces it.
     fn write(&self, root: &Cid) -> Result<(), StoreError> {
-        let made = {
-            let roots = self.roots.borrow();
-            let Some(placed) = roots.get(root) else { return Ok(()) };
-            self.record(root, placed, placed.promises(self.now()))
-        };
-        let record = made.map_err(|reason| StoreError::Corrupt { reason })?;
+        let Some(said) = self.roster.borrow().record(root, self.now()) else { return Ok(()) };
+        let record = self.record(root, said).map_err(|reason| StoreError::Corrupt { reason })?;
         let value = Bytes::from(record.value.clone());
         self.objects.store().meta_put(Meta::Placement, root.to_bytes(), value)?;
         self.objects.announcer().put_record(record);
@@ -413,17 +399,16 @@ impl Inner {
     fn record(
         &self,
         root: &Cid,
-        placed: &Placed,
-        holders: Vec<SignedPromise>,
+        (epoch, n, holders, pieces): (u64, u16, Vec<SignedPromise>, Vec<Hash>),
     ) -> Result<Record, String> {
         let placement = Placement {
             v: 1,
             root: *root,
             owner: self.signer.did,
-            epoch: placed.epoch,
-            n: placed.wanted,
+            epoch,
+            n,
             holders,
-            pieces: Vec::new(),
+            pieces,
             writer: self.signer.writer.public(),
             time_ms: self.clock.now().0,
         };
@@ -433,9 +418,13 @@ impl Inner {
         Ok(Record { key: self.key(root), value })
     }
 
-    fn moved(&self, root: Cid, peer: PeerId, bytes: u64, total: Option<u64>, done: bool) {
-        let announced = || self.roots.borrow().get(&root).map(|placed| placed.bytes);
-        let total = total.or_else(announced);
+    fn moved(&self, unit: Cid, peer: PeerId, bytes: u64, total: Option<u64>, done: bool) {
+        let (object, announced) = {
+            let roster = self.roster.borrow();
+            (roster.object_of(&unit), roster.size(&unit).map(|(bytes, ..)| bytes))
+        };
+        let Some(root) = object else { return };
+        let total = total.or(announced);
         let moved = Moved { root, way: Way::Replicate, peer, bytes, total, done };
         self.news.tell(ObjEvent::Moved(moved));
     }

@@ -30,15 +30,17 @@ const REMEMBERED: usize = 512;
 /// Longest remembered reason, in characters.
 const REASON_CHARS: usize = 200;
 
-/// How many copies of a root there are.
+/// How many copies of a root there are, or shards of a coded one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copies {
-    /// Copies wanted.
+    /// Copies or shards wanted.
     pub wanted: u16,
     /// Holders whose promise holds.
     pub signed: u16,
     /// Of these, connected now.
     pub reachable: u16,
+    /// So many give the object back: one copy, or two fifths or so of its shards.
+    pub needed: u16,
 }
 
 /// One holder, or one that may become it.
@@ -76,7 +78,6 @@ pub(super) struct Placed {
     pub(super) wanted: u16,
     pub(super) bytes: u64,
     pub(super) blocks: u64,
-    pub(super) epoch: u64,
     holders: BTreeMap<PeerId, Held>,
 }
 
@@ -107,12 +108,11 @@ impl Held {
 
 impl Placed {
     pub(super) fn new(wanted: u16, bytes: u64, blocks: u64) -> Self {
-        Self { wanted, bytes, blocks, epoch: 0, holders: BTreeMap::new() }
+        Self { wanted, bytes, blocks, holders: BTreeMap::new() }
     }
 
     /// Takes over what an earlier run recorded.
-    pub(super) fn restore(&mut self, epoch: u64, promises: Vec<SignedPromise>, now: Now) {
-        self.epoch = epoch;
+    pub(super) fn restore(&mut self, promises: Vec<SignedPromise>, now: Now) {
         for promise in promises {
             let held = self.holders.entry(promise.promise.holder).or_default();
             held.bytes = promise.promise.bytes;
@@ -121,14 +121,44 @@ impl Placed {
         }
     }
 
+    /// Takes over the holders of the same unit.
+    pub(super) fn take_over(&mut self, before: Self) {
+        self.holders = before.holders;
+    }
+
+    /// Whether a peer's promise holds.
+    pub(super) fn is_promised_by(&self, peer: &PeerId, now: Now) -> bool {
+        self.holders.get(peer).is_some_and(|held| held.holds(now))
+    }
+
+    /// Whether a peer gave no promise and wants not to be asked for now.
+    pub(super) fn has_refused(&self, peer: &PeerId, now: Now) -> bool {
+        let refused = |held: &Held| held.failures > 0 && held.not_before > now.monotonic;
+        self.holders.get(peer).is_some_and(refused)
+    }
+
+    /// Who holds it and is there, or is being asked.
+    pub(super) fn keepers(&self, now: Now) -> Vec<PeerId> {
+        let there = |held: &Held| held.holds(now) && now.monotonic.saturating_sub(held.seen) < AWAY;
+        let keepers = self.holders.iter().filter(|(_, held)| there(held) || held.running);
+        keepers.map(|(peer, _)| *peer).collect()
+    }
+
     /// Promises that hold, for the record.
     pub(super) fn promises(&self, now: Now) -> Vec<SignedPromise> {
         let holding = self.holders.values().filter(|held| held.holds(now));
         holding.filter_map(|held| held.promise.clone()).collect()
     }
 
-    /// Whom to ask now.
-    pub(super) fn next(&mut self, root: &Cid, candidates: &[Candidate], now: Now) -> Vec<PeerId> {
+    /// Whom to ask now. Of new holders those with the least `weight` come first, in the order of
+    /// rendezvous hashing, and those without one not at all.
+    pub(super) fn next(
+        &mut self,
+        root: &Cid,
+        candidates: &[Candidate],
+        weight: impl Fn(&PeerId) -> Option<usize>,
+        now: Now,
+    ) -> Vec<PeerId> {
         for candidate in candidates {
             if let Some(held) = self.holders.get_mut(&candidate.peer) {
                 held.seen = now.monotonic;
@@ -145,8 +175,9 @@ impl Placed {
         let asking = |held: &Held| held.running && !there(held);
         let counted = self.holders.values().filter(|h| there(h) || asking(h)).count();
         let missing = usize::from(self.wanted).saturating_sub(counted);
-        let new = due.keys().filter(|peer| !chosen.contains(peer)).copied();
-        let mut ranked = rank_holders(root, new);
+        let new = due.keys().filter(|peer| !chosen.contains(peer) && weight(peer).is_some());
+        let mut ranked = rank_holders(root, new.copied());
+        ranked.sort_by_key(&weight);
         let mut places: BTreeSet<&str> = self
             .holders
             .values()
@@ -229,7 +260,7 @@ impl Placed {
             signed += 1;
             reachable += u16::from(connected.contains(peer));
         }
-        Copies { wanted: self.wanted, signed, reachable }
+        Copies { wanted: self.wanted, signed, reachable, needed: 1 }
     }
 
     /// Each holder.
@@ -247,7 +278,7 @@ impl Placed {
 
 /// The part of the network that an address belongs to: the first 24 bits of IPv4, the first 48 of
 /// IPv6. Unknown for what is relayed or local, where the address says nothing about the peer.
-pub(super) fn place(addr: &str) -> Option<String> {
+pub(crate) fn place(addr: &str) -> Option<String> {
     if addr.contains("/p2p-circuit") {
         return None;
     }

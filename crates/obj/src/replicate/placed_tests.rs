@@ -32,7 +32,7 @@ fn candidates(places: &[(u8, Option<&str>)]) -> Vec<Candidate> {
 }
 
 fn ask(placed: &mut Placed, candidates: &[Candidate], now: Now) -> Vec<PeerId> {
-    let chosen = placed.next(&root(), candidates, now);
+    let chosen = placed.next(&root(), candidates, |_| Some(0), now);
     for peer in &chosen {
         let place = candidates.iter().find(|c| c.peer == *peer).and_then(|c| c.place.clone());
         placed.asking(*peer, place, now);
@@ -86,27 +86,27 @@ fn a_refusal_is_respected_and_a_failure_retried() {
 fn a_promise_counts_until_it_ends_and_is_renewed_before() {
     let mut placed = Placed::new(1, 10, 1);
     let both = candidates(&[(1, None), (2, None)]);
-    placed.restore(4, vec![promise(1, TERM_MS)], at(0));
+    placed.restore(vec![promise(1, TERM_MS)], at(0));
     assert_eq!(ask(&mut placed, &both, at(0)), []);
     let later = at(TERM_MS / 1000 / 2);
     assert_eq!(ask(&mut placed, &both, later), [key(1).peer_id()], "renewed by its holder");
     placed.promised(promise(1, TERM_MS * 2), later);
     assert_eq!(placed.copies(&BTreeSet::new(), later).signed, 1);
     let over = at(TERM_MS / 500);
-    assert_eq!(placed.copies(&BTreeSet::new(), over), Copies { wanted: 1, ..Copies::default() });
+    assert_eq!(placed.copies(&BTreeSet::new(), over), Copies { wanted: 1, needed: 1, ..Copies::default() });
 }
 
 #[test]
 fn a_holder_that_stays_away_is_replaced_but_not_forgotten() {
     let mut placed = Placed::new(1, 10, 1);
-    placed.restore(1, vec![promise(1, TERM_MS * 2)], at(0));
+    placed.restore(vec![promise(1, TERM_MS * 2)], at(0));
     let other = candidates(&[(2, None)]);
     assert_eq!(ask(&mut placed, &other, at(60)), [], "it may only restart");
     assert_eq!(ask(&mut placed, &other, at(601)), [key(2).peer_id()]);
     placed.promised(promise(2, TERM_MS * 2), at(602));
     let connected = BTreeSet::from([key(2).peer_id()]);
     let copies = placed.copies(&connected, at(602));
-    assert_eq!(copies, Copies { wanted: 1, signed: 2, reachable: 1 });
+    assert_eq!(copies, Copies { wanted: 1, signed: 2, reachable: 1, needed: 1 });
     assert_eq!(placed.promises(at(602)).len(), 2);
 }
 

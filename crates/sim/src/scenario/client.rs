@@ -13,7 +13,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Puts `content` with the given number of copies.
 pub(super) async fn put(session: &Session, content: &[u8], replicas: u16) -> Result<Cid, ApiError> {
-    let open = Command::PutOpen { replicas: Some(replicas), name: None };
+    let open = Command::PutOpen { replicas: Some(replicas), redundancy: None, name: None };
     let Reply::Handle { handle } = session.call(open).await? else { return Err(odd()) };
     for chunk in content.chunks(CHUNK_BYTES) {
         let bytes = ByteBuf::from(chunk);

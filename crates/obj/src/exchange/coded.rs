@@ -1,0 +1,348 @@
+//! Reading a coded file where some of its leaves are with nobody: what else there is of their
+//! generation is fetched, any k pieces of it, and the leaves are computed and checked.
+//!
+//! A session whose root is a file of several blocks asks each holder once which shards it has. From
+//! then on the plan asks a holder only for what its shards hold, and a leaf that nobody can give, or
+//! that is late, is recovered. What holders tell is not trusted: pieces are checked by their names,
+//! and a code that does not give the file back is set aside with all that was said about it.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use craftec_core::{Cid, Codec, PeerId};
+use craftec_platform::timeout;
+use futures::{
+    StreamExt,
+    future::LocalBoxFuture,
+    stream::FuturesUnordered,
+};
+
+use super::{
+    Shared,
+    session::{Inner, Session, live},
+    shards::Told,
+};
+use crate::{
+    block::Block,
+    coded::{self, CODED_BYTES, CodedError, Coding, Piece},
+    error::ObjError,
+    unixfs::Node,
+};
+
+/// How long a generation waits for the pieces it asked for before it asks for as many others.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Generations recovered at one time: their pieces are in memory, 16 MiB each.
+const AT_ONCE: usize = 3;
+/// Codes of one file that are tried: more than one are rare, and somebody may make up many.
+const CODES: usize = 4;
+
+/// What a session knows about its file's code.
+#[derive(Default)]
+pub(super) struct Recovery(RefCell<State>);
+
+#[derive(Default)]
+struct State {
+    begun: bool,
+    asked: BTreeSet<PeerId>,
+    told: BTreeMap<PeerId, Told>,
+    coding: Option<Rc<Coding>>,
+    loading: bool,
+    refuted: BTreeSet<Cid>,
+    running: BTreeSet<u64>,
+}
+
+impl Recovery {
+    fn coding(&self) -> Option<Rc<Coding>> {
+        self.0.borrow().coding.clone()
+    }
+}
+
+impl Inner {
+    /// Begins to ask who has which shards, where the root is a file that may be coded.
+    pub(super) fn survey(self: &Rc<Self>, shared: &Rc<Shared>) {
+        if self.root().codec() != Codec::DagPb || self.recovery.0.borrow().begun {
+            return;
+        }
+        let Ok(Some(root)) = shared.peek(&self.root()) else { return };
+        self.recovery.0.borrow_mut().begun = true;
+        let size = match Node::decode(root.bytes()) {
+            Ok(Node::File(file)) => file.size,
+            _ => return,
+        };
+        if size > CODED_BYTES {
+            return;
+        }
+        self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
+    }
+
+    /// Asks one peer which shards it has, once.
+    pub(super) fn ask_shards(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId) {
+        {
+            let mut state = self.recovery.0.borrow_mut();
+            if !state.begun || !state.asked.insert(peer) {
+                return;
+            }
+        }
+        let (weak, asking, root) = (Rc::downgrade(self), shared.clone(), self.root());
+        shared.clock.spawn(Box::pin(async move {
+            let told = asking.ask_shards(peer, root, 0).await;
+            drop(asking);
+            let Some((inner, shared)) = live(&weak) else { return };
+            match told {
+                Some(told) if !told.codes.is_empty() && !told.whole => {
+                    inner.recovery.0.borrow_mut().told.insert(peer, told);
+                    inner.learn(&shared, peer);
+                }
+                Some(_) => {}
+                // It may answer when it is asked again.
+                None => drop(inner.recovery.0.borrow_mut().asked.remove(&peer)),
+            }
+        }));
+    }
+
+    /// Makes use of what a peer told, as soon as the code is known.
+    fn learn(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId) {
+        match self.recovery.coding() {
+            Some(coding) => {
+                self.narrow(&coding, peer);
+                self.recover(shared);
+                self.clone().pump(shared);
+            }
+            None => self.load(shared),
+        }
+    }
+
+    /// From now on a peer is asked only for what its shards hold.
+    fn narrow(&self, coding: &Coding, peer: PeerId) {
+        let state = self.recovery.0.borrow();
+        let told = state.told.get(&peer).into_iter().flat_map(|told| &told.codes);
+        let mut has = BTreeSet::new();
+        for shard in told.filter(|shards| shards.code == *coding.code()) {
+            let roots = shard.indices.iter().filter_map(|index| coding.shard(*index));
+            has.extend(roots.flat_map(|shard| shard.links().collect::<Vec<_>>()));
+        }
+        drop(state);
+        if !has.is_empty() {
+            self.narrow_plan(peer, Some(Rc::new(has)));
+        }
+    }
+
+    /// Fetches the code that most peers name.
+    fn load(self: &Rc<Self>, shared: &Rc<Shared>) {
+        let code = {
+            let mut state = self.recovery.0.borrow_mut();
+            if state.loading || state.refuted.len() >= CODES {
+                return;
+            }
+            let mut named: BTreeMap<Cid, usize> = BTreeMap::new();
+            for shards in state.told.values().flat_map(|told| &told.codes) {
+                *named.entry(shards.code).or_default() += 1;
+            }
+            named.retain(|code, _| !state.refuted.contains(code));
+            let Some((code, _)) = named.into_iter().max_by_key(|(_, peers)| *peers) else { return };
+            state.loading = true;
+            code
+        };
+        let session = Session { shared: shared.clone(), inner: self.clone() };
+        let weak = Rc::downgrade(self);
+        shared.clock.spawn(Box::pin(async move {
+            let loaded = load(&session, code).await;
+            drop(session);
+            let Some((inner, shared)) = live(&weak) else { return };
+            let peers: Vec<PeerId> = {
+                let mut state = inner.recovery.0.borrow_mut();
+                state.loading = false;
+                match loaded {
+                    Ok(coding) => state.coding = Some(Rc::new(coding)),
+                    Err(error) => {
+                        tracing::debug!(%code, %error, "a code could not be used");
+                        state.refuted.insert(code);
+                    }
+                }
+                state.told.keys().copied().collect()
+            };
+            match inner.recovery.coding() {
+                Some(coding) => peers.iter().for_each(|peer| inner.narrow(&coding, *peer)),
+                None => inner.load(&shared),
+            }
+            inner.recover(&shared);
+            inner.pump(&shared);
+        }));
+    }
+
+    /// Recovers what nobody can give, or what is late.
+    pub(super) fn recover(self: &Rc<Self>, shared: &Rc<Shared>) {
+        let Some(coding) = self.recovery.coding() else { return };
+        for leaf in self.stranded(shared) {
+            let Some(piece) = coding.source(&leaf) else { continue };
+            let generation = piece.generation;
+            {
+                let mut state = self.recovery.0.borrow_mut();
+                let room = state.running.len() < AT_ONCE;
+                if !room || state.running.contains(&generation) {
+                    continue;
+                }
+                if !self.reaches(shared, &coding, generation) {
+                    continue;
+                }
+                state.running.insert(generation);
+            }
+            let work = Generation {
+                weak: Rc::downgrade(self),
+                coding: coding.clone(),
+                generation,
+                tried: BTreeSet::new(),
+                pieces: Vec::new(),
+            };
+            let (weak, coding) = (Rc::downgrade(self), coding.clone());
+            shared.clock.spawn(Box::pin(async move {
+                let done = work.run().await;
+                let Some((inner, shared)) = live(&weak) else { return };
+                inner.recovery.0.borrow_mut().running.remove(&generation);
+                match done {
+                    Ok(leaves) => inner.recovered(&shared, leaves),
+                    Err(error) => inner.not_recovered(&shared, &coding, &error),
+                }
+            }));
+        }
+    }
+
+    /// Whether enough pieces of a generation are here or with somebody.
+    fn reaches(&self, shared: &Shared, coding: &Coding, generation: u64) -> bool {
+        let spread = coding.spread();
+        let there = |piece: &Piece| {
+            let cid = coding.cid(*piece);
+            cid.is_some_and(|cid| shared.has(&cid).unwrap_or(false) || self.is_offered(&cid))
+        };
+        let needed = usize::from(spread.sources(generation));
+        spread.generation(generation).filter(there).take(needed).count() == needed
+    }
+
+    fn recovered(self: &Rc<Self>, shared: &Rc<Shared>, leaves: Vec<Block>) {
+        for leaf in leaves {
+            self.found(&leaf);
+            shared.keep(leaf);
+        }
+        self.clone().pump(shared);
+    }
+
+    fn not_recovered(self: &Rc<Self>, shared: &Rc<Shared>, coding: &Coding, error: &CodedError) {
+        tracing::debug!(root = %self.root(), %error, "a generation was not recovered");
+        if !matches!(error, CodedError::NotItsCode { .. }) {
+            return;
+        }
+        tracing::warn!(root = %self.root(), code = %coding.code(), "a code that is not its file's");
+        let told: Vec<PeerId> = {
+            let mut state = self.recovery.0.borrow_mut();
+            state.refuted.insert(*coding.code());
+            state.coding = None;
+            state.told.keys().copied().collect()
+        };
+        told.into_iter().for_each(|peer| self.narrow_plan(peer, None));
+        self.load(shared);
+    }
+}
+
+/// The code and the file's inner nodes.
+async fn load(session: &Session, code: Cid) -> Result<Coding, LoadError> {
+    let code = session.block(code).await?;
+    let root = session.block(session.root()).await?;
+    let mut nodes = vec![root];
+    if let Ok(Node::File(file)) = Node::decode(nodes[0].bytes()) {
+        let links = file.links.iter().map(|link| link.cid);
+        let inner: Vec<Cid> = links.filter(|cid| cid.codec() == Codec::DagPb).take(64).collect();
+        let mut blocks = session.blocks(inner);
+        while let Some(block) = blocks.next().await {
+            nodes.push(block?);
+        }
+    }
+    // A file of equal parts names one node many times.
+    let mut seen = BTreeSet::new();
+    nodes.retain(|node| seen.insert(*node.cid()));
+    Ok(Coding::new(&code, &nodes)?)
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LoadError {
+    #[error(transparent)]
+    Read(#[from] ObjError),
+    #[error(transparent)]
+    Code(#[from] coded::CodedError),
+}
+
+/// One generation that is being recovered.
+struct Generation {
+    weak: Weak<Inner>,
+    coding: Rc<Coding>,
+    generation: u64,
+    tried: BTreeSet<u8>,
+    pieces: Vec<(u8, Bytes)>,
+}
+
+type Coming = LocalBoxFuture<'static, (u8, Result<Block, ObjError>)>;
+
+impl Generation {
+    async fn run(mut self) -> Result<Vec<Block>, CodedError> {
+        let needed = usize::from(self.coding.spread().sources(self.generation));
+        let too_few = |found| CodedError::TooFew { found, needed };
+        let mut coming: FuturesUnordered<Coming> = FuturesUnordered::new();
+        let mut spare = 0;
+        while self.pieces.len() < needed {
+            let Some((inner, shared)) = live(&self.weak) else {
+                return Err(too_few(self.pieces.len()));
+            };
+            let more = (needed + spare).saturating_sub(self.pieces.len() + coming.len());
+            coming.extend(self.ask(&inner, &shared, more));
+            let clock = shared.clock.clone();
+            drop((inner, shared));
+            if self.pieces.len() >= needed {
+                break;
+            }
+            if coming.is_empty() {
+                return Err(too_few(self.pieces.len()));
+            }
+            match timeout(&*clock, PATIENCE, coming.next()).await {
+                Ok(Some((index, Ok(block)))) => self.pieces.push((index, block.into_bytes())),
+                Ok(_) => {}
+                // Whoever owes them is slow: as many others are asked.
+                Err(_) => spare += needed - self.pieces.len(),
+            }
+        }
+        self.coding.restore(self.generation, &self.pieces)
+    }
+
+    /// Takes pieces that are here, and asks for `more` that are not.
+    fn ask(&mut self, inner: &Rc<Inner>, shared: &Rc<Shared>, more: usize) -> Vec<Coming> {
+        let mut asked = Vec::new();
+        let (spread, needed) = (*self.coding.spread(), self.pieces.len() + more);
+        for piece in spread.generation(self.generation) {
+            if self.pieces.len() + asked.len() >= needed {
+                break;
+            }
+            let Some(cid) = self.coding.cid(piece) else { continue };
+            if self.tried.contains(&piece.index) {
+                continue;
+            }
+            if let Ok(Some(block)) = shared.local(&cid) {
+                self.tried.insert(piece.index);
+                self.pieces.push((piece.index, block.into_bytes()));
+            } else if inner.is_offered(&cid) {
+                self.tried.insert(piece.index);
+                let coming = inner.want(shared, cid);
+                let index = piece.index;
+                asked.push(Box::pin(async move {
+                    (index, coming.await.unwrap_or(Err(ObjError::Missing { cid })))
+                }) as Coming);
+            }
+        }
+        if !asked.is_empty() {
+            inner.clone().pump(shared);
+        }
+        asked
+    }
+}

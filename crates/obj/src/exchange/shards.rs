@@ -1,0 +1,264 @@
+//! Which shards of coded files are here, and telling peers about it (`/craftec/code/1`): one question
+//! and one answer per stream, canonical DAG-CBOR.
+//!
+//! | message | largest | fields |
+//! |---|---|---|
+//! | question | 64 bytes | `v` 1, the file, the slot of a healer's turn (0 from readers) |
+//! | answer | 4 KiB | `v` 1, whether the whole file is here, per code the shards that are here |
+//!
+//! What is told is not proved: whoever relies on a shard asks for its pieces, which are checked.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use bytes::Bytes;
+use craftec_core::{
+    Cid, PeerId,
+    cbor::{self, CborError},
+};
+use craftec_p2p::Protocol;
+use serde::{Deserialize, Serialize};
+
+use super::Shared;
+
+/// The protocol.
+pub const PROTOCOL: Protocol = Protocol { name: "code", versions: &[1] };
+/// Codes of one file that are told at most: there is one, unless parameters were changed.
+const CODES: usize = 8;
+/// Largest question.
+const QUESTION_BYTES: usize = 128;
+/// Largest answer: eight codes of 64 shards each.
+const ANSWER_BYTES: usize = 4 << 10;
+/// Turns of healers that are remembered; those of the most files are far fewer.
+const TURNS: usize = 4096;
+
+/// Asks what is there of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Version of this layout: 1.
+    pub v: u16,
+    /// The file.
+    pub object: Cid,
+    /// The slot of the turn that a healer takes; 0 from whoever only reads.
+    pub slot: u64,
+}
+
+/// What is there of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Version of this layout: 1.
+    pub v: u16,
+    /// All of it.
+    pub whole: bool,
+    /// Shards.
+    pub codes: Vec<Shards>,
+}
+
+/// Shards of one code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shards {
+    /// The code's block.
+    pub code: Cid,
+    /// Which, ascending.
+    pub indices: serde_bytes::ByteBuf,
+}
+
+impl Told {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When it is longer than allowed, not canonical, or of another version.
+    pub fn read(message: &[u8]) -> Result<Self, CborError> {
+        let told: Self = cbor::decode(message, ANSWER_BYTES)?;
+        let ascends = |s: &Shards| s.indices.windows(2).all(|two| two[0] < two[1]);
+        if told.v != 1 || told.codes.len() > CODES || !told.codes.iter().all(ascends) {
+            let reason = "not an answer of version 1 about shards".to_owned();
+            return Err(CborError::Malformed { reason });
+        }
+        Ok(told)
+    }
+}
+
+/// What is here, by file.
+#[derive(Default)]
+pub(super) struct Kept {
+    shards: RefCell<BTreeMap<Cid, BTreeMap<(Cid, u8), Cid>>>,
+    whole: RefCell<BTreeSet<Cid>>,
+    /// The latest turn that a healer took, by file.
+    turns: RefCell<BTreeMap<Cid, u64>>,
+    healer: RefCell<Option<Healer>>,
+}
+
+/// Hears that a peer takes its turn to look after a file.
+pub type Healer = Rc<dyn Fn(PeerId, Cid, u64)>;
+
+impl Kept {
+    /// A shard is here: the file, its code, which one, and its root.
+    pub(super) fn keep(&self, object: Cid, code: Cid, index: u8, root: Cid) {
+        self.shards.borrow_mut().entry(object).or_default().insert((code, index), root);
+    }
+
+    /// A shard is here no longer. `true` if nothing of its file is.
+    pub(super) fn drop(&self, object: &Cid, code: &Cid, index: u8) -> bool {
+        let mut shards = self.shards.borrow_mut();
+        if let Some(of) = shards.get_mut(object) {
+            of.remove(&(*code, index));
+            if of.is_empty() {
+                shards.remove(object);
+                self.turns.borrow_mut().remove(object);
+            }
+        }
+        !shards.contains_key(object) && !self.whole.borrow().contains(object)
+    }
+
+    /// Whether all of a file is here.
+    pub(super) fn keep_whole(&self, object: Cid, whole: bool) {
+        let mut wholes = self.whole.borrow_mut();
+        if whole { wholes.insert(object) } else { wholes.remove(&object) };
+    }
+
+    /// Files of which shards are here.
+    pub(super) fn objects(&self) -> Vec<Cid> {
+        self.shards.borrow().keys().copied().collect()
+    }
+
+    /// Shards of a file that are here: code, index, root.
+    pub(super) fn of(&self, object: &Cid) -> Vec<(Cid, u8, Cid)> {
+        let shards = self.shards.borrow();
+        let of = shards.get(object).into_iter().flatten();
+        of.map(|((code, index), root)| (*code, *index, *root)).collect()
+    }
+
+    pub(super) fn is_whole(&self, object: &Cid) -> bool {
+        self.whole.borrow().contains(object)
+    }
+
+    /// The latest turn that somebody took for a file.
+    pub(super) fn turn(&self, object: &Cid) -> u64 {
+        self.turns.borrow().get(object).copied().unwrap_or_default()
+    }
+
+    /// Notes a turn of ours or of a peer.
+    pub(super) fn took_turn(&self, object: Cid, slot: u64) {
+        let mut turns = self.turns.borrow_mut();
+        if turns.len() >= TURNS && !turns.contains_key(&object) {
+            turns.pop_first();
+        }
+        let latest = turns.entry(object).or_default();
+        *latest = slot.max(*latest);
+    }
+
+    pub(super) fn told(&self, object: &Cid) -> Told {
+        let mut codes: BTreeMap<Cid, Vec<u8>> = BTreeMap::new();
+        for (code, index, _) in self.of(object) {
+            codes.entry(code).or_default().push(index);
+        }
+        let codes = codes.into_iter().take(CODES).map(|(code, indices)| Shards {
+            code,
+            indices: serde_bytes::ByteBuf::from(indices),
+        });
+        Told { v: 1, whole: self.is_whole(object), codes: codes.collect() }
+    }
+}
+
+/// Answers from now on.
+pub(super) fn start(shared: &Rc<Shared>) {
+    let weak = Rc::downgrade(shared);
+    let handler = move |peer: PeerId, _version: u16, body: Bytes| {
+        let answer = weak.upgrade().and_then(|shared| shared.tell(peer, &body)).unwrap_or_default();
+        let future: futures::future::LocalBoxFuture<'static, Bytes> =
+            Box::pin(std::future::ready(Bytes::from(answer)));
+        future
+    };
+    shared.rpc.serve(PROTOCOL, Rc::new(handler));
+}
+
+impl Shared {
+    fn tell(&self, peer: PeerId, body: &[u8]) -> Option<Vec<u8>> {
+        self.standing.borrow_mut().asked(peer, self.clock.monotonic()).ok()?;
+        let question: Question = cbor::decode(body, QUESTION_BYTES).ok()?;
+        let nothing = Told { v: 1, whole: false, codes: Vec::new() };
+        let told = match question.v == 1 && !self.is_denied(&question.object) {
+            true => self.kept.told(&question.object),
+            false => nothing,
+        };
+        if question.slot > 0 && !told.codes.is_empty() {
+            let healer = self.kept.healer.borrow().clone();
+            healer.into_iter().for_each(|heard| heard(peer, question.object, question.slot));
+        }
+        cbor::encode(&told).ok()
+    }
+}
+
+impl super::Exchange {
+    /// A shard of a file is here from now on.
+    pub fn keeps_shard(&self, object: Cid, code: Cid, index: u8, root: Cid) {
+        self.0.kept.keep(object, code, index, root);
+    }
+
+    /// A shard is here no longer. `true` if nothing of its file is.
+    pub fn drops_shard(&self, object: &Cid, code: &Cid, index: u8) -> bool {
+        self.0.kept.drop(object, code, index)
+    }
+
+    /// All of a file is here, or no longer.
+    pub fn keeps_whole(&self, object: Cid, whole: bool) {
+        self.0.kept.keep_whole(object, whole);
+    }
+
+    /// Files of which shards are here.
+    pub fn coded_objects(&self) -> Vec<Cid> {
+        self.0.kept.objects()
+    }
+
+    /// Shards of a file that are here: code, index, root.
+    pub fn shards_of(&self, object: &Cid) -> Vec<(Cid, u8, Cid)> {
+        self.0.kept.of(object)
+    }
+
+    /// What is here of a file, as peers are told.
+    pub fn told_of(&self, object: &Cid) -> Told {
+        self.0.kept.told(object)
+    }
+
+    /// Hears of peers that take their turn to look after a file of which shards are here.
+    pub fn hear_turns(&self, healer: Healer) {
+        *self.0.kept.healer.borrow_mut() = Some(healer);
+    }
+
+    /// The latest turn that somebody took for a file, as far as was heard.
+    pub fn turn(&self, object: &Cid) -> u64 {
+        self.0.kept.turn(object)
+    }
+
+    /// Notes that a turn was taken.
+    pub fn took_turn(&self, object: Cid, slot: u64) {
+        self.0.kept.took_turn(object, slot);
+    }
+
+    /// Asks a peer what it has of a file. `None` where it gave no answer in time.
+    pub async fn ask_shards(&self, peer: PeerId, object: Cid, slot: u64) -> Option<Told> {
+        self.0.ask_shards(peer, object, slot).await
+    }
+}
+
+/// How long a peer may take to tell.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Shared {
+    pub(super) async fn ask_shards(&self, peer: PeerId, object: Cid, slot: u64) -> Option<Told> {
+        let body = cbor::encode(&Question { v: 1, object, slot }).ok()?;
+        match self.rpc.request(peer, PROTOCOL, body, TIMEOUT).await {
+            Ok(answer) => Told::read(&answer)
+                .inspect_err(|error| tracing::debug!(%peer, %error, "no answer about shards"))
+                .ok(),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "no answer about shards");
+                None
+            }
+        }
+    }
+}

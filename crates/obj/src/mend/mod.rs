@@ -1,0 +1,336 @@
+//! Keeping coded files alive when their author may be gone: holders of shards look after their files
+//! in turns, and make lost shards again for new holders.
+//!
+//! Time is cut into slots, and in each slot the holders of a file wait for times of their own before
+//! they look; whoever hears that another looked rests, mostly (see [`care::regardless`]). To look is to
+//! ask every holder which shards it has. What follows is decided by [`crate::heal`], and by how near
+//! to unreadable the file is now. Shards are made again under the names that they had; whoever had to
+//! read the file for it keeps it whole from then on, so that the next repair reads nothing.
+//!
+//! A holder may say that it has what it hasn't: its shards count here until audits or readers find
+//! out. Nothing here trusts a byte: what is read is checked by its name.
+
+pub mod care;
+mod turn;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+
+use craftec_core::{Cid, PeerId, placement::rank_holders};
+use craftec_p2p::{Role, Rpc};
+use craftec_platform::Clock;
+use futures::{StreamExt, stream};
+
+use self::care::{Answers, Care, Plan};
+use crate::{
+    ObjError, Objects,
+    coded::Coding,
+    exchange::{Told, provider_key},
+    heal::{budget::Budget, history::Kind},
+    objects::MadeShard,
+    read::WalkLimits,
+    replicate::{Asker, LentRecord, Surroundings, TERM_MS, place, wire::Hold},
+};
+
+/// How long a slot is, unless the configuration says otherwise: a file is looked after some hundred
+/// times a day, by one of its holders.
+pub const SLOT: Duration = Duration::from_secs(10 * 60);
+/// Files looked after at one time.
+const AT_ONCE: usize = 2;
+/// Holders asked in one look, and how many at one time.
+const HOLDERS: usize = 128;
+const ASKED_AT_ONCE: usize = 16;
+/// How long providers are looked for.
+const SEARCH: Duration = Duration::from_secs(3);
+/// Peers tried for one shard before it waits for the next turn.
+const TRIES: usize = 4;
+/// Bytes that a node spends on repairs in an hour, and at once: a gigabyte keeps some hundred
+/// gigabytes of others alive at a half-life of holders of a month.
+const HOUR_BYTES: u64 = 1 << 30;
+const MOST_BYTES: u64 = 8 << 30;
+
+/// Looks after the files of which shards are here. Cloning shares it.
+#[derive(Clone)]
+pub struct Mender(Rc<Inner>);
+
+struct Inner {
+    rpc: Rpc,
+    objects: Objects,
+    clock: Rc<dyn Clock>,
+    around: Rc<dyn Surroundings>,
+    slot_ms: u64,
+    cares: RefCell<BTreeMap<Cid, Care>>,
+    kind: RefCell<Kind>,
+    budget: RefCell<Budget>,
+    running: RefCell<BTreeSet<Cid>>,
+    stopped: Cell<bool>,
+    mended: Cell<Mended>,
+}
+
+/// What was done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Files looked after.
+    pub looks: u64,
+    /// Shards made again and placed.
+    pub shards: u64,
+    /// Bytes read from others for it.
+    pub read_bytes: u64,
+    /// Bytes written to new holders.
+    pub written_bytes: u64,
+}
+
+impl Mender {
+    /// Looks after files from now on, in slots of `slot`.
+    pub fn start(
+        rpc: Rpc,
+        objects: Objects,
+        clock: Rc<dyn Clock>,
+        around: Rc<dyn Surroundings>,
+        slot: Duration,
+    ) -> Self {
+        let now_ms = clock.now().0;
+        let inner = Rc::new(Inner {
+            rpc,
+            objects,
+            clock,
+            around,
+            slot_ms: u64::try_from(slot.as_millis()).unwrap_or(u64::MAX).max(1000),
+            cares: RefCell::default(),
+            kind: RefCell::default(),
+            budget: RefCell::new(Budget::new(HOUR_BYTES, MOST_BYTES, now_ms)),
+            running: RefCell::default(),
+            stopped: Cell::new(false),
+            mended: Cell::default(),
+        });
+        turn::start(&inner);
+        Self(inner)
+    }
+
+    /// What was done so far.
+    pub fn mended(&self) -> Mended {
+        self.0.mended.get()
+    }
+
+    /// What is known of a file's holders since they were last asked.
+    pub fn outlook(&self, object: &Cid) -> Option<care::Outlook> {
+        self.0.cares.borrow().get(object).and_then(Care::outlook)
+    }
+
+    /// Ends all of it.
+    pub fn stop(&self) {
+        self.0.stopped.set(true);
+    }
+}
+
+impl Inner {
+    /// Looks after one file: asks its holders, and does what is needed.
+    async fn look(&self, object: Cid, slot: u64) -> Result<(), ObjError> {
+        let exchange = self.objects.exchange();
+        let Some(code) = most_named(&exchange.shards_of(&object)) else { return Ok(()) };
+        let coding = self.objects.coding(object, code).await?;
+        let answers = self.ask_holders(object, slot).await;
+        let me = self.rpc.network().local_peer();
+        let own = exchange.told_of(&object);
+        let now_ms = self.clock.now().0;
+        let plan = {
+            let mut cares = self.cares.borrow_mut();
+            let care = cares.entry(object).or_insert_with(Care::default);
+            care.heard(me, &own, &answers, code, &mut self.kind.borrow_mut(), now_ms);
+            care.plan(&me, coding.spread(), &self.kind.borrow(), now_ms)
+        };
+        self.count(|mended| mended.looks += 1);
+        match plan {
+            Plan::Rest => Ok(()),
+            Plan::DropWhole => self.drop_whole(object).await,
+            Plan::Mend { shards, read } => self.mend(object, &coding, &shards, read).await,
+        }
+    }
+
+    /// What each peer that may be a holder has.
+    async fn ask_holders(&self, object: Cid, slot: u64) -> Answers {
+        let network = self.rpc.network();
+        let me = network.local_peer();
+        let mut peers: BTreeSet<PeerId> = BTreeSet::new();
+        {
+            let cares = self.cares.borrow();
+            peers.extend(cares.get(&object).into_iter().flat_map(Care::peers));
+        }
+        let mut found = network.providers(provider_key(&object));
+        let mut end = self.clock.sleep(SEARCH);
+        while peers.len() < HOLDERS {
+            use futures::future::{Either, select};
+            match select(found.next(), end).await {
+                Either::Left((Some(peer), rest)) => {
+                    peers.insert(peer);
+                    end = rest;
+                }
+                Either::Left((None, _)) | Either::Right(_) => break,
+            }
+        }
+        peers.remove(&me);
+        let exchange = self.objects.exchange().clone();
+        let places: BTreeMap<PeerId, String> = network
+            .peers()
+            .into_iter()
+            .filter_map(|info| Some((info.peer, place(&info.addr)?)))
+            .collect();
+        let asks = stream::iter(peers).map(|peer| {
+            let (exchange, place) = (exchange.clone(), places.get(&peer).cloned());
+            async move { (peer, place, exchange.ask_shards(peer, object, slot).await) }
+        });
+        asks.buffer_unordered(ASKED_AT_ONCE).collect().await
+    }
+
+    /// Makes `shards` again and finds holders for them. With `read` the file is not here whole: it is
+    /// fetched, and kept.
+    async fn mend(
+        &self,
+        object: Cid,
+        coding: &Coding,
+        shards: &[u8],
+        read: bool,
+    ) -> Result<(), ObjError> {
+        let size = coding.spread().layout().size;
+        let bytes = size / u64::from(coding.spread().needed()) * shards.len() as u64;
+        let cost = bytes + if read { size } else { 0 };
+        if let Err(wait) = self.budget.borrow_mut().spend(cost, self.clock.now().0) {
+            tracing::info!(%object, cost, ?wait, "no repair now: its cost is above the budget");
+            return Ok(());
+        }
+        let Some(lent) = self.lent_for(object)? else { return Ok(()) };
+        if read {
+            self.keep_whole(object, &lent).await?;
+            self.count(|mended| mended.read_bytes += size);
+        }
+        let made = self.objects.remake_shards(object, *coding.code(), shards).await?;
+        let holders = {
+            let cares = self.cares.borrow();
+            cares.get(&object).map(Care::present).unwrap_or_default()
+        };
+        let mut refused = BTreeSet::new();
+        let mut loads = holders;
+        for shard in &made.shards {
+            if self.stopped.get() {
+                break;
+            }
+            let placed = self.place(shard, &lent, &mut loads, &mut refused).await;
+            if let Some(peer) = placed {
+                self.count(|mended| {
+                    mended.shards += 1;
+                    mended.written_bytes += shard.bytes;
+                });
+                if let Some(care) = self.cares.borrow_mut().get_mut(&object) {
+                    care.placed(peer, shard.index, self.clock.now().0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds a holder for a shard: of those that are connected the one with the fewest.
+    async fn place(
+        &self,
+        shard: &MadeShard,
+        lent: &LentRecord,
+        loads: &mut BTreeMap<PeerId, usize>,
+        refused: &mut BTreeSet<PeerId>,
+    ) -> Option<PeerId> {
+        let peers = self.rpc.network().peers().into_iter();
+        let peers = peers.filter(|info| info.role != Role::Foreign).map(|info| info.peer);
+        let mut ranked = rank_holders(&shard.root, peers.filter(|peer| !refused.contains(peer)));
+        ranked.sort_by_key(|peer| loads.get(peer).copied().unwrap_or_default());
+        let clock = self.clock.clone();
+        let asker = Asker { rpc: &self.rpc, clock, exchange: self.objects.exchange().clone() };
+        for peer in ranked.into_iter().take(TRIES) {
+            let hold = Hold {
+                root: shard.root,
+                bytes: shard.bytes,
+                blocks: shard.blocks,
+                owner: lent.owner,
+                epoch: lent.epoch,
+                heads: Vec::new(),
+            };
+            match asker.hold(peer, hold, |_| !self.stopped.get()).await {
+                Ok(_) => {
+                    *loads.entry(peer).or_default() += 1;
+                    return Some(peer);
+                }
+                Err(no) => {
+                    tracing::debug!(%peer, reason = no.reason, "it takes no shard");
+                    refused.insert(peer);
+                }
+            }
+        }
+        None
+    }
+
+    /// Under what terms this node holds a shard of the file.
+    fn lent_for(&self, object: Cid) -> Result<Option<LentRecord>, ObjError> {
+        for (_, _, root) in self.objects.exchange().shards_of(&object) {
+            let lent = LentRecord::of(self.objects.store(), &root)?;
+            if let Some(lent) = lent.into_iter().find(|lent| lent.complete) {
+                return Ok(Some(lent));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fetches the whole file and keeps it, if what this node lends has room for it.
+    async fn keep_whole(&self, object: Cid, lent: &LentRecord) -> Result<(), ObjError> {
+        let limits = WalkLimits { bytes: u64::MAX, ..WalkLimits::default() };
+        let pulled = self.objects.pull(object, limits, |_| ()).await?;
+        let lend = self.around.lend().await;
+        let used = LentRecord::lent_bytes(self.objects.store())?;
+        if lend.limit_bytes.saturating_sub(used) < pulled.bytes {
+            // What was read stays as cache for as long as there is room.
+            return Ok(());
+        }
+        let now_ms = self.clock.now().0;
+        let record = LentRecord {
+            v: 1,
+            root: object,
+            owner: lent.owner,
+            asker: self.rpc.network().local_peer(),
+            bytes: pulled.bytes,
+            epoch: lent.epoch,
+            until_ms: now_ms + TERM_MS,
+            complete: true,
+        };
+        record.keep(self.objects.store(), now_ms)?;
+        self.objects.kept(object, pulled.bytes);
+        Ok(())
+    }
+
+    /// Lets go of the whole file, because somebody else has it too.
+    async fn drop_whole(&self, object: Cid) -> Result<(), ObjError> {
+        let me = self.rpc.network().local_peer();
+        if let Some(record) = LentRecord::find(self.objects.store(), &object, &me)? {
+            record.drop(self.objects.store())?;
+            self.objects.let_go(object).await?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Mended)) {
+        let mut mended = self.mended.get();
+        change(&mut mended);
+        self.mended.set(mended);
+    }
+}
+
+/// The code of which the most shards are here.
+fn most_named(shards: &[(Cid, u8, Cid)]) -> Option<Cid> {
+    let mut codes: BTreeMap<Cid, usize> = BTreeMap::new();
+    for (code, ..) in shards {
+        *codes.entry(*code).or_default() += 1;
+    }
+    codes.into_iter().max_by_key(|(_, shards)| *shards).map(|(code, _)| code)
+}
+
+/// What a peer told, where it answered.
+pub(crate) type Answer = (PeerId, Option<String>, Option<Told>);

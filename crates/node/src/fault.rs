@@ -3,7 +3,7 @@
 
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{head::HeadError, record::RecordError};
-use craftec_obj::{ObjError, StoreError};
+use craftec_obj::{ObjError, StoreError, coded::CodedError};
 use craftec_p2p::NetError;
 
 use crate::{backup::BackupError, room};
@@ -26,7 +26,10 @@ pub(crate) fn object(error: ObjError) -> ApiError {
         ObjError::NotAFile { .. } | ObjError::NotAFolder { .. } | ObjError::NotUnixFs { .. } => {
             ApiError::new(ErrorCode::BadInput, message)
         }
-        ObjError::Missing { .. } => unavailable(message, 1),
+        ObjError::Coded(CodedError::TooFew { .. }) | ObjError::Missing { .. } => {
+            unavailable(message, 1)
+        }
+        ObjError::Coded(_) => ApiError::new(ErrorCode::BadInput, message),
         ObjError::Unavailable { cid, asked } => {
             unavailable(format!("Nobody gave the block {cid}: {} asked.", peers(asked)), asked)
         }

@@ -1,13 +1,17 @@
 //! Nodes, CIDs, paths, frames, records, messages of the exchange and of replication.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
-use craftec_core::{Cid, cbor, limits, record::Record};
+use craftec_core::{Cid, Codec, cbor, limits, record::Record};
 use craftec_obj::{
     Block,
-    exchange::wire::{Answer, Request},
+    coded::{Code, Coding, Shard, shard_links},
+    exchange::{
+        Question, Told,
+        wire::{Answer, Request},
+    },
     replicate::{
         LentRecord,
-        wire::{ASK_BYTES, Ask, TOLD_BYTES, Told},
+        wire::{ASK_BYTES, Ask, TOLD_BYTES, Told as Held},
     },
     unixfs::{NameHash, Node, PbNode, Place, Target, path},
 };
@@ -117,8 +121,37 @@ pub fn hold(bytes: &[u8]) {
     if let Ok(ask) = cbor::decode::<Ask>(bytes, ASK_BYTES) {
         assert_eq!(cbor::encode(&ask).as_deref(), Ok(bytes));
     }
-    if let Ok(told) = cbor::decode::<Told>(bytes, TOLD_BYTES) {
+    if let Ok(told) = cbor::decode::<Held>(bytes, TOLD_BYTES) {
         assert_eq!(cbor::encode(&told).as_deref(), Ok(bytes));
+    }
+}
+
+/// A code, a shard, or what is told of them: what is read is canonical, names no more than it may, and
+/// a code's parameters fit each other.
+pub fn coded(bytes: &[u8]) {
+    if let Ok(block) = Block::of(Codec::DagCbor, bytes.to_vec()) {
+        match Code::read(&block) {
+            Ok(code) => {
+                assert_eq!(code.block().as_ref(), Ok(&block));
+                let Ok(spread) = code.spread() else { panic!("a code was read without a spread") };
+                assert!(spread.needed() <= spread.shards());
+                assert!(Coding::new(&block, std::slice::from_ref(&block)).is_err());
+            }
+            Err(error) => drop(error.to_string()),
+        }
+        match Shard::read(&block) {
+            Ok(shard) => {
+                assert_eq!(shard.block().as_ref(), Ok(&block));
+                assert_eq!(shard_links(&block).map(|links| links.len()), Some(shard.links().count()));
+            }
+            Err(error) => drop(error.to_string()),
+        }
+    }
+    if let Ok(told) = Told::read(bytes) {
+        assert_eq!(cbor::encode(&told).as_deref(), Ok(bytes));
+    }
+    if let Ok(question) = cbor::decode::<Question>(bytes, limits::RECORD_BYTES) {
+        assert_eq!(cbor::encode(&question).as_deref(), Ok(bytes));
     }
 }
 

@@ -26,9 +26,11 @@ pub(crate) struct Verdict {
 
 /// What the copies of one root amount to.
 pub(crate) fn verdict(copies: Copies) -> Verdict {
-    let Copies { wanted, signed, reachable } = copies;
+    let Copies { wanted, signed, reachable, needed } = copies;
     let reach = if reachable == 0 { "none".to_owned() } else { reachable.to_string() };
-    let figures = if wanted == 0 && signed > 0 {
+    let figures = if needed > 1 {
+        format!("{signed} of {wanted} shards signed for; {reach} reachable now, any {needed} do")
+    } else if wanted == 0 && signed > 0 {
         let noun = if signed == 1 { "copy" } else { "copies" };
         format!("{signed} {noun} signed for; {reach} reachable now")
     } else if wanted == 0 {
@@ -44,7 +46,7 @@ pub(crate) fn verdict(copies: Copies) -> Verdict {
         (Level::Attention, "Only here")
     } else if signed < wanted {
         (Level::Attention, "Being copied")
-    } else if reachable == 0 {
+    } else if reachable < needed.max(1) {
         (Level::Attention, "Holders away")
     } else {
         (Level::Fine, "Healthy")
@@ -92,7 +94,15 @@ mod tests {
     use super::*;
 
     fn copies(wanted: u16, signed: u16, reachable: u16) -> Copies {
-        Copies { wanted, signed, reachable }
+        Copies { wanted, signed, reachable, needed: 1 }
+    }
+
+    #[test]
+    fn shards_say_how_many_of_them_do() {
+        let shards = |reachable| Copies { wanted: 20, signed: 20, reachable, needed: 8 };
+        let v = verdict(shards(19));
+        assert_eq!(v.figures, "20 of 20 shards signed for; 19 reachable now, any 8 do");
+        assert_eq!((v.title, verdict(shards(7)).title), ("Healthy", "Holders away"));
     }
 
     #[test]

@@ -11,7 +11,11 @@ use std::path::Path;
 use common::{Member, file, folder, nested, pattern};
 use craftec_core::{Cid, Codec, Did, cbor, sign::Hash};
 use craftec_obj::{
-    exchange::wire::{Answer, Blocks, Have, Item, Request, Want},
+    coded::{Code, Shard, Spread},
+    exchange::{
+        self, Question, Shards,
+        wire::{Answer, Blocks, Have, Item, Request, Want},
+    },
     replicate::wire::{Ask, Hold, Refusal, Release, Told},
 };
 use proptest::{prelude::*, sample::Index};
@@ -24,6 +28,7 @@ fn all(bytes: &[u8]) {
     bodies::record(bytes);
     bodies::exchange(bytes);
     bodies::hold(bytes);
+    bodies::coded(bytes);
     bodies::stored(bytes);
 }
 
@@ -148,6 +153,29 @@ fn questions() -> Vec<Vec<u8>> {
 #[test]
 fn damaged_messages_of_replication_break_nothing() {
     check_damaged(&questions(), 2000, bodies::hold);
+}
+
+/// A code, a shard, and what is said about them.
+fn coded() -> Vec<Vec<u8>> {
+    let spread = Spread::new(1 << 20, 10, 250).unwrap();
+    let cid = |at: u64| Cid::of(Codec::Raw, &at.to_be_bytes());
+    let coded: Vec<Cid> = (0..spread.coded()).map(cid).collect();
+    let object = Cid::of(Codec::DagPb, b"file");
+    let code = Code::new(object, &spread, &coded).unwrap().block().unwrap();
+    let pieces = vec![cid(1), cid(2)];
+    let shard = Shard { v: 1, code: *code.cid(), index: 3, nodes: vec![object], pieces };
+    let shards = Shards { code: *code.cid(), indices: serde_bytes::ByteBuf::from([1, 5, 6]) };
+    vec![
+        code.bytes().to_vec(),
+        shard.block().unwrap().bytes().to_vec(),
+        cbor::encode(&exchange::Told { v: 1, whole: true, codes: vec![shards] }).unwrap(),
+        cbor::encode(&Question { v: 1, object, slot: 7 }).unwrap(),
+    ]
+}
+
+#[test]
+fn damaged_codes_and_shards_break_nothing() {
+    check_damaged(&coded(), 3000, bodies::coded);
 }
 
 #[test]

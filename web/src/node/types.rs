@@ -180,15 +180,17 @@ records! {
         pub(crate) serving: Option<Serving>,
     }
 
-    /// Copies of a root on other nodes.
+    /// Copies of a root on other nodes, or shards of a coded one.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub(crate) struct Copies {
-        /// Copies wanted.
+        /// Copies or shards wanted.
         pub(crate) wanted: u16,
-        /// Holders that signed for one.
+        /// Of these, that a holder signed for.
         pub(crate) signed: u16,
-        /// Of these, connected now.
+        /// Of these, with a holder that is connected now.
         pub(crate) reachable: u16,
+        /// So many give the content back: 1 copy, or some of the shards.
+        pub(crate) needed: u16,
     }
 
     /// One holder of a root.

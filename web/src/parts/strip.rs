@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     fn copies(wanted: u16, signed: u16) -> Copies {
-        Copies { wanted, signed, reachable: signed }
+        Copies { wanted, signed, reachable: signed, needed: 1 }
     }
 
     #[test]

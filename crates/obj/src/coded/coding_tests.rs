@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::unixfs::{FileBuilder, PbNode};
+use crate::{
+    coded::shard_links,
+    unixfs::{FileBuilder, PbNode},
+};
 
 /// A file, its inner nodes root first, and all its blocks.
 fn file(bytes: &[u8]) -> (Vec<Block>, BTreeMap<Cid, Block>) {

@@ -49,6 +49,24 @@ impl Spread {
         Ok(spread)
     }
 
+    /// As [`Spread::new`], with so many of `shards` that pieces divide well among them: of numbers down
+    /// to three quarters of the most, the one of which the smallest part is needed.
+    ///
+    /// # Errors
+    /// As [`Spread::new`].
+    pub fn fit(
+        size: u64,
+        shards: std::ops::RangeInclusive<u8>,
+        percent: u16,
+    ) -> Result<Self, CodedError> {
+        let best = Self::new(size, *shards.end(), percent)?;
+        let least = (best.shards - best.shards / 4).max(*shards.start());
+        let others = (least..best.shards).rev().map(|shards| Self { shards, ..best });
+        let part = |spread: &Self| u32::from(spread.needed()) * 10_000 / u32::from(spread.shards);
+        // The first of equals: the most shards.
+        Ok(std::iter::once(best).chain(others).min_by_key(part).unwrap_or(best))
+    }
+
     /// How the file is cut.
     pub const fn layout(&self) -> &Layout {
         &self.layout
@@ -260,11 +278,14 @@ mod tests {
     }
 
     #[test]
-    fn large_files_need_two_fifths() {
-        for shards in [20, 30, 40] {
-            let spread = Spread::new(100 << 20, shards, 250).unwrap();
-            let needed = spread.needed();
-            assert!(needed * 5 <= shards * 2 + 10, "{needed} of {shards}");
+    fn a_fitting_number_of_shards_needs_about_two_fifths() {
+        for size in [1 << 20, 5 << 20, 9 << 20, 17 << 20, 100 << 20, 700 << 20] {
+            for most in [20, 29, 40] {
+                let spread = Spread::fit(size, 20..=most, 250).unwrap();
+                let (needed, shards) = (u32::from(spread.needed()), u32::from(spread.shards()));
+                assert!(needed * 100 <= shards * 45, "{size}: {needed} of {shards}");
+                assert!((20..=u32::from(most)).contains(&shards));
+            }
         }
     }
 }

@@ -5,7 +5,7 @@
 //! for as long as the [`Made`] lives. Nothing of it is promised: what is swept after a restart is
 //! made again, under the same names.
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::{collections::BTreeSet, ops::RangeInclusive, rc::Rc};
 
 use bytes::Bytes;
 use craftec_core::{Cid, Codec};
@@ -66,19 +66,20 @@ impl Kept {
 }
 
 impl Objects {
-    /// Codes the file `object` into `shards`, with `percent` pieces per hundred source pieces.
+    /// Codes the file `object` into as many of `shards` as divide it well, with `percent` pieces per
+    /// hundred source pieces.
     ///
     /// # Errors
     /// When it is no file that can be coded, or its blocks could not be had.
     pub async fn make_shards(
         &self,
         object: Cid,
-        shards: u8,
+        shards: RangeInclusive<u8>,
         percent: u16,
     ) -> Result<Made, ObjError> {
         let nodes = self.file_nodes(object).await?;
         let (size, leaves) = leaves(&nodes)?;
-        let spread = Spread::new(size, shards, percent)?;
+        let spread = Spread::fit(size, shards, percent)?;
         let kept = Kept::new(self);
         let mut coded = Vec::new();
         for generation in 0..spread.layout().generations {
@@ -95,7 +96,7 @@ impl Objects {
         }
         let code = Code::new(object, &spread, &coded)?.block()?;
         let coding = Coding::new(&code, &nodes)?;
-        let all: Vec<u8> = (0..shards).collect();
+        let all: Vec<u8> = (0..spread.shards()).collect();
         self.made(coding, code, &nodes, &all, kept)
     }
 

@@ -43,8 +43,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(5);
 /// Shards of one object: as many as there are holders, within these. Fewer would put too much of it in
 /// one place, more would ask a reader for as many connections.
-const FEWEST_SHARDS: usize = 20;
-const MOST_SHARDS: usize = 40;
+const FEWEST_SHARDS: u8 = 20;
+const MOST_SHARDS: u8 = 40;
 /// Objects that are coded at one time: each takes some 40 MiB of memory and the processor.
 const CODING: usize = 1;
 /// How long a holder may take to answer a release.
@@ -284,10 +284,15 @@ impl Inner {
             let roster = self.roster.borrow();
             (roster.percent(&object), roster.shards(&object))
         };
-        let shards = if known > 0 { known } else { holders.clamp(FEWEST_SHARDS, MOST_SHARDS) };
+        let most = u8::try_from(holders).unwrap_or(u8::MAX).clamp(FEWEST_SHARDS, MOST_SHARDS);
+        let shards = match u8::try_from(known) {
+            // As it was coded first: its shards keep their names.
+            Ok(known) if known > 0 => known..=known,
+            _ => FEWEST_SHARDS..=most,
+        };
         let inner = self.clone();
         self.clock.spawn(Box::pin(async move {
-            let made = inner.objects.make_shards(object, shards as u8, percent).await;
+            let made = inner.objects.make_shards(object, shards, percent).await;
             inner.coded(object, made);
             inner.wake();
         }));

@@ -153,7 +153,7 @@ fn copies_of(state: NodeState, cid: &str) -> Copies {
             .with(|rows| rows.iter().flatten().find(|row| row.cid == cid).map(|row| row.health))
     };
     // Until the node has said otherwise: its default is 3.
-    event.or_else(row).unwrap_or(Copies { wanted: 3, signed: 0, reachable: 0 })
+    event.or_else(row).unwrap_or(Copies { wanted: 3, signed: 0, reachable: 0, needed: 1 })
 }
 
 /// The link, which ends in the only file's name where there is no page.

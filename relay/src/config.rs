@@ -42,6 +42,9 @@ const DEFAULT_HTTP_CONNECTIONS: usize = 512;
 /// DHT takes for a reason to warn, as AutoNAT does of an address that does not answer; and libp2p's
 /// relay warns of every stream over its limit, so that a flood of them would be one of the log.
 const DEFAULT_LOG: &str = "warn,libp2p_kad=error,libp2p_autonat=error,libp2p_relay=error";
+/// Turns of looking after coded objects: shorter ones would only ask more, longer ones find what is
+/// lost too late.
+const MEND_SECONDS: std::ops::RangeInclusive<u64> = 2..=86_400;
 /// A configuration file is a page of text; more is a mistaken path.
 const CONFIG_BYTES: u64 = 1 << 20;
 
@@ -59,6 +62,7 @@ struct FileConfig {
     lend: Option<Amount>,
     serve_rate: Option<Amount>,
     serve_monthly: Option<Amount>,
+    mend_seconds: Option<u64>,
     log: Option<String>,
     log_format: Option<LogFormat>,
     otlp: Option<String>,
@@ -127,6 +131,9 @@ pub(crate) struct Settings {
     pub(crate) serve_rate: Option<u64>,
     /// The same per calendar month.
     pub(crate) serve_monthly: Option<u64>,
+    /// Seconds of a turn in which one holder of a coded object looks after it; `None` leaves it to the
+    /// node.
+    pub(crate) mend_seconds: Option<u64>,
     /// Log filter.
     pub(crate) log: String,
     /// How log lines are written.
@@ -204,6 +211,7 @@ impl Settings {
             lend,
             serve_rate,
             serve_monthly,
+            mend_seconds: file.mend_seconds,
             log: cli.global.log.clone().or(file.log).unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: cli.global.log_format.or(file.log_format).unwrap_or_default(),
             otlp: cli.global.otlp.clone().or(file.otlp),
@@ -213,6 +221,13 @@ impl Settings {
             return Err(RelayError::usage(
                 "`http_connections` is 0, so that nobody could connect",
                 "Set it to 1 or more, or leave it out.",
+            ));
+        }
+        if settings.mend_seconds.is_some_and(|seconds| !MEND_SECONDS.contains(&seconds)) {
+            let (least, most) = (MEND_SECONDS.start(), MEND_SECONDS.end());
+            return Err(RelayError::usage(
+                "`mend_seconds` is out of range",
+                format!("Set it to {least} to {most}, or leave it out for 600."),
             ));
         }
         let lists = [&settings.listen, &settings.announce, &settings.relay];

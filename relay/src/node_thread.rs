@@ -167,6 +167,7 @@ async fn launch(settings: &Settings, edge: &Edge, work: Work) -> Result<Rc<Node>
     config.lend_limit = settings.lend;
     config.serve_rate = settings.serve_rate;
     config.serve_monthly = settings.serve_monthly;
+    config.mend_slot = settings.mend_seconds.map(Duration::from_secs);
     config.folder = Some(folder);
     let denylist = edge.denylist.clone();
     config.denied = Some(Rc::new(move |cid| denylist.has(cid)));

@@ -97,6 +97,24 @@ export interface Stat {
   pinned: boolean;
   health: ObjectHealth;
   holders: Holder[];
+  /** How a coded object stands; absent for others, and until its holders were asked. */
+  outlook?: Outlook;
+}
+
+/** How a coded object stands, in shards. */
+export interface Outlook {
+  /** When its holders were asked (ms since 1970). */
+  atMs: number;
+  /** So many shards give it back. */
+  needed: number;
+  /** Different shards with holders that answered. */
+  reachable: number;
+  /** Different shards with holders that are expected back. */
+  counted: number;
+  /** Whole copies with holders that are expected back. */
+  wholes: number;
+  /** The probability that it is lost within a year at this level, in parts per billion. */
+  lossPpb: number;
 }
 
 export interface Entry {

@@ -20,7 +20,7 @@ pub use command::{Command, Limit, Range, Secret};
 pub use error::{ApiError, ErrorCode};
 pub use event::{Event, HolderState, ObjectHealth, Transfer, TransferKind};
 pub use reply::{
-    Entry, EntryKind, Link, ObjectRow, Opened, Peer, Reach, Reachability, Reply, Restored, Role,
+    Entry, EntryKind, Link, Mended, ObjectRow, Opened, Outlook, Peer, Reach, Reachability, Reply, Restored, Role,
     Serving, SiteRow, Stat, Status, Storage,
 };
 

@@ -179,6 +179,40 @@ pub struct Stat {
     pub health: ObjectHealth,
     /// Each holder.
     pub holders: Vec<HolderState>,
+    /// How a coded object stands; absent for others, and until its holders were asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
+}
+
+/// How a coded object stands, in shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    /// When its holders were asked (ms since 1970).
+    pub at_ms: u64,
+    /// So many shards give it back.
+    pub needed: u16,
+    /// Different shards with holders that answered.
+    pub reachable: u16,
+    /// Different shards with holders that are expected back, those that answered included.
+    pub counted: u16,
+    /// Whole copies with holders that are expected back.
+    pub wholes: u16,
+    /// The probability that it is lost within a year if it is kept at this level, in parts per
+    /// billion.
+    pub loss_ppb: u32,
+}
+
+/// What was done for others' coded objects since the node started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// Objects looked after.
+    pub looks: u64,
+    /// Shards made again and placed.
+    pub shards: u64,
+    /// Bytes read from others for it.
+    pub read: u64,
+    /// Bytes written to new holders.
+    pub written: u64,
 }
 
 /// An object put or pinned here.
@@ -330,6 +364,9 @@ pub struct Status {
     /// What it sends to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<Serving>,
+    /// What it did to keep others' coded objects alive; absent where it did nothing yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mended: Option<Mended>,
 }
 
 /// Whether others can dial a node without help.

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
-    ObjectHealth, ObjectRow, Opened, Peer, Range, Reply, Restored, Role, Secret, Serving, SiteRow,
+    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link, Mended,
+    ObjectHealth, ObjectRow, Opened, Outlook, Peer, Range, Reply, Restored, Role, Secret, Serving, SiteRow,
     Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
@@ -182,8 +182,18 @@ fn replies() -> Vec<(&'static str, Reply)> {
         pinned: true,
         health: health(),
         holders: holders(),
+        outlook: None,
     };
-    all.push(("stat", Reply::Stat(stat)));
+    all.push(("stat", Reply::Stat(stat.clone())));
+    let outlook = Outlook {
+        at_ms: time_ms,
+        needed: 8,
+        reachable: 15,
+        counted: 19,
+        wholes: 1,
+        loss_ppb: 70_000,
+    };
+    all.push(("stat coded", Reply::Stat(Stat { outlook: Some(outlook), ..stat })));
     let name = Some("notes".to_owned());
     let row = ObjectRow { cid: cid("o"), name, size: 1, kind, time_ms, health: health() };
     all.push(("objects", Reply::Objects { objects: vec![row] }));
@@ -200,7 +210,8 @@ fn keeping() -> Vec<(&'static str, Reply)> {
     let (month_ends_ms, monthly) = (1_793_491_200_000, Some(20_000_000_000));
     let serving = Serving { rate: None, monthly, sent: 1 << 31, month_ends_ms };
     let storage = Storage { full: true, free: Some(0), ..status().storage };
-    let full = Status { storage, serving: Some(serving), ..status() };
+    let mended = Some(Mended { looks: 70, shards: 3, read: 1 << 30, written: 5 << 20 });
+    let full = Status { storage, serving: Some(serving), mended, ..status() };
     let restored = Restored {
         did: "did:craftec:abc".to_owned(),
         objects: 3,
@@ -231,6 +242,7 @@ fn status() -> Status {
         objects_short: 1,
         reach: None,
         serving: None,
+        mended: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use craftec_api::{
-    Event, HolderState, Link, ObjectHealth, Peer, Reach, Reachability, Role, Status, Storage,
+    Event, HolderState, Link, Mended, ObjectHealth, Outlook, Peer, Reach, Reachability, Role, Status, Storage,
 };
 use craftec_core::Cid;
 use craftec_obj::{
@@ -231,6 +231,27 @@ impl Node {
         (self.copies(root), holders.collect())
     }
 
+    /// How a coded object stands, of which shards are here.
+    pub(crate) fn outlook(&self, root: &Cid) -> Option<Outlook> {
+        let outlook = self.mender.outlook(root)?;
+        let loss = ((1.0 - outlook.survives) * 1e9).clamp(0.0, 1e9);
+        Some(Outlook {
+            at_ms: outlook.at_ms,
+            needed: outlook.needed.into(),
+            reachable: outlook.reachable.into(),
+            counted: outlook.counted.into(),
+            wholes: outlook.wholes.into(),
+            loss_ppb: loss.round() as u32,
+        })
+    }
+
+    /// What was done for others' coded objects.
+    fn mended(&self) -> Option<Mended> {
+        let craftec_obj::mend::Mended { looks, shards, read_bytes, written_bytes } =
+            self.mender.mended();
+        (looks > 0).then_some(Mended { looks, shards, read: read_bytes, written: written_bytes })
+    }
+
     /// Copies of a root on other nodes.
     pub(crate) fn copies(&self, root: &Cid) -> ObjectHealth {
         let copies = self.replicator.copies(root);
@@ -276,6 +297,7 @@ impl Node {
             objects_short,
             reach: (self.config.role != Role::Tab).then(|| reach(self.ports.network.reach())),
             serving: Some(self.serving.now()),
+            mended: self.mended(),
         })
     }
 }

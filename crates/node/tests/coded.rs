@@ -6,10 +6,16 @@ mod common;
 
 use std::{rc::Rc, time::Duration};
 
-use common::{World, bytes, get, run};
+use bytes::Bytes;
+use common::{World, bytes, get, lie_as, run};
 use craftec_api::{Command, ObjectHealth, Reply, Role};
-use craftec_core::Cid;
+use craftec_core::{Cid, Codec};
 use craftec_node::{Config, Node};
+use craftec_obj::{
+    Block,
+    coded::{Code, Coding, Generation, Spread, leaves},
+    unixfs::FileBuilder,
+};
 use craftec_platform::sim::SimDisk;
 use serde_bytes::ByteBuf;
 
@@ -167,5 +173,119 @@ fn a_restarted_author_knows_its_shards_and_replaces_the_lost() {
         let reader = node(&world, 7).await;
         link_all(&world, &reader, &all);
         assert!(get(&reader.session(), cid, "").await == Ok(content));
+    });
+}
+
+/// A code that says that it is of `object`, and is of other bytes: its block and its coded pieces.
+fn false_code(object: Cid, other: &[u8]) -> (Block, Vec<Block>) {
+    let mut builder = FileBuilder::new();
+    let mut blocks = builder.push(other);
+    let built = builder.finish();
+    blocks.extend(built.blocks);
+    let find = |cid: &Cid| blocks.iter().find(|block| block.cid() == cid).expect("a block").clone();
+    let (size, leaves) = leaves(&[find(&built.cid)]).expect("leaves");
+    let spread = Spread::new(size, 20, 250).expect("a spread");
+    let sources: Vec<Bytes> = leaves.iter().map(|leaf| find(leaf).bytes().clone()).collect();
+    let k = spread.sources(0);
+    let shape = Generation::new(k, spread.layout().piece_bytes as usize);
+    let indices: Vec<u8> = (k..spread.pieces(0) as u8).collect();
+    let pieces = shape.encode(&sources, &indices).expect("encodes");
+    let cids: Vec<Cid> = pieces.iter().map(|piece| *piece.cid()).collect();
+    let code = Code::new(object, &spread, &cids).and_then(|code| code.block()).expect("a code");
+    (code, pieces)
+}
+
+#[test]
+fn a_code_of_something_else_is_found_out_and_set_aside() {
+    run(|world| async move {
+        let all = nodes(&world, 11).await;
+        let content = bytes(6, 4_000_000);
+        let cid = put(&all[0], &content).await;
+        placed(&world, &all[0], cid).await;
+        let (code, pieces) = false_code(cid, &bytes(7, 4_000_000));
+        let root = all[0].objects().exchange().local(&cid).expect("reads").expect("is here");
+        let lies = Coding::new(&code, &[root.clone()]).expect("it looks like a code of the file");
+        // More of those than of the others: theirs is tried first.
+        let mut liars = Vec::new();
+        for seed in 0..14 {
+            let liar = node(&world, 500 + seed).await;
+            let blocks = [&pieces[..], &[code.clone(), root.clone()]].concat();
+            liar.store().cache(&blocks).expect("stores");
+            for index in 0..20 {
+                let shard = lies.shard(index).and_then(|s| s.block().ok()).expect("a shard");
+                liar.objects().exchange().keeps_shard(cid, *code.cid(), index, *shard.cid());
+            }
+            world.provide(&cid, liar.keys().peer_id());
+            liars.push(liar);
+        }
+        for gone in &all[..6] {
+            kill(&world, gone).await;
+        }
+        let reader = node(&world, 1).await;
+        link_all(&world, &reader, &liars);
+        link_all(&world, &reader, &all[6..]);
+        assert!(get(&reader.session(), cid, "").await == Ok(content));
+    });
+}
+
+#[test]
+fn polluters_are_dropped_while_enough_others_are_reached() {
+    for polluters in [1, 3] {
+        run(move |world| async move {
+            let all = nodes(&world, 11).await;
+            let content = bytes(8, 5_000_000);
+            let cid = put(&all[0], &content).await;
+            placed(&world, &all[0], cid).await;
+            kill(&world, &all[0]).await;
+            // Of ten holders some give wrong bytes, and three are gone: four honest ones are enough.
+            for liar in &all[1..=polluters] {
+                lie_as(&world, liar.keys().peer_id());
+            }
+            for gone in &all[8..] {
+                kill(&world, gone).await;
+            }
+            let reader = node(&world, 1).await;
+            link_all(&world, &reader, &all[1..8]);
+            assert!(get(&reader.session(), cid, "").await == Ok(content), "{polluters}");
+        });
+    }
+}
+
+#[test]
+fn with_fewer_shards_than_needed_it_is_said_and_not_waited_for_long() {
+    run(|world| async move {
+        let all = nodes(&world, 11).await;
+        let cid = put(&all[0], &bytes(9, 5_000_000)).await;
+        placed(&world, &all[0], cid).await;
+        for gone in &all[..8] {
+            kill(&world, gone).await;
+        }
+        let reader = node(&world, 1).await;
+        link_all(&world, &reader, &all[8..]);
+        let began = world.seconds();
+        let error = get(&reader.session(), cid, "").await.unwrap_err();
+        assert!(error.retryable, "{error}");
+        assert!(world.seconds() - began <= 30, "{} s", world.seconds() - began);
+    });
+}
+
+#[test]
+fn a_holder_refuses_what_is_no_shard_of_its_code() {
+    run(|world| async move {
+        let (a, b) = (node(&world, 1).await, node(&world, 2).await);
+        link_all(&world, &a, &[b.clone()]);
+        let stray = Block::of(Codec::DagCbor, &b"\xa0"[..]).expect("a block");
+        a.store().cache(&[stray.clone()]).expect("stores");
+        assert!(b.objects().check_shard(stray.cid()).is_err());
+        let content = bytes(10, 2_000_000);
+        let cid = put(&a, &content).await;
+        let made = a.objects().make_shards(cid, 20..=20, 250).await.expect("made");
+        assert_eq!(a.objects().check_shard(&made.shards[3].root).map_err(|e| e.to_string()), Ok(()));
+        // The same pieces under another number.
+        let mut other = made.coding.shard(3).expect("a shard");
+        other.index = 4;
+        let other = other.block().expect("a block");
+        a.store().cache(&[other.clone()]).expect("stores");
+        assert!(a.objects().check_shard(other.cid()).is_err());
     });
 }

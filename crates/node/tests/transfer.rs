@@ -6,13 +6,11 @@ mod common;
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use common::{bytes, get, publish, put, run};
+use common::{bytes, get, lie_as, publish, put, run};
 use craftec_api::{Command, ErrorCode, Reply, Role};
-use craftec_core::{Cid, Codec, PeerId, cbor, limits};
+use craftec_core::{Cid, Codec, PeerId, cbor};
 use craftec_node::Config;
 use craftec_obj::{
-    exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request},
     replicate::wire::{self as hold, Ask, Release},
 };
 use craftec_p2p::Rpc;
@@ -78,40 +76,14 @@ fn an_unknown_cid_fails_in_bounded_time_and_says_who_was_asked() {
     });
 }
 
-/// A peer that answers every want with bytes of its own.
-fn liar(world: &common::World) -> PeerId {
-    let id = PeerId::from_public_key([0; 32]);
-    let rpc = Rpc::new(world.network(id, 8 << 20), Rc::new(world.clock.clone()));
-    rpc.serve(
-        PROTOCOL,
-        Rc::new(|_, _, body| {
-            let request: Request = cbor::decode(&body, limits::FRAME_BYTES).expect("a request");
-            let answer = match request {
-                Request::Want(want) => {
-                    let item = |(at, _): (usize, &Cid)| Item {
-                        at: at as u16,
-                        bytes: Bytes::from_static(b"lie"),
-                    };
-                    let blocks = want.cids.iter().enumerate().map(item).collect();
-                    Answer::Blocks(Blocks { blocks, missing: Vec::new() })
-                }
-                Request::Have(have) => Answer::Held(vec![0xff; have.cids.len().div_ceil(8)].into()),
-            };
-            Box::pin(async move { Bytes::from(cbor::encode(&answer).expect("encodes")) })
-        }),
-    );
-    // It must outlive the test; its tasks hold what it needs.
-    std::mem::forget(rpc);
-    id
-}
-
 #[test]
 fn wrong_bytes_are_caught_and_the_liar_is_dropped() {
     run(|world| async move {
         let (a, b) = (world.node(1).await, world.node(2).await);
         let content = bytes(3, 4 << 20);
         let cid = put(&a.session(), &content, 0).await;
-        let liar = liar(&world);
+        let liar = PeerId::from_public_key([0; 32]);
+        lie_as(&world, liar);
         world.provide(&cid, liar);
         world.link(b.keys().peer_id(), liar);
         let reader = b.session();

@@ -1,7 +1,8 @@
 //! Commands that ask and print: stat, ls, pin, sites, id, status, connect.
 
 use craftec_api::{
-    ApiError, Command, Entry, EntryKind, ErrorCode, Reachability, Reply, SiteRow, Stat, Status,
+    ApiError, Command, Entry, EntryKind, ErrorCode, Outlook, Reachability, Reply, SiteRow, Stat,
+    Status,
 };
 use craftec_core::{Cid, PeerId};
 use serde::Serialize;
@@ -47,6 +48,18 @@ fn stat_text(stat: &Stat) -> String {
     );
     if health.needed > 1 {
         text.push_str(&format!("; any {} are enough", health.needed));
+    }
+    if let Some(outlook) = &stat.outlook {
+        let Outlook { needed, reachable, counted, wholes, loss_ppb, .. } = outlook;
+        text.push_str(&format!(
+            "\ncoded: {reachable} shards answer, {counted} count, {needed} are enough; {wholes} whole; \
+             lost within a year with a probability of {}",
+            if *loss_ppb == 0 {
+                "less than 1 in a billion".to_owned()
+            } else {
+                format!("{:.7}", f64::from(*loss_ppb) / 1e9)
+            }
+        ));
     }
     for holder in &stat.holders {
         let state = match (&holder.error, holder.signed) {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::publish::{FolderOptions, report_left_out, store_folder};
 use crate::{
     access::Access,
-    cli::Put,
+    cli::{Keeping, Put},
     console::Console,
     error::{RelayError, Result},
     session::{Session, unexpected},

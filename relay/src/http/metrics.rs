@@ -100,6 +100,16 @@ impl Metrics {
         metric("objects", "gauge", "Objects put or pinned here.", &one(status.objects));
         let short = one(status.objects_short);
         metric("objects_short", "gauge", "Of these, with fewer copies than wanted.", &short);
+        if let Some(mended) = &status.mended {
+            for (name, help, value) in [
+                ("mend_looks_total", "Times that coded objects were looked after.", mended.looks),
+                ("mended_shards_total", "Shards made again and placed.", mended.shards),
+                ("mend_read_bytes_total", "Bytes read from others for that.", mended.read),
+                ("mend_written_bytes_total", "Bytes written to new holders.", mended.written),
+            ] {
+                metric(name, "counter", help, &one(value));
+            }
+        }
         let uptime = one(status.uptime_ms / 1000);
         metric("uptime_seconds", "gauge", "Seconds since the node started.", &uptime);
         text

@@ -99,6 +99,16 @@ export interface WireStat {
   pinned: boolean;
   health: WireHealth;
   holders: WireHolder[];
+  outlook?: WireOutlook;
+}
+
+export interface WireOutlook {
+  at_ms: number;
+  needed: number;
+  reachable: number;
+  counted: number;
+  wholes: number;
+  loss_ppb: number;
 }
 
 export interface WireObject {

@@ -170,6 +170,7 @@ impl Session {
             pinned,
             health,
             holders,
+            outlook: self.node.outlook(&root),
         }))
     }
 }

@@ -13,12 +13,16 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use craftec_api::{Command, Reply, Role};
-use craftec_core::{Cid, PeerId};
+use craftec_core::{Cid, PeerId, cbor, limits};
 use craftec_node::{Config, Keys, Node, Ports, Session, record_check};
-use craftec_obj::Store;
+use craftec_obj::{
+    Store,
+    exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request},
+};
 use craftec_p2p::{
-    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, RecordChoice,
+    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, RecordChoice, Rpc,
 };
 use craftec_platform::{
     UnixMs,
@@ -448,4 +452,30 @@ pub(crate) async fn get(
     }
     session.call(Command::Close { handle: opened.handle }).await?;
     Ok(out)
+}
+
+/// Answers every request for blocks with wrong bytes in the place of `id`, which says that it has
+/// everything. A node that runs under `id` no longer answers such requests.
+pub(crate) fn lie_as(world: &World, id: PeerId) {
+    let rpc = Rpc::new(world.network(id, 8 << 20), Rc::new(world.clock.clone()));
+    rpc.serve(
+        PROTOCOL,
+        Rc::new(|_, _, body| {
+            let request: Request = cbor::decode(&body, limits::FRAME_BYTES).expect("a request");
+            let answer = match request {
+                Request::Want(want) => {
+                    let item = |(at, _): (usize, &Cid)| Item {
+                        at: at as u16,
+                        bytes: Bytes::from_static(b"lie"),
+                    };
+                    let blocks = want.cids.iter().enumerate().map(item).collect();
+                    Answer::Blocks(Blocks { blocks, missing: Vec::new() })
+                }
+                Request::Have(have) => Answer::Held(vec![0xff; have.cids.len().div_ceil(8)].into()),
+            };
+            Box::pin(async move { Bytes::from(cbor::encode(&answer).expect("encodes")) })
+        }),
+    );
+    // It must outlive the test; its tasks hold what it needs.
+    std::mem::forget(rpc);
 }

@@ -142,7 +142,10 @@ pub fn coded(bytes: &[u8]) {
         match Shard::read(&block) {
             Ok(shard) => {
                 assert_eq!(shard.block().as_ref(), Ok(&block));
-                assert_eq!(shard_links(&block).map(|links| links.len()), Some(shard.links().count()));
+                assert_eq!(
+                    shard_links(&block).map(|links| links.len()),
+                    Some(shard.links().count())
+                );
             }
             Err(error) => drop(error.to_string()),
         }

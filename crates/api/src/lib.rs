@@ -20,8 +20,8 @@ pub use command::{Command, Limit, Range, Secret};
 pub use error::{ApiError, ErrorCode};
 pub use event::{Event, HolderState, ObjectHealth, Transfer, TransferKind};
 pub use reply::{
-    Entry, EntryKind, Link, Mended, ObjectRow, Opened, Outlook, Peer, Reach, Reachability, Reply, Restored, Role,
-    Serving, SiteRow, Stat, Status, Storage,
+    Entry, EntryKind, Link, Mended, ObjectRow, Opened, Outlook, Peer, Reach, Reachability, Reply,
+    Restored, Role, Serving, SiteRow, Stat, Status, Storage,
 };
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,7 @@ pub struct ToNode {
 }
 
 /// A frame from a node.
+#[allow(clippy::large_enum_variant, reason = "one at a time, on its way to a client")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FromNode {

@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link, Mended,
-    ObjectHealth, ObjectRow, Opened, Outlook, Peer, Range, Reply, Restored, Role, Secret, Serving, SiteRow,
-    Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
+    Mended, ObjectHealth, ObjectRow, Opened, Outlook, Peer, Range, Reply, Restored, Role, Secret,
+    Serving, SiteRow, Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -23,6 +23,11 @@ fn peer(seed: u8) -> PeerId {
     TransportKey::from_seed([seed; 32]).peer_id()
 }
 
+fn put_open() -> Command {
+    let name = Some("naïve".to_owned());
+    Command::PutOpen { replicas: Some(300), redundancy: Some(250), name }
+}
+
 fn commands() -> Vec<(&'static str, Command)> {
     let folder = Cid::of(Codec::DagPb, b"folder");
     let path = "docs/größe ☃.html".to_owned();
@@ -31,11 +36,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("status", Command::Status),
         ("subscribe", Command::Subscribe),
         ("connect", Command::Connect { addr: "/ip4/127.0.0.1/tcp/4081/ws".to_owned() }),
-        ("put_open", Command::PutOpen {
-                replicas: Some(300),
-                redundancy: Some(250),
-                name: Some("naïve".to_owned()),
-            }),
+        ("put_open", put_open()),
         ("put_open plain", Command::PutOpen { replicas: None, redundancy: None, name: None }),
         ("put_chunk", Command::PutChunk { handle: 7, bytes: ByteBuf::from([0, 1, 254, 255]) }),
         ("put_close", Command::PutClose { handle: 23 }),

@@ -276,7 +276,8 @@ pub(crate) mod tests {
         };
         coded(shards).verify().unwrap();
         assert_eq!(coded([shards[0]; 2]).verify(), Err(PlacementError::Holders));
-        for other in [Cid::of(Codec::DagCbor, b"2"), Cid::from_hash(Codec::Raw, *shards[1].hash())] {
+        for other in [Cid::of(Codec::DagCbor, b"2"), Cid::from_hash(Codec::Raw, *shards[1].hash())]
+        {
             let refused = coded([shards[0], other]).verify();
             assert!(matches!(refused, Err(PlacementError::Mismatch { .. })));
         }

@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use craftec_api::{
-    Event, HolderState, Link, Mended, ObjectHealth, Outlook, Peer, Reach, Reachability, Role, Status, Storage,
+    Event, HolderState, Link, Mended, ObjectHealth, Outlook, Peer, Reach, Reachability, Role,
+    Status, Storage,
 };
 use craftec_core::Cid;
 use craftec_obj::{

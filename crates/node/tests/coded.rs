@@ -204,7 +204,8 @@ fn a_code_of_something_else_is_found_out_and_set_aside() {
         placed(&world, &all[0], cid).await;
         let (code, pieces) = false_code(cid, &bytes(7, 4_000_000));
         let root = all[0].objects().exchange().local(&cid).expect("reads").expect("is here");
-        let lies = Coding::new(&code, &[root.clone()]).expect("it looks like a code of the file");
+        let lies = Coding::new(&code, std::slice::from_ref(&root))
+            .expect("it looks like a code of the file");
         // More of those than of the others: theirs is tried first.
         let mut liars = Vec::new();
         for seed in 0..14 {
@@ -273,19 +274,22 @@ fn with_fewer_shards_than_needed_it_is_said_and_not_waited_for_long() {
 fn a_holder_refuses_what_is_no_shard_of_its_code() {
     run(|world| async move {
         let (a, b) = (node(&world, 1).await, node(&world, 2).await);
-        link_all(&world, &a, &[b.clone()]);
+        link_all(&world, &a, std::slice::from_ref(&b));
         let stray = Block::of(Codec::DagCbor, &b"\xa0"[..]).expect("a block");
-        a.store().cache(&[stray.clone()]).expect("stores");
+        a.store().cache(std::slice::from_ref(&stray)).expect("stores");
         assert!(b.objects().check_shard(stray.cid()).is_err());
         let content = bytes(10, 2_000_000);
         let cid = put(&a, &content).await;
         let made = a.objects().make_shards(cid, 20..=20, 250).await.expect("made");
-        assert_eq!(a.objects().check_shard(&made.shards[3].root).map_err(|e| e.to_string()), Ok(()));
+        assert_eq!(
+            a.objects().check_shard(&made.shards[3].root).map_err(|e| e.to_string()),
+            Ok(())
+        );
         // The same pieces under another number.
         let mut other = made.coding.shard(3).expect("a shard");
         other.index = 4;
         let other = other.block().expect("a block");
-        a.store().cache(&[other.clone()]).expect("stores");
+        a.store().cache(std::slice::from_ref(&other)).expect("stores");
         assert!(a.objects().check_shard(other.cid()).is_err());
     });
 }

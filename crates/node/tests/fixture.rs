@@ -73,7 +73,11 @@ async fn make(world: &World, disk: &SimDisk) -> Expected {
     let b = world.node(2).await;
     world.link(a.keys().peer_id(), b.keys().peer_id());
     let (own, other) = (a.session(), b.session());
-    let open = Command::PutOpen { replicas: Some(0), redundancy: None, name: Some("größe.txt".to_owned()) };
+    let open = Command::PutOpen {
+        replicas: Some(0),
+        redundancy: None,
+        name: Some("größe.txt".to_owned()),
+    };
     let Ok(Reply::Handle { handle }) = own.call(open).await else { panic!() };
     let chunk = Command::PutChunk { handle, bytes: b"hello".to_vec().into() };
     own.call(chunk).await.expect("pushes");

@@ -303,7 +303,8 @@ fn names_that_are_none_are_refused() {
         assert_eq!(error.code, ErrorCode::Unavailable);
         for name in ["a/b", "\u{7}", &"x".repeat(256), "..", ""] {
             let name = Some((*name).to_owned());
-            let error = fault(&session, Command::PutOpen { replicas: None, redundancy: None, name }).await;
+            let error =
+                fault(&session, Command::PutOpen { replicas: None, redundancy: None, name }).await;
             assert_eq!(error.code, ErrorCode::BadInput);
         }
         let many = Command::PutOpen { replicas: Some(257), redundancy: None, name: None };

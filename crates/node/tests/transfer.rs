@@ -10,9 +10,7 @@ use common::{bytes, get, lie_as, publish, put, run};
 use craftec_api::{Command, ErrorCode, Reply, Role};
 use craftec_core::{Cid, Codec, PeerId, cbor};
 use craftec_node::Config;
-use craftec_obj::{
-    replicate::wire::{self as hold, Ask, Release},
-};
+use craftec_obj::replicate::wire::{self as hold, Ask, Release};
 use craftec_p2p::Rpc;
 use craftec_platform::sim::SimDisk;
 use futures::StreamExt;

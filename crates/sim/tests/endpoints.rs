@@ -69,7 +69,11 @@ fn clients_are_answered_or_refused() {
         Command::GetOpen { cid, path: "../..".to_owned(), range },
         Command::Stat { cid },
         Command::Unpin { cid },
-        Command::PutOpen { replicas: Some(u16::MAX), redundancy: None, name: Some("x".repeat(300)) },
+        Command::PutOpen {
+            replicas: Some(u16::MAX),
+            redundancy: None,
+            name: Some("x".repeat(300)),
+        },
         Command::PutClose { handle: u64::MAX },
         Command::Resolve { name: "did:craftec:x/y".to_owned() },
         Command::Connect { addr: "/memory/0/p2p/12D3KooW".to_owned() },

@@ -33,7 +33,8 @@ function mul(a: number, b: number): number {
   for (; b; b >>= 1, a = (a << 1) ^ (a & 0x80 ? 0x11b : 0)) product ^= b & 1 ? a : 0;
   return product;
 }
-const inverse = (a: number) => Array.from({ length: 256 }, (_, b) => b).findIndex((b) => mul(a, b) === 1);
+const elements = Array.from({ length: 256 }, (_, b) => b);
+const inverse = (a: number) => elements.findIndex((b) => mul(a, b) === 1);
 /** Piece `index` of a generation: a source as it is, or 1 / (index + source) of each. */
 const coefficients = (sources: number, index: number) =>
   Array.from({ length: sources }, (_, i) =>

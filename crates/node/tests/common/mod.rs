@@ -22,7 +22,8 @@ use craftec_obj::{
     exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request},
 };
 use craftec_p2p::{
-    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, RecordChoice, Rpc,
+    ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, RecordChoice,
+    Rpc,
 };
 use craftec_platform::{
     UnixMs,

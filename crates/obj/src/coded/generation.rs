@@ -146,7 +146,8 @@ mod tests {
                 few.push(few[0].clone());
                 let needed = usize::from(k);
                 let found = needed - 1;
-                prop_assert_eq!(generation.restore(&few), Err(CodedError::TooFew { found, needed }));
+                let too_few = Err(CodedError::TooFew { found, needed });
+                prop_assert_eq!(generation.restore(&few), too_few);
             }
         }
     }

@@ -148,7 +148,9 @@ impl Shard {
 
     /// Everything that it names.
     pub fn links(&self) -> impl Iterator<Item = Cid> {
-        std::iter::once(self.code).chain(self.nodes.iter().copied()).chain(self.pieces.iter().copied())
+        std::iter::once(self.code)
+            .chain(self.nodes.iter().copied())
+            .chain(self.pieces.iter().copied())
     }
 }
 

@@ -53,7 +53,9 @@ pub enum CodedError {
         reason: &'static str,
     },
     /// What was decoded is not the file: the code was made from something else.
-    #[error("the code does not give back the leaf {leaf} of the file: it is not a code of this file")]
+    #[error(
+        "the code does not give back the leaf {leaf} of the file: it is not a code of this file"
+    )]
     NotItsCode {
         /// The first leaf that came out wrong.
         leaf: Cid,

@@ -16,11 +16,7 @@ use std::{
 use bytes::Bytes;
 use craftec_core::{Cid, Codec, PeerId};
 use craftec_platform::timeout;
-use futures::{
-    StreamExt,
-    future::LocalBoxFuture,
-    stream::FuturesUnordered,
-};
+use futures::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
 use super::{
     Shared,

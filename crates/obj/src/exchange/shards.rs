@@ -82,10 +82,14 @@ impl Told {
     }
 }
 
+/// Shards of one file: code, number, and the root of each.
+type Roots = BTreeMap<(Cid, u8), Cid>;
+
 /// What is here, by file.
 #[derive(Default)]
 pub(super) struct Kept {
-    shards: RefCell<BTreeMap<Cid, BTreeMap<(Cid, u8), Cid>>>,
+    /// By file, then by code and number: the shard's root.
+    shards: RefCell<BTreeMap<Cid, Roots>>,
     whole: RefCell<BTreeSet<Cid>>,
     /// The latest turn that a healer took, by file.
     turns: RefCell<BTreeMap<Cid, u64>>,
@@ -117,7 +121,11 @@ impl Kept {
     /// Whether all of a file is here.
     pub(super) fn keep_whole(&self, object: Cid, whole: bool) {
         let mut wholes = self.whole.borrow_mut();
-        if whole { wholes.insert(object) } else { wholes.remove(&object) };
+        if whole {
+            wholes.insert(object)
+        } else {
+            wholes.remove(&object)
+        };
     }
 
     /// Files of which shards are here.
@@ -156,10 +164,10 @@ impl Kept {
         for (code, index, _) in self.of(object) {
             codes.entry(code).or_default().push(index);
         }
-        let codes = codes.into_iter().take(CODES).map(|(code, indices)| Shards {
-            code,
-            indices: serde_bytes::ByteBuf::from(indices),
-        });
+        let codes = codes
+            .into_iter()
+            .take(CODES)
+            .map(|(code, indices)| Shards { code, indices: serde_bytes::ByteBuf::from(indices) });
         Told { v: 1, whole: self.is_whole(object), codes: codes.collect() }
     }
 }

@@ -51,7 +51,7 @@ pub fn delay_ms(place: usize, holders: usize, slot_ms: u64) -> u64 {
 /// own, anywhere in the slot. Of n holders the first acts after about the n-th part of a slot.
 pub fn own_delay_ms(root: &[u8], slot: Slot, holder: &[u8], slot_ms: u64) -> u64 {
     let weight = xxh3_64_with_seed(holder, xxh3_64_with_seed(root, slot.0));
-    (u128::from(weight) * u128::from(slot_ms) >> 64) as u64
+    ((u128::from(weight) * u128::from(slot_ms)) >> 64) as u64
 }
 
 fn phase_ms(root: &[u8], slot_ms: u64) -> u64 {

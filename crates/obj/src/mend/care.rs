@@ -171,7 +171,9 @@ impl Care {
             let away = self.holders.iter().filter(|(_, holder)| !holder.here);
             let first = away.map(|(peer, holder)| (holder.history.returns(now_ms, kind), *peer));
             let first = first.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, peer)| peer);
-            let Some(peer) = first.or_else(|| self.holders.keys().next_back().copied()) else { return };
+            let Some(peer) = first.or_else(|| self.holders.keys().next_back().copied()) else {
+                return;
+            };
             self.holders.remove(&peer);
         }
     }
@@ -193,7 +195,8 @@ impl Care {
         let ranks = Rank { reachable: rank(&now), counted: rank(&all) };
         let own = self.holders.get(me);
         let whole = own.is_some_and(|holder| holder.whole);
-        let own_rank = own.map_or(0, |own| if own.whole { needed } else { own.shards.len() as u16 });
+        let own_rank =
+            own.map_or(0, |own| if own.whole { needed } else { own.shards.len() as u16 });
         // Near to unreadable only what is here counts, whoever may come back.
         let urgent = now.coded < urgent(needed);
         let (tally, ranks) = match urgent {
@@ -302,12 +305,7 @@ fn exposure(kind: &Kind) -> Exposure {
 
 /// The levels of a file in shards: half more than are needed at least, all there are at most.
 fn aim(needed: u16, shards: u8, exposure: &Exposure) -> Aim {
-    let goal = Goal {
-        yearly_loss: YEARLY_LOSS,
-        readable: 0.0,
-        presence: 0.5,
-        whole_presence: 0.5,
-    };
+    let goal = Goal { yearly_loss: YEARLY_LOSS, readable: 0.0, presence: 0.5, whole_presence: 0.5 };
     let mut aim = Aim::beside_whole(needed, &goal, exposure);
     let floor = aim.floor.max(needed + needed.div_ceil(2)).min(shards.into());
     (aim.floor, aim.fill, aim.group_most) = (floor, floor, 0);

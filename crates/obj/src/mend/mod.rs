@@ -139,7 +139,7 @@ impl Inner {
         let now_ms = self.clock.now().0;
         let plan = {
             let mut cares = self.cares.borrow_mut();
-            let care = cares.entry(object).or_insert_with(Care::default);
+            let care = cares.entry(object).or_default();
             care.heard(me, &own, &answers, code, &mut self.kind.borrow_mut(), now_ms);
             care.plan(&me, coding.spread(), &self.kind.borrow(), now_ms)
         };

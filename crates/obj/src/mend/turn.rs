@@ -63,7 +63,8 @@ impl Inner {
                 false => own_delay_ms(&root, slot, me.public_key(), self.slot_ms),
             };
             let due = now_ms >= slot.begins_ms(&root, self.slot_ms) + delay_ms;
-            if !due || exchange.turn(&object) >= slot.0 || !self.running.borrow_mut().insert(object) {
+            if !due || exchange.turn(&object) >= slot.0 || !self.running.borrow_mut().insert(object)
+            {
                 continue;
             }
             exchange.took_turn(object, slot.0);

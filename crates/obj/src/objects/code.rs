@@ -153,7 +153,9 @@ impl Objects {
         let coding = Coding::new(&here(&shard.code)?, &nodes?)?;
         match coding.check(&shard) {
             true => Ok(()),
-            false => Err(CodedError::Shape { reason: "a shard of other pieces than its code's" }.into()),
+            false => {
+                Err(CodedError::Shape { reason: "a shard of other pieces than its code's" }.into())
+            }
         }
     }
 
@@ -173,7 +175,8 @@ impl Objects {
             let mut bytes = block.len() as u64 + code.len() as u64 + frame;
             for piece in &pieces {
                 // What is missing by now is made again before it is asked for.
-                bytes += self.0.exchange.len_of(piece)?.unwrap_or(coding.spread().layout().piece_bytes);
+                bytes +=
+                    self.0.exchange.len_of(piece)?.unwrap_or(coding.spread().layout().piece_bytes);
             }
             let blocks = 2 + nodes.len() as u64 + pieces.len() as u64;
             shards.push(MadeShard { index: index.index, root: *block.cid(), blocks, bytes });

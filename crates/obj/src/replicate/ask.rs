@@ -78,7 +78,9 @@ impl Asker<'_> {
                         && promise.holder == peer
                         && promise.until_ms > self.clock.now().0;
                     let valid = fits && signed.verify().is_ok();
-                    return valid.then_some(signed).ok_or(NoPromise::new("its promise is not valid"));
+                    return valid
+                        .then_some(signed)
+                        .ok_or(NoPromise::new("its promise is not valid"));
                 }
                 Ok(Told::Refused(refusal)) => {
                     let pause = Some(Duration::from_millis(refusal.retry_ms));

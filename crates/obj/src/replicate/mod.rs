@@ -26,8 +26,8 @@ pub(crate) use ask::Asker;
 pub use holder::Holder;
 pub use lent::LentRecord;
 pub use owner::Replicator;
-pub use placed::{Copies, Copy};
 pub(crate) use placed::place;
+pub use placed::{Copies, Copy};
 
 /// How long a promise holds, in milliseconds: 30 days. Long enough for an author's holidays.
 pub const TERM_MS: u64 = 30 * 24 * 60 * 60 * 1000;

@@ -338,14 +338,7 @@ impl Inner {
         let (bytes, blocks, epoch) = roster.size(&unit)?;
         let mut heads = self.around.heads_of(&roster.object_of(&unit)?);
         heads.truncate(HEADS);
-        Some(Hold {
-            root: unit,
-            bytes,
-            blocks,
-            owner: self.signer.did,
-            epoch: epoch + 1,
-            heads,
-        })
+        Some(Hold { root: unit, bytes, blocks, owner: self.signer.did, epoch: epoch + 1, heads })
     }
 
     fn progress(&self, unit: Cid, peer: PeerId, bytes: u64) {

@@ -93,7 +93,10 @@ fn a_promise_counts_until_it_ends_and_is_renewed_before() {
     placed.promised(promise(1, TERM_MS * 2), later);
     assert_eq!(placed.copies(&BTreeSet::new(), later).signed, 1);
     let over = at(TERM_MS / 500);
-    assert_eq!(placed.copies(&BTreeSet::new(), over), Copies { wanted: 1, needed: 1, ..Copies::default() });
+    assert_eq!(
+        placed.copies(&BTreeSet::new(), over),
+        Copies { wanted: 1, needed: 1, ..Copies::default() }
+    );
 }
 
 #[test]

@@ -74,15 +74,18 @@ impl Roster {
         (bytes, blocks): (u64, u64),
     ) {
         let unit = (object, Placed::new(wanted, bytes.max(1), blocks.max(1)));
-        self.insert(object, Object {
-            epoch: 0,
-            wanted,
-            percent,
-            needed: 1,
-            coded: false,
-            here: true,
-            units: vec![unit],
-        });
+        self.insert(
+            object,
+            Object {
+                epoch: 0,
+                wanted,
+                percent,
+                needed: 1,
+                coded: false,
+                here: true,
+                units: vec![unit],
+            },
+        );
     }
 
     /// Changes how many copies are wanted.
@@ -142,8 +145,7 @@ impl Roster {
             let (epoch, percent) = (placement.epoch, known.percent);
             // Two fifths, until the code is read again.
             let needed = (wanted * 2).div_ceil(5);
-            let object =
-                Object { epoch, wanted, percent, needed, coded: true, here: false, units };
+            let object = Object { epoch, wanted, percent, needed, coded: true, here: false, units };
             self.insert(placement.root, object);
         }
         let Some(known) = self.objects.get_mut(&placement.root) else { return };
@@ -340,7 +342,8 @@ struct Loads {
 impl Loads {
     fn of(object: &Object, candidates: &[Candidate], now: Now) -> Self {
         let place_of = candidates.iter().filter_map(|c| Some((c.peer, c.place.clone()?)));
-        let refused = |c: &&Candidate| object.units.iter().any(|(_, p)| p.has_refused(&c.peer, now));
+        let refused =
+            |c: &&Candidate| object.units.iter().any(|(_, p)| p.has_refused(&c.peer, now));
         let willing = candidates.len() - candidates.iter().filter(refused).count();
         let shards = usize::from(object.wanted);
         let mut loads = Self {

@@ -1,3 +1,5 @@
+//! Who is asked for what, in copies and in shards.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;

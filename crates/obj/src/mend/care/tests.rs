@@ -1,3 +1,5 @@
+//! What a holder makes of what others tell it.
+
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use craftec_core::{Codec, TransportKey};
@@ -132,8 +134,7 @@ fn who_says_that_it_has_nothing_is_no_holder() {
 fn those_remembered_are_bounded() {
     let mut world = World::new();
     for round in 0..4_u8 {
-        let answers: Vec<_> =
-            (1..=100).map(|n| (n, Some(told(&[n % 20], false)))).collect();
+        let answers: Vec<_> = (1..=100).map(|n| (n, Some(told(&[n % 20], false)))).collect();
         let key = |n: u8| TransportKey::from_seed([n, round].repeat(16).try_into().unwrap());
         let answers: Answers =
             answers.into_iter().map(|(n, told)| (key(n).peer_id(), None, told)).collect();

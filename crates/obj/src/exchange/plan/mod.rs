@@ -7,13 +7,15 @@
 //! delivered or said that it holds something it is **confirmed** and gets as many requests as its
 //! window allows. One that **lacks** what we want is asked again after a while.
 
+mod late;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     time::Duration,
 };
 
-use craftec_core::{Cid, Codec, PeerId, limits};
+use craftec_core::{Cid, PeerId, limits};
 
 use super::{
     ask::{Ask, AskId, AskKind, Failure},
@@ -30,23 +32,12 @@ const MISSING_PER_PEER: usize = 16 << 10;
 const PROBE_CIDS: usize = 16;
 /// A request that takes longer is taken for lost.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
-/// A block is given up when nothing at all arrived for so long.
-const GIVE_UP: Duration = Duration::from_secs(15);
-/// The same when everyone known has said no and the search for others is over.
-const GIVE_UP_ASKED_ALL: Duration = Duration::from_secs(5);
-/// Least time before a second peer is asked for what a confirmed one owes us.
-const DOUBLE_CONFIRMED: Duration = Duration::from_secs(1);
-/// The same for a peer that has not yet delivered anything.
-const DOUBLE_UNKNOWN: Duration = Duration::from_millis(300);
 /// Without a block for so long a session looks for more peers.
 const STUCK: Duration = Duration::from_secs(2);
 /// When a peer that lacked everything is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(3);
 /// Failures in a row after which a peer counts as one that has nothing, until it is asked again.
 const FAILURES: u32 = 4;
-/// Peers that one block is asked of at the same time: two that stall must not use up the time after
-/// which it is given up.
-const ASKERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
@@ -230,17 +221,6 @@ impl Plan {
         self.peers.values().any(|peer| peer.is_there() && peer.may_have(cid))
     }
 
-    /// Leaves that nobody may give, or that everyone asked owes for too long.
-    pub(super) fn stranded(&self, now: Duration) -> Vec<Cid> {
-        let late = |id: &AskId| {
-            self.pending.get(id).is_none_or(|p| now.saturating_sub(p.sent) >= self.patience(p))
-        };
-        let owed = |w: &Wanted| !w.askers.is_empty() && w.askers.iter().all(late);
-        let leaves = self.wanted.iter().filter(|(cid, _)| cid.codec() == Codec::Raw);
-        let stranded = leaves.filter(|(cid, w)| owed(w) || !self.is_offered(cid));
-        stranded.map(|(cid, _)| *cid).collect()
-    }
-
     /// Never asks `peer` again in this session, and asks others for what it owes.
     pub(super) fn drop_peer(&mut self, peer: &PeerId) {
         if let Some(known) = self.peers.get_mut(peer) {
@@ -411,13 +391,8 @@ impl Plan {
         let room = self.room(peer)?;
         let block = self.block_bytes.max(256.0);
         let count = ((room as f64 / block) as usize).clamp(1, limits::WANT_CIDS);
-        let mut cids: Vec<Cid> = self
-            .queue
-            .values()
-            .filter(|cid| peer.may_have(cid))
-            .take(count)
-            .copied()
-            .collect();
+        let mut cids: Vec<Cid> =
+            self.queue.values().filter(|cid| peer.may_have(cid)).take(count).copied().collect();
         if cids.is_empty() {
             cids = self.overdue(&id, peer, count, now);
         }
@@ -442,38 +417,6 @@ impl Plan {
         let free = window.saturating_sub(peer.in_flight_bytes);
         let least = (self.block_bytes as u64).clamp(1, answer);
         (peer.requests == 0 || free >= least).then(|| answer.min(free.max(least)))
-    }
-
-    /// What others owe for too long, every one of them, and this one may have.
-    fn overdue(&self, id: &PeerId, peer: &Peer, count: usize, now: Duration) -> Vec<Cid> {
-        if !matches!(peer.standing, Standing::Confirmed | Standing::Unknown { hinted: true }) {
-            return Vec::new();
-        }
-        let late = |p: &Pending| {
-            p.peer != *id && !p.probe && now.saturating_sub(p.sent) >= self.patience(p)
-        };
-        let wanted = |cid: &&Cid| {
-            self.wanted.get(cid).is_some_and(|w| {
-                w.askers.len() < ASKERS
-                    && w.askers.iter().all(|asker| self.pending.get(asker).is_some_and(late))
-            }) && peer.may_have(cid)
-        };
-        // Each of those who owe a block names it.
-        let mut named = BTreeSet::new();
-        let owed = self.pending.values().filter(|p| late(p)).flat_map(|p| &p.cids);
-        owed.filter(wanted).filter(|cid| named.insert(**cid)).take(count).copied().collect()
-    }
-
-    /// How long a request may take before another peer is asked for the same.
-    fn patience(&self, pending: &Pending) -> Duration {
-        match self.peers.get(&pending.peer).map(|owing| (owing.standing, owing.rate)) {
-            Some((Standing::Confirmed, Some(rate))) => {
-                let expected = (pending.reserved_bytes as f64 * 4.0 / rate.max(1.0)).min(20.0);
-                DOUBLE_CONFIRMED.max(Duration::from_secs_f64(expected))
-            }
-            Some((Standing::Confirmed, None)) => DOUBLE_CONFIRMED,
-            _ => DOUBLE_UNKNOWN,
-        }
     }
 
     fn probe(&mut self, id: PeerId, now: Duration) -> Ask {
@@ -511,29 +454,7 @@ impl Plan {
         self.pending.insert(id, Pending { peer, cids, reserved_bytes, sent: now, probe });
         id
     }
-
-    /// Takes out what nobody delivered in time.
-    pub(super) fn give_up(&mut self, now: Duration) -> Vec<Cid> {
-        let nobody_left = !self.searching
-            && self.peers.values().all(|p| {
-                matches!(p.standing, Standing::Gone | Standing::Lacks { .. }) && p.requests == 0
-            });
-        let patience = if nobody_left { GIVE_UP_ASKED_ALL } else { GIVE_UP };
-        let young =
-            |id: &AskId| self.pending.get(id).is_some_and(|p| now.saturating_sub(p.sent) < GIVE_UP);
-        let lost = |w: &Wanted| {
-            now.saturating_sub(w.since.max(self.progress)) >= patience
-                && !w.askers.iter().any(young)
-        };
-        let lost: Vec<Cid> =
-            self.wanted.iter().filter(|(_, w)| lost(w)).map(|(cid, _)| *cid).collect();
-        for cid in &lost {
-            self.forget(cid);
-        }
-        lost
-    }
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

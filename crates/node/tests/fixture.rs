@@ -235,9 +235,9 @@ fn records_of_a_newer_version_are_refused() {
         let (key, value) = store.meta_scan(store::Meta::Object).expect("reads").remove(0);
         let mut newer = value.to_vec();
         let v = newer.windows(3).position(|w| w == [0x61, b'v', 1]).expect("its version");
-        newer[v + 2] = 2;
+        newer[v + 2] = 3;
         store.meta_put(store::Meta::Object, key, newer).expect("writes");
         let objects = craftec_obj::objects::ObjectRecord::all(&store);
-        assert!(matches!(objects, Err(StoreError::Newer { found: 2, known: 1 })), "{objects:?}");
+        assert!(matches!(objects, Err(StoreError::Newer { found: 3, known: 2 })), "{objects:?}");
     });
 }

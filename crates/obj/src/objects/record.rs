@@ -68,6 +68,7 @@ impl ObjectRecord {
         let root = Cid::from_bytes(key).map_err(|e| damaged(format!("an object's key: {e}")))?;
         let record: Self = cbor::decode(value, RECORD_BYTES)?;
         match record.v {
+            1 if record.percent > 0 => Err(damaged("an object of version 1 is coded".to_owned())),
             1 | 2 => Ok((root, record)),
             v => Err(StoreError::Newer { found: v.into(), known: 2 }),
         }

@@ -7,11 +7,12 @@ mod common;
 use std::rc::Rc;
 
 use common::{World, bytes, get, put, run};
-use craftec_api::Role;
+use craftec_api::{Command, Reply, Role};
 use craftec_core::{Cid, Codec};
 use craftec_node::{Config, Node};
 use craftec_obj::store::{INDEX_FILE, PACK_FILE, PinReason, Placed};
 use craftec_platform::sim::SimDisk;
+use serde_bytes::ByteBuf;
 
 /// A node that reads everything within minutes.
 async fn eager(world: &World, seed: u64, disk: &SimDisk) -> Rc<Node> {
@@ -160,5 +161,48 @@ fn a_node_whose_index_rotted_starts_and_fetches_what_it_lost() {
             world.sleep(60).await;
         }
         assert!(rebuilt > 2, "{rebuilt} rebuilt");
+    });
+}
+
+/// Every block of a shard that a holder keeps rots, one after the other: each is made again from what
+/// the others have.
+#[test]
+fn what_rots_of_a_shard_is_made_again_from_others() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let holder = eager(&world, 50, &disk).await;
+        let mut all = vec![holder.clone()];
+        for seed in 0..9 {
+            let new = world.node(60 + seed).await;
+            all.iter().for_each(|other| world.link(new.keys().peer_id(), other.keys().peer_id()));
+            all.push(new);
+        }
+        let open = Command::PutOpen { replicas: None, redundancy: None, name: None };
+        let session = all[9].session();
+        let Ok(Reply::Handle { handle }) = session.call(open).await else { panic!("put_open") };
+        for chunk in bytes(8, 3_000_000).chunks(1 << 20) {
+            let chunk = Command::PutChunk { handle, bytes: ByteBuf::from(chunk) };
+            assert_eq!(session.call(chunk).await, Ok(Reply::Done));
+        }
+        assert!(session.call(Command::PutClose { handle }).await.is_ok());
+        world.sleep(60).await;
+        world.leave(all[9].keys().peer_id());
+        let whole = places(&holder);
+        assert!(whole.len() >= 10, "{} blocks of shards", whole.len());
+        for place in &whole {
+            rot(&disk, place);
+        }
+        for _ in 0..50 {
+            world.sleep(60).await;
+            if holder.objects().scrub_report().repaired >= whole.len() as u64 {
+                break;
+            }
+        }
+        let report = holder.objects().scrub_report();
+        assert_eq!((report.rotten, report.missing), (whole.len() as u64, 0), "{report:?}");
+        let mut again: Vec<Cid> = places(&holder).iter().map(|place| place.cid).collect();
+        let mut before: Vec<Cid> = whole.iter().map(|place| place.cid).collect();
+        (again.sort_unstable(), before.sort_unstable());
+        assert!(before.iter().all(|cid| again.binary_search(cid).is_ok()));
     });
 }

@@ -140,6 +140,15 @@ impl Kept {
         of.map(|((code, index), root)| (*code, *index, *root)).collect()
     }
 
+    /// The file, the code and the number of a shard that is here.
+    fn at(&self, root: &Cid) -> Option<(Cid, Cid, u8)> {
+        let shards = self.shards.borrow();
+        shards.iter().find_map(|(object, of)| {
+            let ((code, index), _) = of.iter().find(|(_, at)| *at == root)?;
+            Some((*object, *code, *index))
+        })
+    }
+
     pub(super) fn is_whole(&self, object: &Cid) -> bool {
         self.whole.borrow().contains(object)
     }
@@ -225,6 +234,11 @@ impl super::Exchange {
     /// Shards of a file that are here: code, index, root.
     pub fn shards_of(&self, object: &Cid) -> Vec<(Cid, u8, Cid)> {
         self.0.kept.of(object)
+    }
+
+    /// The file, the code and the number of a shard that is here, by its root.
+    pub fn shard_at(&self, root: &Cid) -> Option<(Cid, Cid, u8)> {
+        self.0.kept.at(root)
     }
 
     /// What is here of a file, as peers are told.

@@ -111,21 +111,71 @@ impl Objects {
         indices: &[u8],
     ) -> Result<Made, ObjError> {
         let coding = self.coding(object, code).await?;
-        let spread = *coding.spread();
         let kept = Kept::new(self);
-        for generation in 0..spread.layout().generations {
-            let all: Vec<Piece> = spread.generation(generation).collect();
-            let (sources, coded) = all.split_at(usize::from(spread.sources(generation)));
-            let wanted = |piece: &&Piece| indices.contains(&spread.shard_of(**piece));
-            let wanted: Vec<u8> = coded.iter().filter(wanted).map(|piece| piece.index).collect();
-            let leaves = sources.iter().filter_map(|piece| coding.cid(*piece)).collect();
-            let sources = self.sources(object, leaves).await?;
-            kept.take(&coding.encode(generation, &sources, &wanted)?)?;
-            self.0.clock.sleep(PAUSE).await;
-        }
+        let spread = *coding.spread();
+        self.remake(&coding, &kept, |piece| indices.contains(&spread.shard_of(piece))).await?;
         let code = self.reader(object).block(code).await?;
         let nodes = self.file_nodes(object).await?;
         self.made(coding, code, &nodes, indices, kept)
+    }
+
+    /// Makes what is missing of a shard that is kept here: pieces from others of their generation, the
+    /// shard's own block from the code. Returns what is here again.
+    ///
+    /// # Errors
+    /// When too little of the file could be had.
+    pub async fn restore_shard(
+        &self,
+        root: Cid,
+        missing: &BTreeSet<Cid>,
+    ) -> Result<Vec<Cid>, ObjError> {
+        let exchange = &self.0.exchange;
+        let Some((object, code, index)) = exchange.shard_at(&root) else {
+            return Err(ObjError::Missing { cid: root });
+        };
+        let coding = self.coding(object, code).await?;
+        let kept = Kept::new(self);
+        if missing.contains(&root)
+            && let Some(shard) = coding.shard(index)
+        {
+            kept.take(&[shard.block()?])?;
+        }
+        let lost = |piece| coding.cid(piece).is_some_and(|cid| missing.contains(&cid));
+        self.remake(&coding, &kept, lost).await?;
+        exchange.flush()?;
+        let mut here = Vec::new();
+        for cid in missing {
+            if exchange.has(cid)? {
+                here.push(*cid);
+            }
+        }
+        self.0.store.promote(&here)?;
+        Ok(here)
+    }
+
+    /// Makes some pieces of a file again. Those that are leaves are fetched, or recovered, as any
+    /// reader would.
+    async fn remake(
+        &self,
+        coding: &Coding,
+        kept: &Kept,
+        wanted: impl Fn(Piece) -> bool,
+    ) -> Result<(), ObjError> {
+        let spread = *coding.spread();
+        for generation in 0..spread.layout().generations {
+            let all: Vec<Piece> = spread.generation(generation).collect();
+            if !all.iter().any(|piece| wanted(*piece)) {
+                continue;
+            }
+            let (sources, coded) = all.split_at(usize::from(spread.sources(generation)));
+            let coded = coded.iter().filter(|piece| wanted(**piece)).map(|piece| piece.index);
+            let coded: Vec<u8> = coded.collect();
+            let leaves = sources.iter().filter_map(|piece| coding.cid(*piece)).collect();
+            let sources = self.sources(*coding.object(), leaves).await?;
+            kept.take(&coding.encode(generation, &sources, &coded)?)?;
+            self.0.clock.sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     /// The names of a coded file's pieces.

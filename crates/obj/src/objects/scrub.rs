@@ -6,7 +6,10 @@
 //! else, a name or a placement needs is asked for where copies are: holders of the placement, who
 //! asked us to hold it, connected peers, and whoever the DHT names.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use craftec_core::{Cid, PeerId, cbor, limits, record::Record as Signed};
 use serde::{Deserialize, Serialize};
@@ -245,12 +248,25 @@ impl Objects {
     }
 
     async fn fetch_again(&self, wanted: &[(Cid, Cid)]) -> Result<u64, StoreError> {
-        let fetches = wanted.iter().map(|(root, cid)| async move {
+        let (shards, others): (Vec<_>, Vec<_>) =
+            wanted.iter().partition(|(root, _)| self.0.exchange.shard_at(root).is_some());
+        let mut by_shard: BTreeMap<Cid, BTreeSet<Cid>> = BTreeMap::new();
+        for (root, cid) in shards {
+            by_shard.entry(root).or_default().insert(cid);
+        }
+        let mut here = Vec::new();
+        for (root, missing) in by_shard {
+            match self.restore_shard(root, &missing).await {
+                Ok(found) => here.extend(found),
+                Err(ObjError::Store(error)) => return Err(error),
+                Err(error) => tracing::debug!(%root, %error, "a shard is not to be mended now"),
+            }
+        }
+        let fetches = others.iter().map(|(root, cid)| async move {
             let session = self.reader(*root);
             session.hint(self.likely_holders(root));
             session.block(*cid).await.map(|_| *cid)
         });
-        let mut here = Vec::new();
         for fetched in futures::future::join_all(fetches).await {
             match fetched {
                 Ok(cid) => here.push(cid),

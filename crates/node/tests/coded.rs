@@ -4,19 +4,21 @@
 
 mod common;
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use common::{World, bytes, get, lie_as, run};
 use craftec_api::{Command, ObjectHealth, Reply, Role};
-use craftec_core::{Cid, Codec};
+use craftec_core::{Cid, Codec, cbor};
 use craftec_node::{Config, Node};
 use craftec_obj::{
     Block,
     coded::{Code, Coding, Generation, Spread, leaves},
+    replicate::{LentRecord, TERM_MS},
+    store::Meta,
     unixfs::FileBuilder,
 };
-use craftec_platform::sim::SimDisk;
+use craftec_platform::{Clock, sim::SimDisk};
 use serde_bytes::ByteBuf;
 
 /// Turns of healers in these tests.
@@ -291,5 +293,41 @@ fn a_holder_refuses_what_is_no_shard_of_its_code() {
         let other = other.block().expect("a block");
         a.store().cache(std::slice::from_ref(&other)).expect("stores");
         assert!(a.objects().check_shard(other.cid()).is_err());
+    });
+}
+
+/// What a node keeps for others, with the keys of its records.
+fn lent(node: &Rc<Node>) -> Vec<(Vec<u8>, LentRecord)> {
+    let rows = node.store().meta_scan(Meta::Lent).expect("reads");
+    let read = |value: &[u8]| cbor::decode(value, 512).expect("a record");
+    rows.into_iter().map(|(key, value)| (key, read(&value))).collect()
+}
+
+#[test]
+fn promises_are_renewed_without_their_author() {
+    run(|world| async move {
+        let mut all = nodes(&world, 8).await;
+        let cid = put(&all[0], &bytes(11, 2_000_000)).await;
+        placed(&world, &all[0], cid).await;
+        kill(&world, &all.remove(0)).await;
+        // As if most of their time were over.
+        let now_ms = Clock::now(&world.clock).0;
+        for holder in &all {
+            for (key, mut record) in lent(holder) {
+                record.until_ms = now_ms + TERM_MS / 3;
+                let value = cbor::encode(&record).expect("encodes");
+                holder.store().meta_put(Meta::Lent, key, value).expect("writes");
+            }
+        }
+        world.sleep(5 * SLOT.as_secs()).await;
+        for holder in &all {
+            let mut until = BTreeMap::new();
+            for (_, record) in lent(holder) {
+                let last = until.entry(record.root).or_insert(0);
+                *last = record.until_ms.max(*last);
+            }
+            assert!(!until.is_empty());
+            assert!(until.values().all(|until| *until > now_ms + TERM_MS * 9 / 10), "{until:?}");
+        }
     });
 }

@@ -101,6 +101,12 @@ impl Care {
         here.map(|(peer, holder)| (*peer, holder.shards.len())).collect()
     }
 
+    /// What holders that answered have: each peer and shard.
+    pub fn held_by_others(&self) -> Vec<(PeerId, u8)> {
+        let here = self.holders.iter().filter(|(_, holder)| holder.here);
+        here.flat_map(|(peer, holder)| holder.shards.iter().map(|shard| (*peer, *shard))).collect()
+    }
+
     /// How the file stood when its holders were last asked.
     pub fn outlook(&self) -> Option<Outlook> {
         self.outlook

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use craftec_core::{Cid, PeerId, placement::rank_holders};
+use craftec_core::{Cid, PeerId, limits::BLOCK_BYTES, placement::rank_holders};
 use craftec_p2p::{Role, Rpc};
 use craftec_platform::Clock;
 use futures::{StreamExt, stream};
@@ -144,6 +144,7 @@ impl Inner {
             care.plan(&me, coding.spread(), &self.kind.borrow(), now_ms)
         };
         self.count(|mended| mended.looks += 1);
+        self.renew(object, &coding).await?;
         match plan {
             Plan::Rest => Ok(()),
             Plan::DropWhole => self.drop_whole(object).await,
@@ -232,6 +233,41 @@ impl Inner {
         Ok(())
     }
 
+    /// Asks holders to promise for longer, when half of the time is over: their author may be gone. Who
+    /// was asked sees that its own promise is long enough, and asks nobody.
+    async fn renew(&self, object: Cid, coding: &Coding) -> Result<(), ObjError> {
+        let now_ms = self.clock.now().0;
+        let Some(lent) = self.lent_for(object)? else { return Ok(()) };
+        if lent.until_ms > now_ms + TERM_MS / 2 {
+            return Ok(());
+        }
+        let me = self.rpc.network().local_peer();
+        for mut record in self.lent_all(object)? {
+            (record.asker, record.until_ms) = (me, now_ms + TERM_MS);
+            record.keep(self.objects.store(), now_ms)?;
+        }
+        let held = self.cares.borrow().get(&object).map(Care::held_by_others).unwrap_or_default();
+        let clock = self.clock.clone();
+        let asker = Asker { rpc: &self.rpc, clock, exchange: self.objects.exchange().clone() };
+        for (peer, index) in held.into_iter().filter(|(peer, _)| *peer != me) {
+            let Some(shard) = coding.shard(index) else { continue };
+            let parts = shard.links().count() as u64 + 1;
+            let hold = Hold {
+                root: *shard.block()?.cid(),
+                // It is there: no more than a bound is needed.
+                bytes: parts * BLOCK_BYTES as u64,
+                blocks: parts,
+                owner: lent.owner,
+                epoch: lent.epoch,
+                heads: Vec::new(),
+            };
+            if let Err(no) = asker.hold(peer, hold, |_| !self.stopped.get()).await {
+                tracing::debug!(%peer, reason = no.reason, "its promise was not renewed");
+            }
+        }
+        Ok(())
+    }
+
     /// Finds a holder for a shard: of those that are connected the one with the fewest.
     async fn place(
         &self,
@@ -269,15 +305,23 @@ impl Inner {
         None
     }
 
-    /// Under what terms this node holds a shard of the file.
+    /// Under what terms this node holds a shard of the file: of all the ones that end last.
     fn lent_for(&self, object: Cid) -> Result<Option<LentRecord>, ObjError> {
-        for (_, _, root) in self.objects.exchange().shards_of(&object) {
+        Ok(self.lent_all(object)?.into_iter().max_by_key(|lent| lent.until_ms))
+    }
+
+    /// Of each shard of the file that is here, and of the whole where it is kept for others, the
+    /// promise that ends last.
+    fn lent_all(&self, object: Cid) -> Result<Vec<LentRecord>, ObjError> {
+        let shards = self.objects.exchange().shards_of(&object);
+        let roots = shards.into_iter().map(|(_, _, root)| root).chain([object]);
+        let mut all = Vec::new();
+        for root in roots {
             let lent = LentRecord::of(self.objects.store(), &root)?;
-            if let Some(lent) = lent.into_iter().find(|lent| lent.complete) {
-                return Ok(Some(lent));
-            }
+            let whole = lent.into_iter().filter(|lent| lent.complete);
+            all.extend(whole.max_by_key(|lent| lent.until_ms));
         }
-        Ok(None)
+        Ok(all)
     }
 
     /// Fetches the whole file and keeps it, if what this node lends has room for it.

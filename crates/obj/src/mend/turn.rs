@@ -19,7 +19,7 @@ pub(super) fn start(inner: &Rc<Inner>) {
         }
     }));
     let (weak, clock) = (Rc::downgrade(inner), inner.clock.clone());
-    let tick = Duration::from_millis((inner.slot_ms / 32).clamp(100, 5_000));
+    let tick = Duration::from_millis((inner.slot_ms / 32).clamp(100, 60_000));
     inner.clock.spawn(Box::pin(async move {
         loop {
             clock.sleep(tick).await;

@@ -15,6 +15,7 @@ pub(crate) fn scenario(scenario: &str, seeds: &str) -> anyhow::Result<()> {
 pub(crate) fn check() -> anyhow::Result<()> {
     sim(&["kept", "--brief"])?;
     sim(&["storm", "--seeds", "0..200", "--twice", "20", "--brief"])?;
+    sim(&["alive", "--seeds", "0..20", "--twice", "5", "--brief"])?;
     sim(&CHURN)
 }
 
@@ -41,6 +42,7 @@ pub(crate) fn soak() -> anyhow::Result<()> {
     sim(&["storm", "--seeds", "0..10000", "--twice", "100", "--brief"])?;
     sim(&["put-get", "--seeds", "0..500", "--brief"])?;
     sim(&["liar", "--seeds", "0..500", "--brief"])?;
+    sim(&["alive", "--seeds", "0..500", "--brief"])?;
     sim(&["churn", "--seeds", "0..16", "--none-lost"])
 }
 

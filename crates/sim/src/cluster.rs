@@ -14,6 +14,8 @@ use futures::channel::oneshot;
 
 use crate::{Fabric, Joined, Weather, checked::Remembered};
 
+/// Turns in which holders of a coded object look after it: short, as virtual days are long to run.
+const MEND_SLOT: Duration = Duration::from_secs(60);
 /// Memory for each node's index: they are many.
 const CACHE_BYTES: usize = 512 << 10;
 /// Streams of dice per node: one for every life of it.
@@ -160,6 +162,7 @@ impl Cluster {
             Role::Relay => craftec_api::Role::Relay,
             Role::Foreign => craftec_api::Role::Foreign,
         });
+        config.mend_slot = Some(MEND_SLOT);
         config.folder = Some(Rc::new(disk));
         let node = Node::start(ports, store, keys, config).await.map_err(broken)?;
         if let Some(machine) = self.0.nodes.borrow_mut().get_mut(index) {

@@ -13,7 +13,16 @@ const CHUNK_BYTES: usize = 1 << 20;
 
 /// Puts `content` with the given number of copies.
 pub(super) async fn put(session: &Session, content: &[u8], replicas: u16) -> Result<Cid, ApiError> {
-    let open = Command::PutOpen { replicas: Some(replicas), redundancy: None, name: None };
+    put_as(session, content, Some(replicas)).await
+}
+
+/// Puts `content` as the defaults say: coded, if it is large and there are enough nodes.
+pub(super) async fn put_coded(session: &Session, content: &[u8]) -> Result<Cid, ApiError> {
+    put_as(session, content, None).await
+}
+
+async fn put_as(session: &Session, content: &[u8], replicas: Option<u16>) -> Result<Cid, ApiError> {
+    let open = Command::PutOpen { replicas, redundancy: None, name: None };
     let Reply::Handle { handle } = session.call(open).await? else { return Err(odd()) };
     for chunk in content.chunks(CHUNK_BYTES) {
         let bytes = ByteBuf::from(chunk);

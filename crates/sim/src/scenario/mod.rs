@@ -3,6 +3,7 @@
 //! A scenario is a function of its seed. It drives nodes only as a person does, through sessions of
 //! `craftec-api`; what it checks behind their backs, it reads from their stores.
 
+mod alive;
 mod client;
 mod liar;
 mod mesh;
@@ -13,6 +14,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{ClusterError, Report};
 
+pub use alive::alive;
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
@@ -29,11 +31,13 @@ pub enum Scenario {
     Mesh,
     /// Everything at once, then healing.
     Storm,
+    /// Coded objects outlive everyone who held them.
+    Alive,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm];
+    pub const ALL: [Self; 5] = [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm, Self::Alive];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
@@ -42,6 +46,7 @@ impl Scenario {
             Self::Liar => liar(seed),
             Self::Mesh => mesh(seed),
             Self::Storm => storm(seed, StormSize::STANDARD),
+            Self::Alive => alive(seed),
         }
     }
 }
@@ -53,6 +58,7 @@ impl fmt::Display for Scenario {
             Self::Liar => "liar",
             Self::Mesh => "mesh",
             Self::Storm => "storm",
+            Self::Alive => "alive",
         })
     }
 }

@@ -331,3 +331,20 @@ fn promises_are_renewed_without_their_author() {
         }
     });
 }
+
+#[test]
+fn one_holder_is_enough_to_find_all() {
+    run(|world| async move {
+        let all = nodes(&world, 11).await;
+        let content = bytes(12, 3_000_000);
+        let cid = put(&all[0], &content).await;
+        placed(&world, &all[0], cid).await;
+        kill(&world, &all[0]).await;
+        world.sleep(20 * SLOT.as_secs()).await;
+        world.forget_providers();
+        let reader = node(&world, 1).await;
+        // Of the others it knows no more than the one that it is connected to.
+        link_all(&world, &reader, &all[4..5]);
+        assert!(get(&reader.session(), cid, "").await == Ok(content));
+    });
+}

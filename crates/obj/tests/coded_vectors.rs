@@ -78,7 +78,8 @@ fn vectors() -> Value {
         code: Cid::of(Codec::DagCbor, b"code"),
         indices: serde_bytes::ByteBuf::from([0, 7, 19]),
     };
-    let told = Told { v: 1, whole: false, codes: vec![shards] };
+    let others = vec![craftec_core::PeerId::from_public_key([9; 32])];
+    let told = Told { v: 1, whole: false, codes: vec![shards], others };
     json!({
         "pattern": PATTERN,
         "seed": SEED,

@@ -168,7 +168,13 @@ fn coded() -> Vec<Vec<u8>> {
     vec![
         code.bytes().to_vec(),
         shard.block().unwrap().bytes().to_vec(),
-        cbor::encode(&exchange::Told { v: 1, whole: true, codes: vec![shards] }).unwrap(),
+        cbor::encode(&exchange::Told {
+            v: 1,
+            whole: true,
+            codes: vec![shards],
+            others: vec![craftec_core::PeerId::from_public_key([7; 32])],
+        })
+        .unwrap(),
         cbor::encode(&Question { v: 1, object, slot: 7 }).unwrap(),
     ]
 }

@@ -89,6 +89,9 @@ impl Inner {
             let told = asking.ask_shards(peer, root, 0).await;
             drop(asking);
             let Some((inner, shared)) = live(&weak) else { return };
+            for other in told.iter().flat_map(|told| &told.others) {
+                inner.add_peer(&shared, *other, true);
+            }
             match told {
                 Some(told) if !told.codes.is_empty() && !told.whole => {
                     inner.recovery.0.borrow_mut().told.insert(peer, told);

@@ -234,7 +234,7 @@ impl Inner {
         waiting.keys().for_each(|cid| self.plan.borrow_mut().forget(cid));
     }
 
-    fn add_peer(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId, hinted: bool) {
+    pub(super) fn add_peer(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId, hinted: bool) {
         if peer != shared.network().local_peer() && !shared.is_banned(&peer) {
             let window = shared.network().in_flight_bytes(peer);
             self.plan.borrow_mut().add_peer(peer, window, hinted);

@@ -4,7 +4,7 @@
 //! | message | largest | fields |
 //! |---|---|---|
 //! | question | 64 bytes | `v` 1, the file, the slot of a healer's turn (0 from readers) |
-//! | answer | 4 KiB | `v` 1, whether the whole file is here, per code the shards that are here |
+//! | answer | 8 KiB | `v` 1, whether the whole file is here, per code the shards that are here, other holders |
 //!
 //! What is told is not proved: whoever relies on a shard asks for its pieces, which are checked.
 
@@ -30,8 +30,10 @@ pub const PROTOCOL: Protocol = Protocol { name: "code", versions: &[1] };
 const CODES: usize = 8;
 /// Largest question.
 const QUESTION_BYTES: usize = 128;
-/// Largest answer: eight codes of 64 shards each.
-const ANSWER_BYTES: usize = 4 << 10;
+/// Other holders that are told at most: as many as a reader deals with.
+const OTHERS: usize = 64;
+/// Largest answer: eight codes of 64 shards each, and 64 peers.
+const ANSWER_BYTES: usize = 8 << 10;
 /// Turns of healers that are remembered; those of the most files are far fewer.
 const TURNS: usize = 4096;
 
@@ -55,6 +57,9 @@ pub struct Told {
     pub whole: bool,
     /// Shards.
     pub codes: Vec<Shards>,
+    /// Others that had something of it when they were last asked: so that finding one is finding all,
+    /// whatever the DHT forgot.
+    pub others: Vec<PeerId>,
 }
 
 /// Shards of one code.
@@ -74,7 +79,11 @@ impl Told {
     pub fn read(message: &[u8]) -> Result<Self, CborError> {
         let told: Self = cbor::decode(message, ANSWER_BYTES)?;
         let ascends = |s: &Shards| s.indices.windows(2).all(|two| two[0] < two[1]);
-        if told.v != 1 || told.codes.len() > CODES || !told.codes.iter().all(ascends) {
+        if told.v != 1
+            || told.codes.len() > CODES
+            || told.others.len() > OTHERS
+            || !told.codes.iter().all(ascends)
+        {
             let reason = "not an answer of version 1 about shards".to_owned();
             return Err(CborError::Malformed { reason });
         }
@@ -93,6 +102,8 @@ pub(super) struct Kept {
     whole: RefCell<BTreeSet<Cid>>,
     /// The latest turn that a healer took, by file.
     turns: RefCell<BTreeMap<Cid, u64>>,
+    /// Other holders, by file, as a healer found them.
+    others: RefCell<BTreeMap<Cid, Vec<PeerId>>>,
     healer: RefCell<Option<Healer>>,
 }
 
@@ -113,6 +124,7 @@ impl Kept {
             if of.is_empty() {
                 shards.remove(object);
                 self.turns.borrow_mut().remove(object);
+                self.others.borrow_mut().remove(object);
             }
         }
         !shards.contains_key(object) && !self.whole.borrow().contains(object)
@@ -177,7 +189,8 @@ impl Kept {
             .into_iter()
             .take(CODES)
             .map(|(code, indices)| Shards { code, indices: serde_bytes::ByteBuf::from(indices) });
-        Told { v: 1, whole: self.is_whole(object), codes: codes.collect() }
+        let others = self.others.borrow().get(object).cloned().unwrap_or_default();
+        Told { v: 1, whole: self.is_whole(object), codes: codes.collect(), others }
     }
 }
 
@@ -197,7 +210,7 @@ impl Shared {
     fn tell(&self, peer: PeerId, body: &[u8]) -> Option<Vec<u8>> {
         self.standing.borrow_mut().asked(peer, self.clock.monotonic()).ok()?;
         let question: Question = cbor::decode(body, QUESTION_BYTES).ok()?;
-        let nothing = Told { v: 1, whole: false, codes: Vec::new() };
+        let nothing = Told { v: 1, whole: false, codes: Vec::new(), others: Vec::new() };
         let told = match question.v == 1 && !self.is_denied(&question.object) {
             true => self.kept.told(&question.object),
             false => nothing,
@@ -249,6 +262,14 @@ impl super::Exchange {
     /// Hears of peers that take their turn to look after a file of which shards are here.
     pub fn hear_turns(&self, healer: Healer) {
         *self.0.kept.healer.borrow_mut() = Some(healer);
+    }
+
+    /// Notes who else has something of a file of which shards are here, for those who ask.
+    pub fn knows_holders(&self, object: Cid, mut others: Vec<PeerId>) {
+        others.truncate(OTHERS);
+        if !self.0.kept.of(&object).is_empty() {
+            self.0.kept.others.borrow_mut().insert(object, others);
+        }
     }
 
     /// The latest turn that somebody took for a file, as far as was heard.

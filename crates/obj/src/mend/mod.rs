@@ -144,6 +144,9 @@ impl Inner {
             care.plan(&me, coding.spread(), &self.kind.borrow(), now_ms)
         };
         self.count(|mended| mended.looks += 1);
+        let present = self.cares.borrow().get(&object).map(Care::present).unwrap_or_default();
+        exchange.knows_holders(object, present.into_keys().filter(|peer| *peer != me).collect());
+        self.objects.announcer().provide_again(provider_key(&object));
         self.renew(object, &coding).await?;
         match plan {
             Plan::Rest => Ok(()),
@@ -180,11 +183,21 @@ impl Inner {
             .into_iter()
             .filter_map(|info| Some((info.peer, place(&info.addr)?)))
             .collect();
-        let asks = stream::iter(peers).map(|peer| {
-            let (exchange, place) = (exchange.clone(), places.get(&peer).cloned());
-            async move { (peer, place, exchange.ask_shards(peer, object, slot).await) }
-        });
-        asks.buffer_unordered(ASKED_AT_ONCE).collect().await
+        let ask = |peers: BTreeSet<PeerId>| {
+            let asks = stream::iter(peers).map(|peer| {
+                let (exchange, place) = (exchange.clone(), places.get(&peer).cloned());
+                async move { (peer, place, exchange.ask_shards(peer, object, slot).await) }
+            });
+            asks.buffer_unordered(ASKED_AT_ONCE).collect::<Answers>()
+        };
+        let mut answers = ask(peers.clone()).await;
+        // Whom those know that the DHT did not name.
+        let told = answers.iter().filter_map(|(.., told)| told.as_ref());
+        let others = told.flat_map(|told| told.others.iter().copied());
+        let others = others.filter(|peer| *peer != me && !peers.contains(peer)).take(HOLDERS);
+        let others: BTreeSet<PeerId> = others.collect();
+        answers.extend(ask(others).await);
+        answers
     }
 
     /// Makes `shards` again and finds holders for them. With `read` the file is not here whole: it is

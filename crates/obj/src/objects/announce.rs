@@ -81,6 +81,14 @@ impl Announcer {
         }
     }
 
+    /// Announces it once more: those in the DHT who were told may be gone.
+    pub fn provide_again(&self, key: Key) {
+        let known = self.0.items.borrow().contains_key(&(Kind::Provider, key.0));
+        if known {
+            self.0.add(Kind::Provider, key, Vec::new());
+        }
+    }
+
     /// Stops announcing it.
     pub fn stop_providing(&self, key: Key) {
         self.0.items.borrow_mut().remove(&(Kind::Provider, key.0));

@@ -20,7 +20,7 @@ fn code() -> Cid {
 fn told(shards: &[u8], whole: bool) -> Told {
     let indices = serde_bytes::ByteBuf::from(shards.to_vec());
     let codes = if shards.is_empty() { vec![] } else { vec![Shards { code: code(), indices }] };
-    Told { v: 1, whole, codes }
+    Told { v: 1, whole, codes, others: Vec::new() }
 }
 
 /// Twenty shards of which eight or nine are enough.

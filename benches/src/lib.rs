@@ -1,5 +1,6 @@
 //! Benches beside other programs: each side of a comparison in a module of its own.
 
+pub mod daemon;
 pub mod ours;
 pub mod peer;
 pub mod web;

@@ -1,11 +1,11 @@
-//! Web servers on loopback, ours and nginx, with the same two files, and a client that asks as fast
-//! as it is answered.
+//! Web servers on loopback, ours and nginx, with the same two files, and clients: one that asks as
+//! fast as it is answered, and one that asks once.
 
 use std::{
-    io::{BufRead, BufReader},
+    ffi::OsStr,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -17,6 +17,8 @@ use tokio::{
     task::LocalSet,
 };
 
+use crate::daemon::Daemon;
+
 /// Longest head of an answer that is understood, in bytes.
 const HEAD_BYTES: usize = 16 << 10;
 /// Bytes read at once.
@@ -24,48 +26,37 @@ const READ_BYTES: usize = 256 << 10;
 
 /// A server that runs until this is dropped.
 pub struct Server {
-    child: Child,
+    _process: Process,
     addr: SocketAddr,
     host: String,
-    _folder: tempfile::TempDir,
 }
 
-impl Drop for Server {
+enum Process {
+    Ours { _daemon: Daemon },
+    Nginx { child: Child, _folder: tempfile::TempDir },
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
+        let Self::Nginx { child, .. } = self else { return };
         // nginx's master ends its workers when it is asked to, not when it is killed.
-        let pid = self.child.id().to_string();
+        let pid = child.id().to_string();
         let asked = Command::new("kill").args(["-TERM", &pid]).status();
         if asked.is_err() {
-            drop(self.child.kill());
+            drop(child.kill());
         }
-        drop(self.child.wait());
+        drop(child.wait());
     }
 }
 
 impl Server {
     /// `craftec up` of the release build, with `folder` published as a site.
     pub fn craftec(folder: &Path) -> anyhow::Result<Self> {
-        let binary = std::env::var_os("CRAFTEC").context("CRAFTEC must name the binary")?;
-        let data = tempfile::tempdir()?;
-        let craftec = || {
-            let mut command = Command::new(&binary);
-            command.arg("--data").arg(data.path()).arg("--json").stderr(Stdio::inherit());
-            command
-        };
-        let mut up = craftec();
-        up.args(["up", "--http", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0/ws"]);
-        let mut child = up.stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().context("no stdout")?;
-        let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready)?;
-        let url = json_text(&ready, "url").context("no address in the ready line")?;
-        let port = url.trim_end_matches('/').rsplit(':').next().context("no port")?.parse()?;
-        let published = craftec().args(["site", "publish"]).arg(folder).output()?;
-        let published = String::from_utf8(published.stdout)?;
-        let cid = json_text(&published, "cid").context("the site was not published")?;
-        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let host = format!("{cid}.craftec.localhost:{port}");
-        Ok(Self { child, addr, host, _folder: data })
+        let daemon = Daemon::start("/ip4/127.0.0.1/tcp/0/ws", &[])?;
+        let published = daemon.run([OsStr::new("site"), OsStr::new("publish"), folder.as_os_str()])?;
+        let cid = published["cid"].as_str().context("the site was not published")?;
+        let (addr, host) = (daemon.http, daemon.host(cid));
+        Ok(Self { _process: Process::Ours { _daemon: daemon }, addr, host })
     }
 
     /// nginx as Debian configures it (a worker for each core, sendfile), without logs and with
@@ -92,7 +83,8 @@ impl Server {
         }
         let child = Command::new("nginx").arg("-c").arg(file).spawn().context("nginx")?;
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let server = Self { child, addr, host: format!("localhost:{port}"), _folder: folder };
+        let process = Process::Nginx { child, _folder: folder };
+        let server = Self { _process: process, addr, host: format!("localhost:{port}") };
         let started = Instant::now();
         while std::net::TcpStream::connect(addr).is_err() {
             if started.elapsed() > Duration::from_secs(10) {
@@ -152,13 +144,37 @@ async fn client(
     Ok(answers)
 }
 
-/// Reads one answer.
+/// How long one answer took.
+#[derive(Clone, Copy, Debug)]
+pub struct Took {
+    /// Until the first byte of the content was there.
+    pub first: Duration,
+    /// Until all of it was.
+    pub whole: Duration,
+}
+
+/// Asks once, over a connection that stands, for the file at `host`, which must be `content`.
+pub fn fetch(addr: SocketAddr, host: &str, content: &[u8]) -> anyhow::Result<Took> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut stream = TcpStream::connect(addr).await?;
+        stream.set_nodelay(true)?;
+        let mut buffer = vec![0; READ_BYTES];
+        let begun = Instant::now();
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let first = answer(&mut stream, &mut buffer, content.len(), Some(content)).await?;
+        Ok(Took { first: first.duration_since(begun), whole: begun.elapsed() })
+    })
+}
+
+/// Reads one answer; when the first byte of its content came.
 async fn answer(
     stream: &mut TcpStream,
     buffer: &mut [u8],
     bytes: usize,
     mut expected: Option<&[u8]>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Instant> {
     let mut filled = 0;
     let head = loop {
         let read = stream.read(&mut buffer[filled..]).await?;
@@ -185,22 +201,18 @@ async fn answer(
     };
     check(&buffer[head..filled])?;
     let mut left = bytes.checked_sub(filled - head).context("the answer is longer")?;
+    let mut first = (filled > head).then(Instant::now);
     while left > 0 {
         let most = left.min(buffer.len());
         let read = stream.read(&mut buffer[..most]).await?;
         if read == 0 {
             bail!("the answer broke off");
         }
+        first.get_or_insert_with(Instant::now);
         check(&buffer[..read])?;
         left -= read;
     }
-    Ok(())
-}
-
-/// The value of a text in a line of JSON that we wrote ourselves.
-fn json_text<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = line.split_once(&format!("\"{name}\":"))?;
-    rest.trim_start().strip_prefix('"')?.split('"').next()
+    Ok(first.unwrap_or_else(Instant::now))
 }
 
 fn free_port() -> anyhow::Result<u16> {

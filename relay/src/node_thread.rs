@@ -164,7 +164,11 @@ async fn launch(settings: &Settings, edge: &Edge, work: Work) -> Result<Rc<Node>
     let network = start_network(settings, edge, work, &keys).await?;
     let ports = Ports { network, clock: Rc::new(clock), entropy: Rc::new(entropy) };
     let mut config = Config::new(Role::Relay);
-    config.lend_limit = settings.lend;
+    config.lend_limit = match work {
+        Work::Serve => settings.lend,
+        // It ends with its command: nobody could rely on what it promised.
+        Work::Command => Some(0),
+    };
     config.serve_rate = settings.serve_rate;
     config.serve_monthly = settings.serve_monthly;
     config.mend_slot = settings.mend_seconds.map(Duration::from_secs);

@@ -15,12 +15,13 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 8] = [
+const BENCHES: [Bench; 9] = [
     ("size", size),
     ("coding", coding),
     ("store", store),
     ("native-get", native_get),
     ("gateway", gateway),
+    ("strangers", strangers),
     ("tab-coding", tab_coding),
     ("tab-get", tab_get),
     ("idle", idle),
@@ -75,8 +76,18 @@ fn native_get() -> anyhow::Result<()> {
 /// A site's files over HTTP, beside nginx.
 fn gateway() -> anyhow::Result<()> {
     setup::nginx()?;
+    with_binary("gateway")
+}
+
+/// Objects whose author is gone, beside the plain transfer of one whole copy.
+fn strangers() -> anyhow::Result<()> {
+    with_binary("strangers")
+}
+
+/// A bench of `benches/` that starts the binary itself.
+fn with_binary(name: &str) -> anyhow::Result<()> {
     let mut bench = cargo_in("benches");
-    bench.args(["run", "--quiet", "--release", "--bin", "gateway"]);
+    bench.args(["run", "--quiet", "--release", "--bin", name]);
     run(bench.env("CRAFTEC", paths::target().join("release/craftec")))
 }
 

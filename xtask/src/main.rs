@@ -9,6 +9,7 @@ mod bench;
 mod build;
 mod dist;
 mod docs;
+mod life;
 mod mutants;
 mod nat;
 mod paths;
@@ -60,6 +61,15 @@ enum Task {
     },
     /// Campaigns that take longer than `test` allows.
     Soak,
+    /// Thirty nodes and an object that outlives them, in real processes: some seven minutes a run.
+    Life {
+        /// How many runs.
+        #[arg(default_value_t = 1)]
+        runs: u32,
+        /// The same in tabs, twelve and those that come in their place, without a native node.
+        #[arg(long)]
+        tabs: bool,
+    },
     /// Nodes behind routers of different kinds, in network namespaces (Linux, root).
     Nat,
     /// Change the verifying modules one place at a time; a test must notice each change. Takes hours.
@@ -90,6 +100,8 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { name } => bench::all(name.as_deref()),
         Task::Sim { scenario, seeds } => sim::scenario(&scenario, &seeds),
         Task::Soak => sim::soak(),
+        Task::Life { runs, tabs: false } => life::nodes(runs),
+        Task::Life { runs, tabs: true } => life::tabs(runs),
         Task::Nat => nat::all(),
         Task::Mutants { only } => mutants::all(only.as_deref()),
         Task::Tidy => tidy::all(),

@@ -148,8 +148,13 @@ fn firefox() -> anyhow::Result<()> {
 
 /// `npm test` of a folder, with the browser and the binary it drives.
 fn npm_test(npm: &mut Command, folder: &str) -> anyhow::Result<()> {
+    run(driving(npm, folder)?.arg("test"))
+}
+
+/// A command in a folder of tests, told of the browser and the binary that they drive.
+pub(crate) fn driving<'a>(npm: &'a mut Command, folder: &str) -> anyhow::Result<&'a mut Command> {
     npm.env("CHROME", setup::chromium()?);
     npm.env("CRAFTEC", paths::target().join("release/craftec"));
     npm.env("CARGO_TARGET_DIR", paths::target());
-    run(npm.args(["test"]).current_dir(paths::root().join(folder)))
+    Ok(npm.current_dir(paths::root().join(folder)))
 }

@@ -95,12 +95,6 @@ fn metrics(node: &Daemon) -> String {
     text.lines().filter(shown).collect::<Vec<_>>().join("\n")
 }
 
-fn value(node: &Daemon, name: &str) -> u64 {
-    let text = node.get("localhost", "/metrics").text();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-}
-
 /// The most memory that the node had while `work` ran.
 fn watched<T>(pid: u32, work: impl FnOnce() -> T) -> (T, u64) {
     let over = AtomicBool::new(false);
@@ -150,7 +144,7 @@ fn under_load(rounds: usize, warm_up: Duration) {
     let (loaded_http, loaded_p2p, loaded_new) = loaded;
     let took = begun.elapsed();
     println!("{}", metrics(&node));
-    let kept = value(&node, "craftec_dht_records");
+    let kept = node.metric("craftec_dht_records").unwrap();
     load.over.store(true, Ordering::Relaxed);
     threads.shutdown_timeout(Duration::from_secs(5));
     std::thread::sleep(Duration::from_secs(2));

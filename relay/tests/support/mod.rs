@@ -18,9 +18,11 @@ use serde_json::Value;
 /// Longest that anything here may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary under test, without anything of the caller's environment.
+/// The binary under test (`CRAFTEC` names another than Cargo's, say the release build), without
+/// anything of the caller's environment.
 pub(crate) fn binary() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_craftec"));
+    let named = std::env::var_os("CRAFTEC");
+    let mut command = Command::new(named.unwrap_or_else(|| env!("CARGO_BIN_EXE_craftec").into()));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CRAFTEC_") {
             command.env_remove(name);
@@ -168,6 +170,11 @@ impl Daemon {
         assert!(sent.expect("kill runs").success());
     }
 
+    /// Kills it, as a machine does that loses power. Nobody waits for its end yet.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+    }
+
     /// Sends SIGTERM and waits; the exit code.
     pub(crate) fn stop(&mut self) -> i32 {
         self.signal("TERM");
@@ -184,6 +191,17 @@ impl Daemon {
             assert!(start.elapsed() < PATIENCE, "it does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The sum of a metric over all of its labels; `None` where it is not counted.
+    pub(crate) fn metric(&self, name: &str) -> Option<u64> {
+        let text = self.get("localhost", "/metrics").text();
+        let value = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next())??;
+            value.parse::<u64>().ok()
+        };
+        text.lines().filter_map(value).reduce(|a, b| a + b)
     }
 
     pub(crate) fn get(&self, host: &str, target: &str) -> Answer {

@@ -18,11 +18,13 @@ export class Relay {
     readonly http: number,
     readonly ws: number,
     readonly tcp: number,
+    private readonly flags: readonly string[],
   ) {}
 
-  static async start(): Promise<Relay> {
+  /** Starts one, with flags of `craftec up` besides. */
+  static async start(...flags: string[]): Promise<Relay> {
     const data = await mkdtemp(path.join(tmpdir(), 'craftec-relay-'));
-    const relay = new Relay(data, await freePort(), await freePort(), await freePort());
+    const relay = new Relay(data, await freePort(), await freePort(), await freePort(), flags);
     await relay.up();
     return relay;
   }
@@ -32,6 +34,7 @@ export class Relay {
     const listen = [`/ip4/127.0.0.1/tcp/${this.ws}/ws`, `/ip4/127.0.0.1/tcp/${this.tcp}`];
     const args = ['--data', this.data, '--json', 'up', '--http', `127.0.0.1:${this.http}`];
     for (const addr of listen) args.push('--listen', addr);
+    args.push(...this.flags);
     const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#process = child;
     await new Promise<void>((resolve, reject) => {

@@ -20,7 +20,14 @@ export const test = base.extend<{ host: Host; desktop: Desktop }>({
 export interface Node {
   role: 'leader' | 'follower';
   state: { state: string; error?: { code: string; message: string; hint?: string } };
-  status(): Promise<{ did: string; uptimeMs: number; peers: { role: string; link: string }[] }>;
+  status(): Promise<{
+    did: string;
+    peerId: string;
+    uptimeMs: number;
+    peers: { peerId: string; role: string; link: string }[];
+  }>;
+  connect(addr: string): Promise<void>;
+  lendSpace(bytes: number | null): Promise<void>;
   stop(): Promise<void>;
   obj: {
     put(data: Blob | Uint8Array | ReadableStream, options?: object): Promise<{ cid: string }>;

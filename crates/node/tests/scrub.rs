@@ -202,7 +202,8 @@ fn what_rots_of_a_shard_is_made_again_from_others() {
         assert_eq!((report.rotten, report.missing), (whole.len() as u64, 0), "{report:?}");
         let mut again: Vec<Cid> = places(&holder).iter().map(|place| place.cid).collect();
         let mut before: Vec<Cid> = whole.iter().map(|place| place.cid).collect();
-        (again.sort_unstable(), before.sort_unstable());
+        again.sort_unstable();
+        before.sort_unstable();
         assert!(before.iter().all(|cid| again.binary_search(cid).is_ok()));
     });
 }

@@ -42,21 +42,11 @@ struct Life {
 }
 
 /// Whole copies are not made anew without their author: one of the first holders must stay.
-const SHORT: Life = Life {
-    nodes: 8,
-    bytes: 8 << 20,
-    copies: Some(7),
-    pause: Duration::from_millis(2500),
-    stay: 1,
-};
+const SHORT: Life =
+    Life { nodes: 8, bytes: 8 << 20, copies: Some(7), pause: Duration::from_millis(2500), stay: 1 };
 
-const LONG: Life = Life {
-    nodes: 30,
-    bytes: 100 << 20,
-    copies: None,
-    pause: Duration::from_secs(20),
-    stay: 0,
-};
+const LONG: Life =
+    Life { nodes: 30, bytes: 100 << 20, copies: None, pause: Duration::from_secs(20), stay: 0 };
 
 /// Lives through one life.
 fn live(life: Life, seed: u64) -> Sum {

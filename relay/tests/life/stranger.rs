@@ -30,7 +30,16 @@ impl Wanted {
         let home = Home::new();
         let begun = Instant::now();
         let mut command = home.command();
-        command.args(["get", &self.cid, "-o", "out", "--relay", &contacts.join(","), "--log", "error"]);
+        command.args([
+            "get",
+            &self.cid,
+            "-o",
+            "out",
+            "--relay",
+            &contacts.join(","),
+            "--log",
+            "error",
+        ]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let said = end(child.spawn().expect("it starts"));
         let took = begun.elapsed();

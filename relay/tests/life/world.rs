@@ -75,7 +75,8 @@ impl World {
         let known = self.board.with(|all| all.join(","));
         let relay = ["--relay", known.as_str()];
         let args: &[&str] = if known.is_empty() { &[] } else { &relay };
-        let node = Daemon::start_with(home, &[&["--listen", "/ip4/127.0.0.1/tcp/0"], args].concat());
+        let node =
+            Daemon::start_with(home, &[&["--listen", "/ip4/127.0.0.1/tcp/0"], args].concat());
         self.board.with(|all| all.push(node.addr()));
         node
     }

@@ -4,7 +4,7 @@
 //! | message | largest | fields |
 //! |---|---|---|
 //! | question | 64 bytes | `v` 1, the file, the slot of a healer's turn (0 from readers) |
-//! | answer | 8 KiB | `v` 1, whether the whole file is here, per code the shards that are here, other holders |
+//! | answer | 8 KiB | `v` 1, whether the whole file is here, per code its shards here, other holders |
 //!
 //! What is told is not proved: whoever relies on a shard asks for its pieces, which are checked.
 

@@ -12,7 +12,7 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
+    Announcer, AuditServer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
     feed::Feed,
     objects::ObjectRecord,
     replicate::{Lend, Signer, Surroundings},
@@ -47,6 +47,7 @@ pub struct Node {
     pub(crate) full: Cell<Option<u64>>,
     replicator: Replicator,
     holder: Holder,
+    audits: AuditServer,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
@@ -89,6 +90,7 @@ impl Node {
         let signer = signer(&keys);
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
+        let audits = AuditServer::start(&rpc, exchange.clone(), ports.clock.clone());
         let clock = ports.clock.clone();
         let replicator =
             Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
@@ -106,6 +108,7 @@ impl Node {
             full: Cell::new(None),
             replicator,
             holder,
+            audits,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -149,6 +152,11 @@ impl Node {
     /// The node's objects, with what scrubbing has found in them.
     pub const fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// What answers audits here.
+    pub const fn audits(&self) -> &AuditServer {
+        &self.audits
     }
 
     /// The node's store.

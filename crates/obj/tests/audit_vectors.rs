@@ -30,8 +30,16 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// Block lengths, and the chunk asked for: trees of every kind of edge, and what lies beyond.
-const CASES: [(usize, u32); 8] =
-    [(0, 0), (1, 0), (1024, 5), (1025, 0), (3 * 1024, 2), (5 * 1024, 3), (5 * 1024, 9), (70_000, 40)];
+const CASES: [(usize, u32); 8] = [
+    (0, 0),
+    (1, 0),
+    (1024, 5),
+    (1025, 0),
+    (3 * 1024, 2),
+    (5 * 1024, 3),
+    (5 * 1024, 9),
+    (70_000, 40),
+];
 
 fn block(len: usize) -> Block {
     Block::of(Codec::Raw, pattern(len as u32, len)).unwrap()
@@ -78,7 +86,11 @@ fn forged() -> Vec<Value> {
 fn vectors() -> Value {
     let cases: Vec<Value> = CASES.iter().map(|(len, chunk)| proved(*len, *chunk)).collect();
     let others = [
-        ("one that is missing", Answer::Proofs(vec![Item::Missing]), json!({ "proofs": ["missing"] })),
+        (
+            "one that is missing",
+            Answer::Proofs(vec![Item::Missing]),
+            json!({ "proofs": ["missing"] }),
+        ),
         ("busy", Answer::Busy(1500), json!({ "busy": 1500 })),
         ("refused", Answer::refused("no"), json!({ "refused": "no" })),
     ];
@@ -120,7 +132,10 @@ fn the_wire_is_as_it_was() {
     for case in golden["cases"].as_array().unwrap() {
         let request = Request::decode(&unhex(&text(case, "request"))).unwrap();
         let Challenge { cid, chunk } = request.challenges[0];
-        assert_eq!((cid.to_string(), chunk.into()), (text(case, "cid"), case["chunk"].as_u64().unwrap()));
+        assert_eq!(
+            (cid.to_string(), chunk.into()),
+            (text(case, "cid"), case["chunk"].as_u64().unwrap())
+        );
         let answer = Answer::decode(&unhex(&text(case, "answer")), 1).unwrap();
         let Answer::Proofs(items) = answer else { panic!("{case}") };
         let Item::Proof(proof) = &items[0] else { panic!("{case}") };

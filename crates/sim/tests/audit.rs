@@ -242,7 +242,7 @@ fn collusion(weather: Weather, fetches: Fetches) -> (Sum, Sum) {
         let promised = promised(&blocks);
         let (partner, _) = holder(&cluster, &blocks).await?;
         let (proxy, rpc) = stranger(&cluster, 2);
-        let has = |n: &usize| fetches == Fetches::Fiftieth && n % 50 != 0;
+        let has = |n: &usize| fetches == Fetches::Fiftieth && !n.is_multiple_of(50);
         let own = blocks.iter().enumerate().filter(|(n, _)| has(n));
         let own: Rc<BTreeMap<Cid, Block>> =
             Rc::new(own.map(|(_, block)| (*block.cid(), block.clone())).collect());

@@ -39,7 +39,12 @@ const IV = [
 const PERMUTATION = [2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8];
 /** Columns, then diagonals. */
 const MIXED = [0, 1, 2, 3].map((i) => [i, 4 + i, 8 + i, 12 + i]);
-const DIAGONAL = [0, 1, 2, 3].map((i) => [i, 4 + ((i + 1) % 4), 8 + ((i + 2) % 4), 12 + ((i + 3) % 4)]);
+const DIAGONAL = [0, 1, 2, 3].map((i) => [
+  i,
+  4 + ((i + 1) % 4),
+  8 + ((i + 2) % 4),
+  12 + ((i + 3) % 4),
+]);
 const [START, END, PARENT, ROOT] = [1, 2, 4, 8];
 
 const words = (bytes: Uint8Array) => {
@@ -95,7 +100,7 @@ function shown(cid: string, wanted: number, proof: Proof): number | undefined {
   const last = Math.max(Math.ceil(proof.len / CHUNK), 1) - 1;
   const chunk = Math.min(wanted, last);
   const turns: boolean[] = [];
-  for (let [first, count] = [0, last + 1]; count > 1; ) {
+  for (let [first, count] = [0, last + 1]; count > 1;) {
     const left = 2 ** Math.ceil(Math.log2(count)) / 2;
     const isLeft = chunk < first + left;
     turns.push(isLeft);
@@ -121,7 +126,10 @@ const LINKS = {
   typeEncoders: {
     Object: (value: unknown) =>
       value instanceof Link
-        ? [new Token(Type.tag, 42), new Token(Type.bytes, Buffer.concat([Buffer.of(0), value.bytes]))]
+        ? [
+            new Token(Type.tag, 42),
+            new Token(Type.bytes, Buffer.concat([Buffer.of(0), value.bytes])),
+          ]
         : null,
   },
 };

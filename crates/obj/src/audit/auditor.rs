@@ -143,11 +143,7 @@ impl Inner {
     }
 
     /// Asks once, and again while the holder is busy; how long the last try took.
-    async fn ask(
-        &self,
-        holder: PeerId,
-        asked: &[Drawn],
-    ) -> Result<(Vec<Item>, Duration), Silence> {
+    async fn ask(&self, holder: PeerId, asked: &[Drawn]) -> Result<(Vec<Item>, Duration), Silence> {
         let challenges = asked.iter().map(|drawn| drawn.challenge).collect();
         let body = Bytes::from(Request { challenges }.encode().unwrap_or_default());
         for _ in 0..BUSY {

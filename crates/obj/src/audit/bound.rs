@@ -126,7 +126,7 @@ mod tests {
             };
             let (one, four) = (length(1), length(4));
             let (said, more) = (sample_bytes(len as u64), (four - one) / 3);
-            assert!(more <= said && said - more < 16, "{len}: {more} and not {said}");
+            assert!(more <= said && said - more < 20, "{len}: {more} and not {said}");
             assert!(four <= 4 * said, "{len}: envelopes are within the estimate");
         }
     }

@@ -50,29 +50,42 @@ pub(super) struct Drawn {
 
 impl<'a> Draws<'a> {
     pub(super) fn new(blocks: &'a [Promised]) -> Self {
+        let (ends, shown, drawn) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
+        let mut draws = Self { blocks, ends, shown, drawn };
+        draws.measure();
+        draws
+    }
+
+    fn measure(&mut self) {
         let mut end = 0;
-        let most = |block: &Promised| match block.bytes {
+        self.ends.clear();
+        for at in 0..self.blocks.len() {
+            end += u64::from(self.most(at));
+            self.ends.push(end);
+        }
+    }
+
+    /// Chunks of a block, at most.
+    fn most(&self, at: usize) -> u32 {
+        match self.shown.get(&at).copied().or(self.blocks[at].bytes) {
             Some(bytes) if bytes as usize <= limits::BLOCK_BYTES => chunks(bytes),
             _ => CHUNKS,
-        };
-        let ends = blocks.iter().map(|block| {
-            end += u64::from(most(block));
-            end
-        });
-        Self { blocks, ends: ends.collect(), shown: BTreeMap::new(), drawn: BTreeSet::new() }
+        }
     }
 
     /// The next chunk; `None` when there is hardly one left that was not drawn.
     pub(super) fn next(&mut self, random: &mut dyn FnMut() -> u64) -> Option<Drawn> {
-        let all = *self.ends.last()?;
         for _ in 0..TRIES {
+            let all = *self.ends.last()?;
             // The bias is below all / 2^64: nothing, for any disk.
             let place = ((u128::from(random()) * u128::from(all)) >> 64) as u64;
             let at = self.ends.partition_point(|end| *end <= place);
             let before = at.checked_sub(1).map_or(0, |at| self.ends[at]);
             let chunk = (place - before) as u32;
-            let beyond = self.shown.get(&at).is_some_and(|len| chunk >= chunks(*len));
-            if !beyond && self.drawn.insert((at, chunk)) {
+            if chunk >= self.most(at) {
+                // Its length was shown since. That is seldom, unless there are few blocks.
+                self.measure();
+            } else if self.drawn.insert((at, chunk)) {
                 let challenge = Challenge { cid: self.blocks[at].cid, chunk };
                 return Some(Drawn { at, challenge, fresh: true });
             }
@@ -83,6 +96,15 @@ impl<'a> Draws<'a> {
     /// A holder showed how long a block is.
     pub(super) fn learn(&mut self, at: usize, len: u32) {
         self.shown.insert(at, len);
+    }
+
+    /// What holders showed that was not known before, or known wrongly.
+    pub(super) fn learned(&self) -> Vec<(Cid, u32)> {
+        let new = |(at, len): (&usize, &u32)| {
+            let block = self.blocks[*at];
+            (block.bytes != Some(*len)).then_some((block.cid, *len))
+        };
+        self.shown.iter().filter_map(new).collect()
     }
 }
 

@@ -4,6 +4,8 @@
 //! Samples are asked [`TOGETHER`], so that each request is of one kind and its time can be compared with
 //! others. Questions that stayed open are asked last, each alone, and only if the holder answers at all.
 
+use craftec_core::Cid;
+
 use super::{
     draw::{Drawn, Draws, Promised},
     proof::Shown,
@@ -34,6 +36,9 @@ pub struct Verdict {
     pub answers: u32,
     /// See [`timing`](super::timing): no failure.
     pub late: u32,
+    /// Lengths that were proved of blocks whose length was not given, or given wrongly: give them in the
+    /// next look.
+    pub lengths: Vec<(Cid, u32)>,
     /// It was asked and is not there. For how long it may be away is for others to judge.
     pub unreachable: bool,
     /// What the holder is worth now.
@@ -50,6 +55,7 @@ impl Verdict {
             unanswered: 0,
             answers: 0,
             late: 0,
+            lengths: Vec::new(),
             unreachable: false,
             standing,
         }
@@ -88,7 +94,8 @@ impl<'a> Look<'a> {
         if !open.is_empty() && owed + closer > 0 {
             for (at, block) in blocks.iter().enumerate() {
                 let asked = open.iter().filter(|challenge| challenge.cid == block.cid);
-                let open = |challenge: &Challenge| Drawn { at, challenge: *challenge, fresh: false };
+                let open =
+                    |challenge: &Challenge| Drawn { at, challenge: *challenge, fresh: false };
                 again.extend(asked.map(open));
             }
             again.sort_by_key(|drawn| drawn.challenge);
@@ -223,6 +230,7 @@ impl<'a> Look<'a> {
         for challenge in record.silent(&self.silent, self.there, now_ms) {
             self.verdict.failed.push(Failed { challenge, fault: Fault::Unanswered });
         }
+        self.verdict.lengths = self.draws.learned();
         self.verdict.standing = record.standing(now_ms);
         self.verdict
     }

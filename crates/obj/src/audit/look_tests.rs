@@ -116,9 +116,9 @@ fn lacks<'a>(disk: &'a Disk, missing: &'a [Cid]) -> impl FnMut(&[Challenge]) -> 
     }
 }
 
-const WORLDS: u64 = 1000;
-/// At 99.9%, more than five of 1000 happen once in 1700 tries.
-const MOST: u64 = 5;
+const WORLDS: u64 = 500;
+/// At 99.9%, more than four of 500 happen once in 6000 tries.
+const MOST: u64 = 4;
 
 #[test]
 fn who_lacks_a_hundredth_is_evicted_within_a_day() {
@@ -144,52 +144,60 @@ fn who_lacks_a_hundredth_is_evicted_within_a_day() {
 fn who_hangs_up_on_what_it_lacks_is_evicted_some_hours_later() {
     let disk = Disk::new(100, 4);
     let missing = disk.cid(42);
-    let hangs_up = |challenges: &[Challenge]| {
-        match challenges.iter().any(|challenge| challenge.cid == missing) {
-            true => Err(Silence::Away),
-            false => Ok(challenges.iter().map(|challenge| disk.item(*challenge)).collect()),
-        }
+    let hangs_up = |challenges: &[Challenge]| match challenges
+        .iter()
+        .any(|challenge| challenge.cid == missing)
+    {
+        true => Err(Silence::Away),
+        false => Ok(challenges.iter().map(|challenge| disk.item(*challenge)).collect()),
     };
     let (day, later) = (evicted(&disk, (300, 24), hangs_up), evicted(&disk, (300, 30), hangs_up));
-    println!("hanging up on 1%: evicted within 24 h in {day}, within 30 h in {later} of 300 worlds");
+    println!(
+        "hanging up on 1%: evicted within 24 h in {day}, within 30 h in {later} of 300 worlds"
+    );
     assert!(later >= 297, "{later}");
 }
 
 #[test]
 fn an_honest_holder_passes_and_pays_its_samples() {
     let disk = Disk::new(1000, 4);
-    for (known, questions) in [(true, DAY_SAMPLES), (false, u32::MAX)] {
-        let mut blocks = disk.promised.clone();
-        if !known {
-            blocks.iter_mut().for_each(|block| block.bytes = None);
-        }
-        let (dice, mut record) = (SimEntropy::new(5), Record::new(NOW, 0));
-        let (mut asked, mut passed) = (0, 0);
-        for hour in 1..=24 {
-            let mut honest = lacks(&disk, &[]);
-            let verdict = look(&blocks, &mut record, NOW + hour * LOOK_MS, &dice, &mut honest);
-            assert_eq!((verdict.failed.len(), verdict.standing), (0, Standing::Sound));
-            assert!(known || verdict.passed <= LOOK_SAMPLES * hour as u32);
-            (asked, passed) = (asked + verdict.asked, passed + verdict.passed);
-        }
-        println!("lengths known: {known}; {asked} questions, {passed} proofs");
-        assert!(asked <= questions);
-        // Blocks of 4 KiB whose lengths nobody knows are questions beyond the end, mostly: a look has
-        // its limit.
-        assert!(!known || passed == DAY_SAMPLES, "{passed}");
-        assert!(passed > 0);
+    let (dice, mut record) = (SimEntropy::new(5), Record::new(NOW, 0));
+    let (mut asked, mut passed) = (0, 0);
+    for hour in 1..=24 {
+        let mut honest = lacks(&disk, &[]);
+        let now_ms = NOW + hour * LOOK_MS;
+        let verdict = look(&disk.promised, &mut record, now_ms, &dice, &mut honest);
+        assert_eq!((verdict.failed.len(), verdict.standing), (0, Standing::Sound));
+        assert_eq!(verdict.passed, LOOK_SAMPLES);
+        (asked, passed) = (asked + verdict.asked, passed + verdict.passed);
     }
+    assert_eq!((asked, passed), (DAY_SAMPLES, DAY_SAMPLES));
 }
 
+/// Lengths of 4 KiB that nobody knows, or that are said to be 1 MiB: most questions are beyond the end
+/// until the ends were shown.
 #[test]
-fn lengths_that_are_wrong_fail_nobody() {
-    let mut disk = Disk::new(50, 4);
-    disk.promised.iter_mut().for_each(|block| block.bytes = Some(1 << 20));
-    let (dice, mut record) = (SimEntropy::new(6), Record::new(NOW, 0));
-    let mut honest = lacks(&disk, &[]);
-    let verdict = look(&disk.promised, &mut record, NOW + DAY_MS, &dice, &mut honest);
-    assert_eq!((verdict.failed.len(), verdict.standing), (0, Standing::Sound));
-    assert!(verdict.asked > verdict.passed && verdict.passed > 100, "{verdict:?}");
+fn lengths_that_are_unknown_or_wrong_fail_nobody_and_are_learned() {
+    let disk = Disk::new(300, 4);
+    for said in [None, Some(1 << 20)] {
+        let mut blocks = disk.promised.clone();
+        blocks.iter_mut().for_each(|block| block.bytes = said);
+        let (dice, mut record) = (SimEntropy::new(6), Record::new(NOW, 0));
+        let (mut asked, mut passed) = (0, 0);
+        for hour in 1..=24 {
+            let now_ms = NOW + hour * LOOK_MS;
+            let verdict = look(&blocks, &mut record, now_ms, &dice, &mut lacks(&disk, &[]));
+            assert_eq!((verdict.failed.len(), verdict.standing), (0, Standing::Sound));
+            for (cid, len) in verdict.lengths {
+                let block = blocks.iter_mut().find(|block| block.cid == cid).unwrap();
+                block.bytes = Some(len);
+            }
+            (asked, passed) = (asked + verdict.asked, passed + verdict.passed);
+        }
+        println!("lengths said to be {said:?}: {asked} questions, {passed} proofs");
+        assert!(passed > DAY_SAMPLES / 2, "{passed}");
+        assert!(blocks == disk.promised, "all lengths were learned");
+    }
 }
 
 #[test]
@@ -248,8 +256,7 @@ fn who_is_there_and_refuses_everything_is_evicted_after_a_day() {
 fn what_is_promised_and_tiny_is_asked_once_a_look() {
     let disk = Disk::new(3, 1);
     let (dice, mut record) = (SimEntropy::new(10), Record::new(NOW, 0));
-    let verdict =
-        look(&disk.promised, &mut record, NOW + DAY_MS, &dice, &mut lacks(&disk, &[]));
+    let verdict = look(&disk.promised, &mut record, NOW + DAY_MS, &dice, &mut lacks(&disk, &[]));
     assert_eq!((verdict.asked, verdict.passed), (3, 3));
     assert_eq!(record.due(NOW + DAY_MS), (0, 0));
     let nothing = look(&[], &mut record, NOW + 2 * DAY_MS, &dice, &mut lacks(&disk, &[]));

@@ -20,7 +20,9 @@
 //! Hence [`Proof::verify`] gives a length only with the last chunk, and takes no length from outside.
 //! It never says that the maker has the bytes *at home*, or that it has the chunks it was not asked for.
 
-use blake3::hazmat::{ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::{
+    ChainingValue, HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root,
+};
 use bytes::Bytes;
 use craftec_core::{Cid, limits};
 use serde::{Deserialize, Serialize};
@@ -154,7 +156,8 @@ impl Proof {
             turns.push(left);
             node = next;
         }
-        let whole = if chunk == last { len - last * CHUNK_BYTES as u32 } else { CHUNK_BYTES as u32 };
+        let whole =
+            if chunk == last { len - last * CHUNK_BYTES as u32 } else { CHUNK_BYTES as u32 };
         let (beside, rest) = self.path.as_chunks::<HASH_BYTES>();
         if self.chunk.len() != whole as usize || beside.len() != turns.len() || !rest.is_empty() {
             return Err(ProofError::Shape { chunk, len });

@@ -164,7 +164,10 @@ fn a_single_chunk_and_nothing_at_all_are_blocks_too() {
         assert!(proof.path.is_empty());
         assert!(proof.verify(block.cid(), 0).is_ok());
         let (empty, one) = (Bytes::new(), Bytes::from_static(&[1]));
-        assert_eq!(Proof { chunk: empty, ..proof.clone() }.verify(block.cid(), 0).is_ok(), len == 0);
+        assert_eq!(
+            Proof { chunk: empty, ..proof.clone() }.verify(block.cid(), 0).is_ok(),
+            len == 0
+        );
         let longer = Proof { len: len as u32 + 1, chunk: one, path: Bytes::new() };
         assert!(longer.verify(block.cid(), 0).is_err());
     }

@@ -103,8 +103,7 @@ impl AuditServer {
         let inner = Rc::new(Inner { exchange, clock, limits, served });
         let weak = Rc::downgrade(&inner);
         let handler = move |peer: PeerId, _version: u16, body: Bytes| {
-            let answer: LocalBoxFuture<'static, Bytes> =
-                Box::pin(answer(weak.clone(), peer, body));
+            let answer: LocalBoxFuture<'static, Bytes> = Box::pin(answer(weak.clone(), peer, body));
             answer
         };
         rpc.serve(PROTOCOL, Rc::new(handler));

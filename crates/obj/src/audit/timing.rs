@@ -97,7 +97,9 @@ mod tests {
     fn what_is_fetched_elsewhere_is_late_where_elsewhere_is_far() {
         for (away, percent, jitter) in [(80, 4, 10), (20, 4, 10), (80, 100, 10), (80, 4, 60)] {
             let late = late(away, percent, jitter);
-            println!("{percent}% of answers {away} ms later, jitter {jitter} ms: {late} of 10000 late");
+            println!(
+                "{percent}% of answers {away} ms later, jitter {jitter} ms: {late} of 10000 late"
+            );
         }
         let far = late(80, 4, 10);
         assert!((380..=420).contains(&far), "{far}");

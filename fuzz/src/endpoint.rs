@@ -6,7 +6,7 @@ use std::{rc::Rc, time::Duration};
 
 use craftec_api::{Command, Reply, ToNode};
 use craftec_core::{TransportKey, cbor, limits};
-use craftec_obj::{exchange, replicate};
+use craftec_obj::{audit, exchange, replicate};
 use craftec_p2p::{Protocol, Role, SharedNetwork, frame::write_frame};
 use craftec_platform::timeout;
 use craftec_sim::{Cluster, ClusterError, Joined, Weather};
@@ -36,9 +36,10 @@ pub fn stream(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let (first, rest) = (*first, rest.to_vec());
     with_node(move |cluster| async move {
-        let protocol: Protocol = match first & 1 {
+        let protocol: Protocol = match first & 5 {
             0 => exchange::wire::PROTOCOL,
-            _ => replicate::wire::PROTOCOL,
+            1 => replicate::wire::PROTOCOL,
+            _ => audit::wire::PROTOCOL,
         };
         let mut sent = Cursor::new(Vec::new());
         if first & 2 == 0 {

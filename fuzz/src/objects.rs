@@ -1,9 +1,10 @@
-//! Nodes, CIDs, paths, frames, records, messages of the exchange and of replication.
+//! Nodes, CIDs, paths, frames, records, messages of the exchange, of replication and of audits.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
 use craftec_core::{Cid, Codec, cbor, limits, record::Record};
 use craftec_obj::{
     Block,
+    audit::{proof::CHUNK_BYTES, wire as audits},
     coded::{Code, Coding, Shard, shard_links},
     exchange::{
         Question, Told,
@@ -155,6 +156,40 @@ pub fn coded(bytes: &[u8]) {
     }
     if let Ok(question) = cbor::decode::<Question>(bytes, limits::RECORD_BYTES) {
         assert_eq!(cbor::encode(&question).as_deref(), Ok(bytes));
+    }
+}
+
+/// The block that challenges of [`audit`] are about: three chunks, the last of them short.
+pub const AUDITED: [u8; 2 * CHUNK_BYTES + 100] = [9; 2 * CHUNK_BYTES + 100];
+
+/// A message of an audit: what decodes is canonical, and what is taken for a proof of a block has the
+/// bytes of that chunk.
+pub fn audit(bytes: &[u8]) {
+    if let Ok(request) = audits::Request::decode(bytes) {
+        assert_eq!(request.encode().as_deref(), Ok(bytes));
+    }
+    let asked = usize::from(bytes.get(8).copied().unwrap_or_default()) % 3;
+    for asked in [asked, 1] {
+        let answer = match audits::Answer::decode(bytes, asked) {
+            Ok(answer) => answer,
+            Err(error) => {
+                drop(error.to_string());
+                continue;
+            }
+        };
+        assert_eq!(answer.encode().as_deref(), Ok(bytes));
+        let audits::Answer::Proofs(items) = answer else { continue };
+        assert_eq!(items.len(), asked);
+        let cid = Cid::of(Codec::Raw, &AUDITED);
+        for item in items {
+            let audits::Item::Proof(proof) = item else { continue };
+            for wanted in [0, 1, 2, 3, u32::MAX] {
+                let Ok(shown) = proof.verify(&cid, wanted) else { continue };
+                assert_eq!(shown.chunk, wanted.min(2));
+                let chunk = AUDITED.chunks(CHUNK_BYTES).nth(shown.chunk as usize);
+                assert_eq!(Some(&proof.chunk[..]), chunk);
+            }
+        }
     }
 }
 

@@ -13,7 +13,8 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, Exchange, Holder, Mender, ObjEvent, Objects, Replicator, Store, StoreError,
+    Announcer, AuditServer, Exchange, Holder, Mender, ObjEvent, Objects, Replicator, Store,
+    StoreError,
     feed::Feed,
     mend,
     objects::ObjectRecord,
@@ -50,6 +51,7 @@ pub struct Node {
     replicator: Replicator,
     holder: Holder,
     mender: Mender,
+    audits: AuditServer,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
@@ -92,9 +94,12 @@ impl Node {
         let signer = signer(&keys);
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
+        let audits = AuditServer::start(&rpc, exchange.clone(), ports.clock.clone());
         let clock = ports.clock.clone();
         let slot = config.mend_slot.unwrap_or(mend::SLOT);
-        let mender = Mender::start(rpc.clone(), objects.clone(), clock, around.clone(), slot);
+        let entropy = ports.entropy.clone();
+        let mender =
+            Mender::start(rpc.clone(), objects.clone(), clock, entropy, around.clone(), slot);
         let clock = ports.clock.clone();
         let replicator =
             Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
@@ -113,6 +118,7 @@ impl Node {
             replicator,
             holder,
             mender,
+            audits,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -156,6 +162,11 @@ impl Node {
     /// The node's objects, with what scrubbing has found in them.
     pub const fn objects(&self) -> &Objects {
         &self.objects
+    }
+
+    /// What answers audits here.
+    pub const fn audits(&self) -> &AuditServer {
+        &self.audits
     }
 
     /// The node's store.

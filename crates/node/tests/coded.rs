@@ -4,20 +4,26 @@
 
 mod common;
 
-use std::{collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use common::{World, bytes, get, lie_as, run};
+use common::{World, bytes, get, lie_as, run, run_for};
 use craftec_api::{Command, ObjectHealth, Reply, Role};
 use craftec_core::{Cid, Codec, cbor};
 use craftec_node::{Config, Node};
 use craftec_obj::{
     Block,
+    audit::wire as audits,
     coded::{Code, Coding, Generation, Spread, leaves},
     replicate::{LentRecord, TERM_MS},
     store::Meta,
     unixfs::FileBuilder,
 };
+use craftec_p2p::Rpc;
 use craftec_platform::{Clock, sim::SimDisk};
 use serde_bytes::ByteBuf;
 
@@ -347,4 +353,51 @@ fn one_holder_is_enough_to_find_all() {
         link_all(&world, &reader, &all[4..5]);
         assert!(get(&reader.session(), cid, "").await == Ok(content));
     });
+}
+
+/// Holders say that they have their shards and have nothing to show: audits find it out, and what they
+/// had is made again elsewhere.
+#[test]
+fn who_says_that_it_has_what_it_has_not_is_replaced() {
+    run_for(Duration::from_secs(12 * 3600), |world| async move {
+        let mut all = nodes(&world, 9).await;
+        let cid = put(&all[0], &bytes(13, 2_000_000)).await;
+        placed(&world, &all[0], cid).await;
+        kill(&world, &all.remove(0)).await;
+        for liar in all.split_off(4) {
+            show_nothing(&world, liar.keys().peer_id());
+        }
+        // Four holders are left, and are all that is left of the file: others come to help.
+        for seed in 0..6 {
+            let new = node(&world, 300 + seed).await;
+            link_all(&world, &new, &all);
+            all.push(new);
+        }
+        for _ in 0..60 {
+            world.sleep(600).await;
+            let of = |node: &Rc<Node>| node.objects().exchange().shards_of(&cid);
+            let held: BTreeSet<u8> = all.iter().flat_map(of).map(|(_, index, _)| index).collect();
+            // Half more than the nine that are needed.
+            if held.len() >= 14 && all[4..].iter().any(|new| !of(new).is_empty()) {
+                return;
+            }
+        }
+        panic!("nobody made anything again");
+    });
+}
+
+/// From now on `id` has nothing to show when it is audited.
+fn show_nothing(world: &World, id: craftec_core::PeerId) {
+    let rpc = Rpc::new(world.network(id, 8 << 20), Rc::new(world.clock.clone()));
+    rpc.serve(
+        audits::PROTOCOL,
+        Rc::new(|_, _, body| {
+            let request = audits::Request::decode(&body).expect("a request");
+            let items = vec![audits::Item::Missing; request.challenges.len()];
+            let answer = audits::Answer::Proofs(items).encode().expect("encodes");
+            Box::pin(async move { Bytes::from(answer) })
+        }),
+    );
+    // It must outlive the test; its tasks hold what it needs.
+    std::mem::forget(rpc);
 }

@@ -1,5 +1,6 @@
 //! The object store: blocks, UnixFS objects, placement and exchange.
 
+pub mod audit;
 pub mod block;
 pub mod car;
 pub mod coded;
@@ -15,6 +16,7 @@ pub mod replicate;
 pub mod store;
 pub mod unixfs;
 
+pub use audit::{AuditServer, Auditor};
 pub use block::{Block, BlockError};
 pub use error::ObjError;
 pub use event::ObjEvent;

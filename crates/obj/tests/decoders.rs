@@ -11,6 +11,11 @@ use std::path::Path;
 use common::{Member, file, folder, nested, pattern};
 use craftec_core::{Cid, Codec, Did, cbor, sign::Hash};
 use craftec_obj::{
+    Block,
+    audit::{
+        proof::Proof,
+        wire::{Answer as Audited, Challenge, Item as Shown, Request as Audit},
+    },
     coded::{Code, Shard, Spread},
     exchange::{
         self, Question, Shards,
@@ -29,6 +34,7 @@ fn all(bytes: &[u8]) {
     bodies::exchange(bytes);
     bodies::hold(bytes);
     bodies::coded(bytes);
+    bodies::audit(bytes);
     bodies::stored(bytes);
 }
 
@@ -182,6 +188,28 @@ fn coded() -> Vec<Vec<u8>> {
 #[test]
 fn damaged_codes_and_shards_break_nothing() {
     check_damaged(&coded(), 3000, bodies::coded);
+}
+
+fn audits() -> Vec<Vec<u8>> {
+    let block = Block::of(Codec::Raw, bodies::AUDITED.to_vec()).unwrap();
+    let proof = |chunk| Shown::Proof(Proof::make(&block, chunk));
+    let challenges = vec![Challenge { cid: *block.cid(), chunk: 2 }; 2];
+    let answers = [
+        Audited::Proofs(vec![proof(0)]),
+        Audited::Proofs(vec![proof(1)]),
+        Audited::Proofs(vec![proof(2)]),
+        Audited::Proofs(vec![Shown::Missing]),
+        Audited::Busy(1000),
+        Audited::refused("no"),
+    ];
+    let request = cbor::encode(&Audit { challenges }).unwrap();
+    let answers = answers.iter().map(|answer| answer.encode().unwrap());
+    answers.chain([request]).collect()
+}
+
+#[test]
+fn damaged_audits_break_nothing_and_prove_nothing_else() {
+    check_damaged(&audits(), 4000, bodies::audit);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
-use craftec_obj::{Store, StoreError, store::StoreOptions};
+use craftec_obj::{Store, StoreError, audit::Served, store::StoreOptions};
 use craftec_p2p::{NetError, Network, RecordCheck, Role};
 use craftec_platform::{
     Clock,
@@ -284,6 +284,11 @@ impl Cluster {
     /// The store of a running node.
     pub fn store(&self, index: usize) -> Result<Store, ClusterError> {
         self.with(index, |running| running.node.store().clone())
+    }
+
+    /// What a running node answered to audits.
+    pub fn audits(&self, index: usize) -> Result<Served, ClusterError> {
+        self.with(index, |running| running.node.audits().served())
     }
 
     /// Who a running node is.

@@ -7,6 +7,7 @@ mod bodies;
 use craftec_api::{Command, Range, ToNode};
 use craftec_core::{Cid, Codec, Did, cbor, sign::Hash};
 use craftec_obj::{
+    audit::wire::{Challenge, Request as Audit},
     exchange::wire::{Have, Request, Want},
     replicate::wire::{Ask, Hold, Release},
 };
@@ -43,15 +44,18 @@ fn strangers_are_answered_or_refused() {
     let heads = vec![vec![7; 40].into()];
     let hold = Ask::Hold(Hold { root, bytes: u64::MAX, blocks: 1, owner, epoch: u64::MAX, heads });
     let release = Ask::Release(Release { root, owner });
-    let (exchange, replicate) = ([0_u8].as_slice(), [1_u8].as_slice());
+    let challenge = |chunk| Challenge { cid: root, chunk };
+    let challenges = Audit { challenges: vec![challenge(0), challenge(u32::MAX)] };
+    let (exchange, replicate, audit) = ([0_u8].as_slice(), [1_u8].as_slice(), [4_u8].as_slice());
     let mut good = vec![
         [exchange, &cbor::encode(&want).unwrap()].concat(),
         [exchange, &cbor::encode(&have).unwrap()].concat(),
         [replicate, &cbor::encode(&hold).unwrap()].concat(),
         [replicate, &cbor::encode(&release).unwrap()].concat(),
+        [audit, &cbor::encode(&challenges).unwrap()].concat(),
     ];
     // Noise that is no frame, and a frame that promises more than it may.
-    for raw in [2, 3] {
+    for raw in [2, 3, 6] {
         let mut noise = vec![0; 300];
         SimEntropy::new(u64::from(raw)).fill(&mut noise);
         noise.insert(0, raw);

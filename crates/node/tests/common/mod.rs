@@ -297,8 +297,16 @@ impl Default for World {
 
 /// Runs a test over a world of its own.
 pub(crate) fn run<F: Future<Output = ()> + 'static>(test: impl FnOnce(Rc<World>) -> F) {
+    run_for(LIMIT, test);
+}
+
+/// The same, with more virtual time.
+pub(crate) fn run_for<F: Future<Output = ()> + 'static>(
+    limit: Duration,
+    test: impl FnOnce(Rc<World>) -> F,
+) {
     let world = Rc::new(World::default());
-    world.executor.run_until(LIMIT, test(world.clone())).expect("the test ends");
+    world.executor.run_until(limit, test(world.clone())).expect("the test ends");
 }
 
 impl World {

@@ -79,6 +79,11 @@ impl Coding {
         self.spread.source(*self.places.get(leaf)?)
     }
 
+    /// Whether a piece is certainly as long as pieces are: all but the last leaf are.
+    pub fn is_long(&self, piece: &Cid) -> bool {
+        self.leaves.last() != Some(piece)
+    }
+
     /// What one holder keeps. `None` for a shard that there is not.
     pub fn shard(&self, index: u8) -> Option<Shard> {
         if index >= self.spread.shards() {

@@ -164,6 +164,23 @@ impl Exchange {
         self.0.has(cid)
     }
 
+    /// Whether others are not to get this from here.
+    pub(crate) fn is_denied(&self, cid: &Cid) -> bool {
+        self.0.is_denied(cid)
+    }
+
+    /// Why others get nothing at all from here now, if that is so.
+    pub(crate) fn refuses(&self) -> Option<&'static str> {
+        self.0.refuses()
+    }
+
+    /// Counts bytes of proofs that were sent. They are few: they are not held back, and hold nobody
+    /// back.
+    pub(crate) fn count_proofs(&self, peer: PeerId, bytes: u64) {
+        self.0.count(peer, 0, bytes as usize);
+        self.0.budget.borrow_mut().count(bytes, self.0.clock.now().0);
+    }
+
     /// Makes everything durable that sessions have fetched so far.
     pub fn flush(&self) -> Result<(), StoreError> {
         self.0.flush()

@@ -12,13 +12,16 @@ use super::{
     wire::{self, ANSWER_BYTES, Answer, Blocks, Item, PROTOCOL, REQUEST_BYTES, Request, Want},
 };
 
+const STOPPING: &str = "this node is stopping";
+const OVER: &str = "this node has sent all that it may this month";
+
 /// Answers requests from now on.
 pub(super) fn start(shared: &Rc<Shared>) {
     let weak = Rc::downgrade(shared);
     let handler = move |peer: PeerId, _version: u16, body: Bytes| {
         let answer = match weak.upgrade() {
             Some(shared) => shared.answer(peer, &body),
-            None => Answer::Refused("this node is stopping".to_owned()),
+            None => Answer::Refused(STOPPING.to_owned()),
         };
         let bytes = answer.encode().unwrap_or_default();
         let future: futures::future::LocalBoxFuture<'static, Bytes> =
@@ -31,7 +34,7 @@ pub(super) fn start(shared: &Rc<Shared>) {
 impl Shared {
     fn answer(&self, peer: PeerId, body: &[u8]) -> Answer {
         if self.stopped.get() {
-            return Answer::Refused("this node is stopping".to_owned());
+            return Answer::Refused(STOPPING.to_owned());
         }
         let asked = self.standing.borrow_mut().asked(peer, self.clock.monotonic());
         if let Err(wait) = asked {
@@ -56,6 +59,15 @@ impl Shared {
         }
     }
 
+    /// Why nobody gets anything now, if that is so.
+    pub(super) fn refuses(&self) -> Option<&'static str> {
+        if self.stopped.get() {
+            return Some(STOPPING);
+        }
+        let verdict = self.budget.borrow_mut().ask(self.clock.monotonic(), self.clock.now().0);
+        (verdict == Verdict::Over).then_some(OVER)
+    }
+
     /// Sends what is here, as far as the person at this node allows.
     fn send(&self, peer: PeerId, want: &Want) -> Answer {
         let (now, now_ms) = (self.clock.monotonic(), self.clock.now().0);
@@ -64,9 +76,7 @@ impl Shared {
             Verdict::Go(most) => most,
             _ if favoured => ANSWER_BYTES as u64,
             Verdict::Wait(wait) => return busy(wait),
-            Verdict::Over => {
-                return Answer::Refused("this node has sent all that it may this month".to_owned());
-            }
+            Verdict::Over => return Answer::Refused(OVER.to_owned()),
         };
         let most = if favoured { ANSWER_BYTES as u64 } else { most };
         let blocks = self.collect(want, most);

@@ -112,6 +112,11 @@ impl Care {
         self.outlook
     }
 
+    /// Forgets holders that are not to be believed.
+    pub fn evict(&mut self, evicted: impl Fn(&PeerId) -> bool) {
+        self.holders.retain(|peer, _| !evicted(peer));
+    }
+
     /// A shard was placed.
     pub fn placed(&mut self, peer: PeerId, shard: u8, now_ms: u64) {
         let holder = self.holders.entry(peer).or_insert_with(|| Holder::new(now_ms));

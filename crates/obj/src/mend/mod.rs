@@ -7,8 +7,9 @@
 //! to unreadable the file is now. Shards are made again under the names that they had; whoever had to
 //! read the file for it keeps it whole from then on, so that the next repair reads nothing.
 //!
-//! A holder may say that it has what it hasn't: its shards count here until audits or readers find
-//! out. Nothing here trusts a byte: what is read is checked by its name.
+//! A holder may say that it has what it hasn't. So whoever looks also audits one of the holders, the
+//! one that waited longest; who failed is no holder here. Nothing here trusts a byte: what is read is
+//! checked by its name.
 
 pub mod care;
 mod turn;
@@ -22,12 +23,13 @@ use std::{
 
 use craftec_core::{Cid, PeerId, limits::BLOCK_BYTES, placement::rank_holders};
 use craftec_p2p::{Role, Rpc};
-use craftec_platform::Clock;
+use craftec_platform::{Clock, Entropy};
 use futures::{StreamExt, stream};
 
 use self::care::{Answers, Care, Plan};
 use crate::{
     ObjError, Objects,
+    audit::{Auditor, Promised, Standing},
     coded::Coding,
     exchange::{Told, provider_key},
     heal::{budget::Budget, history::Kind},
@@ -62,6 +64,7 @@ struct Inner {
     objects: Objects,
     clock: Rc<dyn Clock>,
     around: Rc<dyn Surroundings>,
+    auditor: Auditor,
     slot_ms: u64,
     cares: RefCell<BTreeMap<Cid, Care>>,
     kind: RefCell<Kind>,
@@ -90,11 +93,13 @@ impl Mender {
         rpc: Rpc,
         objects: Objects,
         clock: Rc<dyn Clock>,
+        entropy: Rc<dyn Entropy>,
         around: Rc<dyn Surroundings>,
         slot: Duration,
     ) -> Self {
         let now_ms = clock.now().0;
         let inner = Rc::new(Inner {
+            auditor: Auditor::new(rpc.clone(), clock.clone(), entropy),
             rpc,
             objects,
             clock,
@@ -133,7 +138,10 @@ impl Inner {
         let exchange = self.objects.exchange();
         let Some(code) = most_named(&exchange.shards_of(&object)) else { return Ok(()) };
         let coding = self.objects.coding(object, code).await?;
-        let answers = self.ask_holders(object, slot).await;
+        let mut answers = self.ask_holders(object, slot).await;
+        // Who failed an audit has nothing, whatever it says.
+        answers.retain(|(peer, ..)| !self.is_evicted(peer));
+        self.cares.borrow_mut().entry(object).or_default().evict(|peer| self.is_evicted(peer));
         let me = self.rpc.network().local_peer();
         let own = exchange.told_of(&object);
         let now_ms = self.clock.now().0;
@@ -148,11 +156,34 @@ impl Inner {
         exchange.knows_holders(object, present.into_keys().filter(|peer| *peer != me).collect());
         self.objects.announcer().provide_again(provider_key(&object));
         self.renew(object, &coding).await?;
+        self.audit(object, &coding).await;
         match plan {
             Plan::Rest => Ok(()),
             Plan::DropWhole => self.drop_whole(object).await,
             Plan::Mend { shards, read } => self.mend(object, &coding, &shards, read).await,
         }
+    }
+
+    fn is_evicted(&self, peer: &PeerId) -> bool {
+        matches!(self.auditor.standing(peer), Standing::Evicted { .. })
+    }
+
+    /// Audits the holder that waited longest for it, about what it says that it has of this file.
+    async fn audit(&self, object: Cid, coding: &Coding) {
+        let me = self.rpc.network().local_peer();
+        let mut held =
+            self.cares.borrow().get(&object).map(Care::held_by_others).unwrap_or_default();
+        held.retain(|(peer, _)| *peer != me);
+        let Some(holder) = self.auditor.next(held.iter().map(|(peer, _)| *peer)) else { return };
+        let shards = held.into_iter().filter(|(peer, _)| *peer == holder);
+        let pieces = shards.filter_map(|(_, index)| coding.shard(index)).flat_map(|s| s.pieces);
+        let piece_bytes = u32::try_from(coding.spread().layout().piece_bytes).ok();
+        let blocks: Vec<Promised> = pieces
+            // The last leaf may be shorter, and is not asked for by length.
+            .map(|cid| Promised { cid, bytes: piece_bytes.filter(|_| coding.is_long(&cid)) })
+            .collect();
+        let verdict = self.auditor.audit(holder, &blocks).await;
+        tracing::debug!(%holder, %object, ?verdict, "audited");
     }
 
     /// What each peer that may be a holder has.
@@ -291,6 +322,7 @@ impl Inner {
     ) -> Option<PeerId> {
         let peers = self.rpc.network().peers().into_iter();
         let peers = peers.filter(|info| info.role != Role::Foreign).map(|info| info.peer);
+        let peers = peers.filter(|peer| !self.is_evicted(peer));
         let mut ranked = rank_holders(&shard.root, peers.filter(|peer| !refused.contains(peer)));
         ranked.sort_by_key(|peer| loads.get(peer).copied().unwrap_or_default());
         let clock = self.clock.clone();

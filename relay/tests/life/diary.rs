@@ -29,8 +29,7 @@ pub(crate) struct Sum {
     reads: u64,
     exact: u64,
     slowest: Duration,
-    /// `None` where the nodes don't count it.
-    repairs_bytes: Option<u64>,
+    repairs_bytes: u64,
 }
 
 impl Sum {
@@ -42,20 +41,18 @@ impl Sum {
         self.reads += more.reads;
         self.exact += more.exact;
         self.slowest = self.slowest.max(more.slowest);
-        if let Some(bytes) = more.repairs_bytes {
-            *self.repairs_bytes.get_or_insert(0) += bytes;
-        }
+        self.repairs_bytes += more.repairs_bytes;
     }
 }
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (reads, exact, slowest) = (self.reads, self.exact, self.slowest.as_secs_f64());
-        write!(f, "reads={reads} exact={exact} slowest_s={slowest:.1}")?;
-        match self.repairs_bytes {
-            Some(bytes) => write!(f, " repairs_bytes={bytes}"),
-            None => Ok(()),
-        }
+        let Self { reads, exact, repairs_bytes, .. } = self;
+        let slowest = self.slowest.as_secs_f64();
+        write!(
+            f,
+            "reads={reads} exact={exact} slowest_s={slowest:.1} repairs_bytes={repairs_bytes}"
+        )
     }
 }
 
@@ -88,7 +85,7 @@ impl Diary {
         sum.slowest = sum.slowest.max(read.took);
     }
 
-    pub(crate) fn sum(self, repairs_bytes: Option<u64>) -> Sum {
+    pub(crate) fn sum(self, repairs_bytes: u64) -> Sum {
         let sum = self.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
         Sum { repairs_bytes, ..sum }
     }

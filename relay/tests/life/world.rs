@@ -18,7 +18,7 @@ const CONTACTS: usize = 8;
 /// Nobody relays: each would hold a place with each, and tell all of every place that comes or goes.
 const CONFIG: &str = "lend = '2GiB'\nrelay_for_others = false\n";
 /// What the nodes count of the bytes that they moved to mend objects.
-const REPAIRS: &str = "craftec_repair_bytes_total";
+const MENDED: [&str; 2] = ["craftec_mend_read_bytes_total", "craftec_mend_written_bytes_total"];
 
 /// The addresses of those who live, for whoever looks at them.
 #[derive(Clone, Default)]
@@ -50,15 +50,18 @@ pub(crate) struct World {
     /// Those that came in their place.
     new: Vec<Daemon>,
     board: Board,
+    config: String,
     /// Bytes that those who died had moved to mend objects.
-    repaired: Option<u64>,
+    mended: u64,
 }
 
 impl World {
-    /// Starts so many nodes; `seed` decides in which order they die.
-    pub(crate) fn start(nodes: usize, seed: u64) -> Self {
-        let (board, repaired) = (Board::default(), None);
-        let mut world = Self { old: Vec::new(), new: Vec::new(), board, repaired };
+    /// Starts so many nodes, which look after coded objects so often; `seed` decides in which order
+    /// they die.
+    pub(crate) fn start(nodes: usize, mend_seconds: u64, seed: u64) -> Self {
+        let config = format!("{CONFIG}mend_seconds = {mend_seconds}\n");
+        let (old, new) = (Vec::new(), Vec::new());
+        let mut world = Self { old, new, board: Board::default(), config, mended: 0 };
         let mut all: Vec<_> = (0..nodes).map(|_| world.node()).collect();
         let author = all.pop().expect("a node");
         let chance = noise(seed, 2 * all.len());
@@ -71,7 +74,7 @@ impl World {
 
     fn node(&self) -> Daemon {
         let home = Home::new();
-        home.write("data/craftec.toml", CONFIG);
+        home.write("data/craftec.toml", &self.config);
         let known = self.board.with(|all| all.join(","));
         let relay = ["--relay", known.as_str()];
         let args: &[&str] = if known.is_empty() { &[] } else { &relay };
@@ -123,21 +126,19 @@ impl World {
         // Nobody is sent to whom will not answer.
         let gone: Vec<String> = dying.iter().map(Daemon::addr).collect();
         self.board.with(|all| all.retain(|addr| !gone.contains(addr)));
-        for node in &dying {
-            self.repaired = sum(self.repaired, node.metric(REPAIRS));
-        }
+        self.mended += dying.iter().map(mended).sum::<u64>();
         dying.iter_mut().for_each(Daemon::kill);
     }
 
-    /// Bytes that all of them moved to mend objects; `None` where that is not counted.
-    pub(crate) fn repaired(&self) -> Option<u64> {
-        let alive = self.old.iter().chain(&self.new);
-        alive.fold(self.repaired, |before, node| sum(before, node.metric(REPAIRS)))
+    /// Bytes that all of them moved to mend objects.
+    pub(crate) fn mended(&self) -> u64 {
+        self.mended + self.old.iter().chain(&self.new).map(mended).sum::<u64>()
     }
 }
 
-fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
-    a.map_or(b, |a| Some(a + b.unwrap_or(0)))
+/// A node that mended nothing counts nothing.
+fn mended(node: &Daemon) -> u64 {
+    MENDED.iter().filter_map(|name| node.metric(name)).sum()
 }
 
 /// Whoever puts the object.
@@ -166,6 +167,7 @@ impl Author<'_> {
     /// How it is kept, in words.
     pub(crate) fn kept(&self, cid: &str) -> String {
         let health: &Value = &self.0.home.run(["stat", cid]).ok()["health"];
-        format!("{} of {} signed", health["signed"], health["wanted"])
+        let count = |name: &str| health[name].as_u64().expect("a count");
+        format!("{} of {} signed, {} enough", count("signed"), count("wanted"), count("needed"))
     }
 }

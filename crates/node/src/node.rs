@@ -12,7 +12,7 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, Exchange, Holder, ObjEvent, Objects, Replicator, Store, StoreError,
+    Announcer, Exchange, Holder, Ledger, ObjEvent, Objects, Replicator, Store, StoreError,
     feed::Feed,
     objects::ObjectRecord,
     replicate::{Lend, Signer, Surroundings},
@@ -47,6 +47,7 @@ pub struct Node {
     pub(crate) full: Cell<Option<u64>>,
     replicator: Replicator,
     holder: Holder,
+    ledger: Ledger,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
@@ -70,6 +71,9 @@ impl Node {
         }
         let news = Feed::default();
         let (rpc, exchange) = exchange(&ports, &store, &config, &news);
+        let clock = ports.clock.clone();
+        let ledger = Ledger::open(store.clone(), clock, keys.transport().clone())?;
+        exchange.keep_books(ledger.clone());
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = objects(&ports, &store, &config, &exchange, &announcer).await?;
         let names = Rc::new(Names {
@@ -90,8 +94,9 @@ impl Node {
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
         let clock = ports.clock.clone();
-        let replicator =
-            Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
+        let (owned, told) = (objects.clone(), news.clone());
+        let replicator = Replicator::start(rpc.clone(), owned, clock, signer, around, told)?;
+        ledger.start(rpc, replicator.kept_by_others());
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
             ports,
@@ -106,6 +111,7 @@ impl Node {
             full: Cell::new(None),
             replicator,
             holder,
+            ledger,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -156,12 +162,18 @@ impl Node {
         &self.store
     }
 
+    /// What peers and this node did for each other.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Ends the node: what was fetched is kept, sessions fail from now on, the network shuts down.
     pub async fn stop(&self) {
         if self.stopped.replace(true) {
             return;
         }
         self.serving.keep();
+        self.ledger.keep();
         self.replicator.stop();
         self.objects.announcer().stop();
         self.exchange.stop();

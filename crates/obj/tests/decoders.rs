@@ -24,6 +24,7 @@ fn all(bytes: &[u8]) {
     bodies::record(bytes);
     bodies::exchange(bytes);
     bodies::hold(bytes);
+    bodies::ledger(bytes);
     bodies::stored(bytes);
 }
 
@@ -148,6 +149,24 @@ fn questions() -> Vec<Vec<u8>> {
 #[test]
 fn damaged_messages_of_replication_break_nothing() {
     check_damaged(&questions(), 2000, bodies::hold);
+}
+
+/// Swaps and pages as `tests/vectors/ledger.json` has them.
+fn ledgers() -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/ledger.json");
+    let vectors: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let unhex = |text: &str| {
+        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect()
+    };
+    let all = ["swaps", "pages"].map(|kind| vectors[kind].as_array().unwrap().clone());
+    all.concat().iter().map(|vector| unhex(vector["hex"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn damaged_receipts_and_pages_break_nothing() {
+    check_damaged(&ledgers(), 2000, bodies::ledger);
 }
 
 #[test]

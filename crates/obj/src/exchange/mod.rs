@@ -26,7 +26,7 @@ use craftec_p2p::{Key, NetEvent, PeerInfo, Role, Rpc, SharedNetwork};
 use craftec_platform::Clock;
 use futures::StreamExt;
 
-use crate::{Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
+use crate::{Ledger, Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
 pub use budget::{Sent, ServeLimits, month};
 pub use session::Session;
 use standing::Standing;
@@ -68,6 +68,7 @@ struct Shared {
     favoured: RefCell<BTreeMap<PeerId, usize>>,
     stopped: Cell<bool>,
     denied: RefCell<Option<Denied>>,
+    ledger: RefCell<Option<Ledger>>,
 }
 
 /// Says which content others do not get from here.
@@ -95,6 +96,7 @@ impl Exchange {
             favoured: RefCell::default(),
             stopped: Cell::new(false),
             denied: RefCell::default(),
+            ledger: RefCell::default(),
         });
         serve::start(&shared);
         shared.follow_peers();
@@ -109,6 +111,17 @@ impl Exchange {
     /// From now on, others do not get from here what `denied` names: to them it is not here.
     pub fn deny(&self, denied: Denied) {
         *self.0.denied.borrow_mut() = Some(denied);
+    }
+
+    /// From now on, `ledger` books what is sent and received, and says who is served first when the
+    /// upload is short.
+    pub fn keep_books(&self, ledger: Ledger) {
+        *self.0.ledger.borrow_mut() = Some(ledger);
+    }
+
+    /// The book of peers, where one is kept.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.0.ledger()
     }
 
     /// Bytes exchanged with a connected peer.
@@ -267,6 +280,11 @@ impl Shared {
         }
         let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
         live.iter().for_each(|session| session.joined(info.peer));
+    }
+
+    /// The book of peers, where one is kept.
+    fn ledger(&self) -> Option<Ledger> {
+        self.ledger.borrow().clone()
     }
 
     fn count(&self, peer: PeerId, received: usize, sent: usize) {

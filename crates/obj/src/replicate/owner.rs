@@ -27,6 +27,7 @@ use crate::{
     Objects, StoreError,
     event::{Moved, ObjEvent, Way},
     feed::Feed,
+    ledger::KeptByOthers,
     objects::ObjectRecord,
     store::Meta,
 };
@@ -150,6 +151,12 @@ impl Replicator {
         promises.iter().map(|signed| signed.promise.holder).collect()
     }
 
+    /// Says how many bytes each peer keeps for us, for as long as this lives.
+    pub fn kept_by_others(&self) -> KeptByOthers {
+        let weak = Rc::downgrade(&self.0);
+        Rc::new(move || weak.upgrade().map(|inner| inner.kept()).unwrap_or_default())
+    }
+
     /// Asks nobody any more.
     pub fn stop(&self) {
         self.0.stopped.set(true);
@@ -194,6 +201,17 @@ impl Inner {
         }
         self.roots.borrow_mut().insert(root, placed);
         Ok(())
+    }
+
+    /// Bytes that each peer keeps for us, by the promises that hold.
+    fn kept(&self) -> BTreeMap<PeerId, u64> {
+        let (roots, now) = (self.roots.borrow(), self.now());
+        let mut kept: BTreeMap<PeerId, u64> = BTreeMap::new();
+        for signed in roots.values().flat_map(|placed| placed.promises(now)) {
+            let sum = kept.entry(signed.promise.holder).or_default();
+            *sum = sum.saturating_add(signed.promise.bytes);
+        }
+        kept
     }
 
     fn follow_peers(self: &Rc<Self>) {

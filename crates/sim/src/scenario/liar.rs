@@ -90,6 +90,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
     let trace = cluster.fabric().trace();
     Ok(Report {
         failures,
+        ratios: Vec::new(),
         numbers: vec![
             ("nodes", NODES as u64),
             ("objects", objects.len() as u64),

@@ -7,6 +7,7 @@ mod client;
 mod liar;
 mod mesh;
 mod put_get;
+mod reciprocity;
 mod storm;
 
 use std::{fmt, str::FromStr};
@@ -16,6 +17,7 @@ use crate::{ClusterError, Report};
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
+pub use reciprocity::reciprocity;
 pub use storm::{StormSize, storm};
 
 /// A scenario by name.
@@ -29,11 +31,14 @@ pub enum Scenario {
     Mesh,
     /// Everything at once, then healing.
     Storm,
+    /// Some give, some only take, and there is not enough for all.
+    Reciprocity,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm];
+    pub const ALL: [Self; 5] =
+        [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm, Self::Reciprocity];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
@@ -42,6 +47,7 @@ impl Scenario {
             Self::Liar => liar(seed),
             Self::Mesh => mesh(seed),
             Self::Storm => storm(seed, StormSize::STANDARD),
+            Self::Reciprocity => reciprocity(seed),
         }
     }
 }
@@ -53,6 +59,7 @@ impl fmt::Display for Scenario {
             Self::Liar => "liar",
             Self::Mesh => "mesh",
             Self::Storm => "storm",
+            Self::Reciprocity => "reciprocity",
         })
     }
 }

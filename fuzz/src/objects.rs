@@ -1,4 +1,5 @@
-//! Nodes, CIDs, paths, frames, records, messages of the exchange, of replication and of audits.
+//! Nodes, CIDs, paths, frames, records, messages of the exchange, of replication, of audits and of
+//! receipts.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
 use craftec_core::{Cid, Codec, cbor, limits, record::Record};
@@ -10,6 +11,7 @@ use craftec_obj::{
         Question, Told,
         wire::{Answer, Request},
     },
+    ledger::{record::EntryRecord, wire::Swap},
     replicate::{
         LentRecord,
         wire::{ASK_BYTES, Ask, TOLD_BYTES, Told as Held},
@@ -189,6 +191,25 @@ pub fn audit(bytes: &[u8]) {
                 let chunk = AUDITED.chunks(CHUNK_BYTES).nth(shown.chunk as usize);
                 assert_eq!(Some(&proof.chunk[..]), chunk);
             }
+        }
+    }
+}
+
+/// An exchange of receipts, and a page of the book: what decodes is canonical, and a page that is
+/// taken over is written as it was read.
+pub fn ledger(bytes: &[u8]) {
+    if let Ok(swap) = Swap::decode(bytes) {
+        assert_eq!(swap.encode().as_deref(), Ok(bytes));
+        for receipt in [&swap.given, &swap.known].into_iter().flatten() {
+            assert!(!receipt.replaces(receipt));
+            let _ = receipt.verify(1_700_000_000_000).map_err(|error| error.to_string());
+        }
+    }
+    if let Ok(record) = cbor::decode::<EntryRecord>(bytes, limits::RECORD_BYTES) {
+        assert_eq!(cbor::encode(&record).as_deref(), Ok(bytes));
+        if let Some(entry) = record.entry() {
+            assert!(entry.keeps_bytes(u64::MAX) <= entry.keeps_bytes(0));
+            assert_eq!(EntryRecord::of(&entry).entry(), Some(entry));
         }
     }
 }

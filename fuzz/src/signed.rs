@@ -1,5 +1,5 @@
-//! What `craftec-core` decodes: identity logs, heads, placements, promises, certificates, keys in
-//! text.
+//! What `craftec-core` decodes: identity logs, heads, placements, promises, certificates, receipts,
+//! contracts, keys in text.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
 use std::sync::LazyLock;
@@ -7,10 +7,13 @@ use std::sync::LazyLock;
 use craftec_core::{
     Did, PeerId, cbor,
     certificate::SignedCertificate,
+    contract::{AuditReceipt, ContractRecord, PERIODS, Phase},
     head::{HeadRecord, check_name, key_of_label},
     identity::{Identity, IdentityLog},
     limits,
     placement::{PlacementRecord, SignedPromise},
+    receipt::SignedReceipt,
+    settlement::Settlement,
     sign::base32,
     wallet::Wallet,
 };
@@ -76,6 +79,50 @@ pub fn certificate(bytes: &[u8]) {
     });
     if let Some(identity) = STRANGER.as_ref() {
         assert!(signed.verify(identity, NOW_MS).is_err());
+    }
+}
+
+/// A receipt: what decodes is canonical, and what verifies is as it was signed, never replaces itself
+/// and never takes the place of a larger one.
+pub fn receipt(bytes: &[u8]) {
+    let Ok(signed) = cbor::decode::<SignedReceipt>(bytes, limits::RECORD_BYTES) else { return };
+    assert_eq!(cbor::encode(&signed).as_deref(), Ok(bytes));
+    assert!(!signed.replaces(&signed));
+    let mut larger = signed.clone();
+    larger.receipt.totals.served_bytes = larger.receipt.totals.served_bytes.wrapping_add(1);
+    if larger.receipt.totals.served_bytes != 0 {
+        assert!(!signed.replaces(&larger));
+    }
+    match signed.verify(NOW_MS) {
+        Ok(()) => assert!(larger.verify(NOW_MS).is_err()),
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A contract and an audit: checking ends, what verifies has terms that time and settlement can deal
+/// with, and nobody has earned anything without audits.
+pub fn contract(bytes: &[u8]) {
+    if let Ok(record) = cbor::decode::<ContractRecord>(bytes, limits::RECORD_BYTES) {
+        assert_eq!(record.encode().as_deref(), Ok(bytes));
+        match Settlement::of(&record) {
+            Ok(settlement) => {
+                let contract = record.contract();
+                assert!((1..=PERIODS).contains(&contract.periods()));
+                assert_eq!(contract.phase(contract.from_ms), Phase::Active);
+                assert!(!contract.may_let_go(u64::MAX, None));
+                let earned = settlement.earned(u64::MAX);
+                assert_eq!(earned.len(), contract.holders.len());
+                assert!(earned.iter().all(|earned| earned.amount.units() == 0));
+            }
+            Err(error) => drop(error.to_string()),
+        }
+    }
+    if let Ok(receipt) = cbor::decode::<AuditReceipt>(bytes, limits::RECORD_BYTES)
+        && receipt.verify().is_ok()
+    {
+        let mut other = receipt.clone();
+        other.audit.passed = !other.audit.passed;
+        assert!(other.verify().is_err());
     }
 }
 

@@ -20,6 +20,14 @@ pub enum Domain {
     Placement,
     /// A device vouching for its transport key.
     Certificate,
+    /// A node's word about what another did for it.
+    Receipt,
+    /// A payer's storage contract.
+    Contract,
+    /// A holder's consent to a storage contract.
+    ContractHolder,
+    /// An auditor's word about a holder under a contract.
+    Audit,
 }
 
 impl Domain {
@@ -30,6 +38,10 @@ impl Domain {
             Domain::Promise => b"craftec/promise/1\0",
             Domain::Placement => b"craftec/placement/1\0",
             Domain::Certificate => b"craftec/certificate/1\0",
+            Domain::Receipt => b"craftec/receipt/1\0",
+            Domain::Contract => b"craftec/contract/1\0",
+            Domain::ContractHolder => b"craftec/contract-holder/1\0",
+            Domain::Audit => b"craftec/audit/1\0",
         }
     }
 

@@ -5,6 +5,8 @@
 #[path = "../../../fuzz/src/signed.rs"]
 mod bodies;
 
+use std::path::Path;
+
 use craftec_core::{
     Cid, Codec, TransportKey, cbor,
     certificate::{Certificate, SignedCertificate},
@@ -149,6 +151,30 @@ fn damaged_certificates_break_nothing() {
     check(&[good().certificate], bodies::certificate);
 }
 
+/// Whatever `tests/vectors/receipt.json` has under `hex` below `kind`.
+fn golden(kind: &str) -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/receipt.json");
+    let vectors: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let unhex = |text: &str| {
+        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect()
+    };
+    let found = &vectors[kind];
+    let all = found.as_array().cloned().unwrap_or_else(|| vec![found.clone()]);
+    all.iter().map(|vector| unhex(vector["hex"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn damaged_receipts_break_nothing() {
+    check(&golden("receipts"), bodies::receipt);
+}
+
+#[test]
+fn damaged_contracts_and_audits_break_nothing() {
+    check(&[golden("contract"), golden("audits")].concat(), bodies::contract);
+}
+
 #[test]
 fn damaged_texts_break_nothing() {
     check(&good().texts, bodies::texts);
@@ -161,6 +187,8 @@ proptest! {
         bodies::head(&bytes);
         bodies::placement(&bytes);
         bodies::certificate(&bytes);
+        bodies::receipt(&bytes);
+        bodies::contract(&bytes);
         bodies::texts(&bytes);
     }
 }

@@ -13,7 +13,7 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use craftec_obj::{
-    Announcer, AuditServer, Exchange, Holder, Mender, ObjEvent, Objects, Replicator, Store,
+    Announcer, AuditServer, Exchange, Holder, Ledger, Mender, ObjEvent, Objects, Replicator, Store,
     StoreError,
     feed::Feed,
     mend,
@@ -52,6 +52,7 @@ pub struct Node {
     holder: Holder,
     mender: Mender,
     audits: AuditServer,
+    ledger: Ledger,
     pub(crate) news: Feed<ObjEvent>,
     pub(crate) feed: Feed<Event>,
     pub(crate) told: Told,
@@ -75,6 +76,9 @@ impl Node {
         }
         let news = Feed::default();
         let (rpc, exchange) = exchange(&ports, &store, &config, &news);
+        let clock = ports.clock.clone();
+        let ledger = Ledger::open(store.clone(), clock, keys.transport().clone())?;
+        exchange.keep_books(ledger.clone());
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = objects(&ports, &store, &config, &exchange, &announcer).await?;
         let names = Rc::new(Names {
@@ -95,14 +99,11 @@ impl Node {
         let clock = ports.clock.clone();
         let holder = Holder::start(&rpc, objects.clone(), clock, signer.clone(), around.clone());
         let audits = AuditServer::start(&rpc, exchange.clone(), ports.clock.clone());
+        let mender = mender(&ports, &config, &rpc, &objects, &around);
         let clock = ports.clock.clone();
-        let slot = config.mend_slot.unwrap_or(mend::SLOT);
-        let entropy = ports.entropy.clone();
-        let mender =
-            Mender::start(rpc.clone(), objects.clone(), clock, entropy, around.clone(), slot);
-        let clock = ports.clock.clone();
-        let replicator =
-            Replicator::start(rpc, objects.clone(), clock, signer, around, news.clone())?;
+        let (owned, told) = (objects.clone(), news.clone());
+        let replicator = Replicator::start(rpc.clone(), owned, clock, signer, around, told)?;
+        ledger.start(rpc, replicator.kept_by_others());
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
             ports,
@@ -119,6 +120,7 @@ impl Node {
             holder,
             mender,
             audits,
+            ledger,
             news,
             feed: Feed::default(),
             told: Told::default(),
@@ -174,12 +176,18 @@ impl Node {
         &self.store
     }
 
+    /// What peers and this node did for each other.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Ends the node: what was fetched is kept, sessions fail from now on, the network shuts down.
     pub async fn stop(&self) {
         if self.stopped.replace(true) {
             return;
         }
         self.serving.keep();
+        self.ledger.keep();
         self.replicator.stop();
         self.mender.stop();
         self.objects.announcer().stop();
@@ -332,6 +340,19 @@ fn exchange(
         exchange.deny(denied.clone());
     }
     (rpc, exchange)
+}
+
+/// What looks after others' coded objects.
+fn mender(
+    ports: &Ports,
+    config: &Config,
+    rpc: &Rpc,
+    objects: &Objects,
+    around: &Rc<dyn Surroundings>,
+) -> Mender {
+    let (clock, entropy) = (ports.clock.clone(), ports.entropy.clone());
+    let slot = config.mend_slot.unwrap_or(mend::SLOT);
+    Mender::start(rpc.clone(), objects.clone(), clock, entropy, around.clone(), slot)
 }
 
 /// What is kept here.

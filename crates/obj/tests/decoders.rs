@@ -35,6 +35,7 @@ fn all(bytes: &[u8]) {
     bodies::hold(bytes);
     bodies::coded(bytes);
     bodies::audit(bytes);
+    bodies::ledger(bytes);
     bodies::stored(bytes);
 }
 
@@ -210,6 +211,24 @@ fn audits() -> Vec<Vec<u8>> {
 #[test]
 fn damaged_audits_break_nothing_and_prove_nothing_else() {
     check_damaged(&audits(), 4000, bodies::audit);
+}
+
+/// Swaps and pages as `tests/vectors/ledger.json` has them.
+fn ledgers() -> Vec<Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/ledger.json");
+    let vectors: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let unhex = |text: &str| {
+        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect()
+    };
+    let all = ["swaps", "pages"].map(|kind| vectors[kind].as_array().unwrap().clone());
+    all.concat().iter().map(|vector| unhex(vector["hex"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn damaged_receipts_and_pages_break_nothing() {
+    check_damaged(&ledgers(), 2000, bodies::ledger);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
-use craftec_obj::{Store, StoreError, audit::Served, store::StoreOptions};
+use craftec_obj::{Ledger, Store, StoreError, audit::Served, store::StoreOptions};
 use craftec_p2p::{NetError, Network, RecordCheck, Role};
 use craftec_platform::{
     Clock,
@@ -289,6 +289,11 @@ impl Cluster {
     /// What a running node answered to audits.
     pub fn audits(&self, index: usize) -> Result<Served, ClusterError> {
         self.with(index, |running| running.node.audits().served())
+    }
+
+    /// The book of peers of a running node.
+    pub fn ledger(&self, index: usize) -> Result<Ledger, ClusterError> {
+        self.with(index, |running| running.node.ledger().clone())
     }
 
     /// Who a running node is.

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar, mesh or storm; `churn`, which is abstract and years long; or
+    /// The scenario: put-get, liar, mesh, storm or reciprocity; `churn`, which is abstract and years long; or
     /// `kept`, which replays every seed that once failed.
     scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.

@@ -7,6 +7,8 @@ use std::{fmt, time::Duration};
 pub struct Report {
     /// What went wrong, one line each; empty where nothing did.
     pub failures: Vec<String>,
+    /// Named parts of wholes, of which part / whole is printed.
+    pub ratios: Vec<(&'static str, u64, u64)>,
     /// Named numbers.
     pub numbers: Vec<(&'static str, u64)>,
     /// Named durations, of which percentiles are printed in milliseconds.
@@ -16,12 +18,22 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds the runs of other seeds: numbers are summed, times are joined, traces are hashed.
+    /// Adds the runs of other seeds: numbers are summed, and parts and wholes; times are joined,
+    /// traces are hashed.
     pub fn merge(reports: &[Self]) -> Self {
         let mut all = Self::default();
         let mut traces = blake3::Hasher::new();
         for report in reports {
             all.failures.extend(report.failures.iter().cloned());
+            for (name, part, whole) in &report.ratios {
+                match all.ratios.iter_mut().find(|(known, ..)| known == name) {
+                    Some((_, parts, wholes)) => {
+                        *parts += part;
+                        *wholes += whole;
+                    }
+                    None => all.ratios.push((*name, *part, *whole)),
+                }
+            }
             for (name, number) in &report.numbers {
                 match all.numbers.iter_mut().find(|(known, _)| known == name) {
                     Some((_, sum)) => *sum += number,
@@ -43,6 +55,12 @@ impl Report {
         all
     }
 
+    /// A ratio by name; 0 where there is none.
+    pub fn ratio(&self, name: &str) -> f64 {
+        let found = self.ratios.iter().find(|(known, ..)| *known == name);
+        found.map_or(0.0, |(_, part, whole)| *part as f64 / (*whole).max(1) as f64)
+    }
+
     /// A number by name.
     pub fn number(&self, name: &str) -> u64 {
         self.numbers.iter().find(|(known, _)| *known == name).map_or(0, |(_, number)| *number)
@@ -53,6 +71,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "failed={}", self.failures.len())?;
+        for (name, ..) in &self.ratios {
+            write!(f, " {name}={:.3}", self.ratio(name))?;
+        }
         for (name, number) in &self.numbers {
             write!(f, " {name}={number}")?;
         }
@@ -82,17 +103,21 @@ mod tests {
     fn the_line_has_every_number_once() {
         let report = |trace: &str, ms: u64| Report {
             failures: Vec::new(),
+            ratios: vec![("share", 1, 3)],
             numbers: vec![("objects", 2)],
             times: vec![("get", vec![Duration::from_millis(ms)])],
             trace: trace.to_owned(),
         };
         assert_eq!(
             Report::merge(&[report("aa", 5)]).to_string(),
-            "failed=0 objects=2 get_p50_ms=5 get_p99_ms=5 trace=aa"
+            "failed=0 share=0.333 objects=2 get_p50_ms=5 get_p99_ms=5 trace=aa"
         );
         let both = Report::merge(&[report("aa", 5), report("bb", 9)]);
-        assert_eq!(both.number("objects"), 4);
-        assert!(both.to_string().starts_with("failed=0 objects=4 get_p50_ms=5 get_p99_ms=9 "));
+        assert_eq!((both.number("objects"), both.ratio("share")), (4, 2.0 / 6.0));
+        assert!(
+            both.to_string()
+                .starts_with("failed=0 share=0.333 objects=4 get_p50_ms=5 get_p99_ms=9 ")
+        );
         assert_ne!(both.trace, Report::merge(&[report("bb", 9), report("aa", 5)]).trace);
     }
 

@@ -20,12 +20,13 @@ use crate::{
 };
 
 /// The pages in the order of reading: file name, and how the menu calls it.
-const PAGES: [(&str, &str); 7] = [
+const PAGES: [(&str, &str); 8] = [
     ("index", "First site in a minute"),
     ("sdk", "SDK guide"),
     ("relay", "Run a relay"),
     ("how", "How it works"),
     ("alive", "Staying alive"),
+    ("fair", "Give and take"),
     ("threats", "Threat model"),
     (REFERENCE, "Command line"),
 ];

@@ -10,6 +10,8 @@ use super::wire::ANSWER_BYTES;
 
 /// Seconds of the rate that may be sent at once: a page and its pictures come at full speed.
 const BURST_SECONDS: u64 = 32;
+/// With less than this part of what the bucket holds, the rate is short, and shared by merit.
+const SHORT: f64 = 0.25;
 /// Answers of a node with a rate hold at most so many seconds of it, so that nobody waits long.
 const ANSWER_SECONDS: f64 = 0.25;
 /// Days of the months of a common year.
@@ -95,6 +97,11 @@ impl Budget {
         // One byte more than the debt, at a rate of at least one.
         let seconds = (1.0 - self.tokens) / rate.max(1) as f64;
         Verdict::Wait(Duration::from_secs_f64(seconds.min(3600.0)))
+    }
+
+    /// The rate, where it is short, as seen when last asked.
+    pub(super) fn short(&self) -> Option<u64> {
+        self.limits.rate.filter(|rate| self.tokens < burst(*rate) * SHORT)
     }
 
     /// Counts what was sent.
@@ -185,6 +192,9 @@ mod tests {
                 Verdict::Over => panic!("no total was set"),
             }
         }
+        assert_eq!(budget.short(), Some(1000));
+        assert!(matches!(budget.ask(seconds(120.0), JANUARY_2025), Verdict::Go(_)));
+        assert_eq!(budget.short(), None, "it has recovered");
         // The burst, a hundred seconds of the rate, and one answer of overdraft.
         assert!((132_000..=132_600).contains(&sent), "{sent}");
     }

@@ -28,7 +28,7 @@ use craftec_p2p::{Key, NetEvent, PeerInfo, Role, Rpc, SharedNetwork};
 use craftec_platform::Clock;
 use futures::StreamExt;
 
-use crate::{Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
+use crate::{Ledger, Store, StoreError, block::Block, event::ObjEvent, feed::Feed};
 pub use budget::{Sent, ServeLimits, month};
 pub use session::Session;
 pub use shards::{Healer, PROTOCOL as CODE_PROTOCOL, Question, Shards, Told};
@@ -72,6 +72,7 @@ struct Shared {
     stopped: Cell<bool>,
     denied: RefCell<Option<Denied>>,
     kept: shards::Kept,
+    ledger: RefCell<Option<Ledger>>,
 }
 
 /// Says which content others do not get from here.
@@ -100,6 +101,7 @@ impl Exchange {
             stopped: Cell::new(false),
             denied: RefCell::default(),
             kept: shards::Kept::default(),
+            ledger: RefCell::default(),
         });
         serve::start(&shared);
         shards::start(&shared);
@@ -115,6 +117,17 @@ impl Exchange {
     /// From now on, others do not get from here what `denied` names: to them it is not here.
     pub fn deny(&self, denied: Denied) {
         *self.0.denied.borrow_mut() = Some(denied);
+    }
+
+    /// From now on, `ledger` books what is sent and received, and says who is served first when the
+    /// upload is short.
+    pub fn keep_books(&self, ledger: Ledger) {
+        *self.0.ledger.borrow_mut() = Some(ledger);
+    }
+
+    /// The book of peers, where one is kept.
+    pub fn ledger(&self) -> Option<Ledger> {
+        self.0.ledger()
     }
 
     /// Bytes exchanged with a connected peer.
@@ -290,6 +303,11 @@ impl Shared {
         }
         let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
         live.iter().for_each(|session| session.joined(info.peer));
+    }
+
+    /// The book of peers, where one is kept.
+    fn ledger(&self) -> Option<Ledger> {
+        self.ledger.borrow().clone()
     }
 
     fn count(&self, peer: PeerId, received: usize, sent: usize) {

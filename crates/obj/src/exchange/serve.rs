@@ -78,10 +78,19 @@ impl Shared {
             Verdict::Wait(wait) => return busy(wait),
             Verdict::Over => return Answer::Refused(OVER.to_owned()),
         };
+        let ledger = self.ledger().filter(|_| !favoured);
+        if let (Some(ledger), Some(rate)) = (&ledger, self.budget.borrow().short())
+            && let Err(wait) = ledger.may_send(peer, rate)
+        {
+            return busy(wait);
+        }
         let most = if favoured { ANSWER_BYTES as u64 } else { most };
         let blocks = self.collect(want, most);
         let sent = blocks.blocks.iter().map(|item| item.bytes.len()).sum();
         self.count(peer, 0, sent);
+        if let Some(ledger) = ledger {
+            ledger.sent(peer, sent as u64);
+        }
         match favoured {
             true => self.budget.borrow_mut().count(sent as u64, now_ms),
             false => self.budget.borrow_mut().spend(sent as u64, now_ms),

@@ -415,6 +415,9 @@ impl Inner {
         self.plan.borrow_mut().answered(ask.id, &got, &missing, now);
         let bytes: usize = got.iter().map(|(_, bytes)| bytes).sum();
         shared.count(ask.peer, bytes, 0);
+        if let Some(ledger) = shared.ledger() {
+            ledger.received(ask.peer, &self.root, bytes as u64);
+        }
         self.report(shared, ask.peer, bytes as u64);
     }
 

@@ -24,7 +24,11 @@ use super::{
     LentRecord, Signer, Surroundings, TERM_MS,
     wire::{ASK_BYTES, Ask, HEADS, Hold, PROTOCOL, REASON_CHARS, Refusal, Release, Told},
 };
-use crate::{ObjError, Objects, StoreError, read::WalkLimits};
+use crate::{
+    ObjError, Objects, StoreError,
+    ledger::policy::{Space, Unwanted},
+    read::WalkLimits,
+};
 
 /// Copies pulled at one time: each takes read-ahead memory and a share of the link.
 const PULLS: usize = 4;
@@ -186,6 +190,7 @@ impl Inner {
         // What rotted here is pulled again before it is promised again.
         let whole = !self.objects.is_damaged(&hold.root);
         if let Some(record) = known.as_ref().filter(|record| record.complete && whole) {
+            self.may_renew(peer).await?;
             return self.renew(&hold, record.clone());
         }
         let _running = self.admit(peer, &hold, known.as_ref()).await?;
@@ -224,6 +229,22 @@ impl Inner {
         }
     }
 
+    /// Whether what is here for `peer` is kept for another term; if not, its promise still holds.
+    async fn may_renew(&self, peer: PeerId) -> Result<(), Refusal> {
+        let Some(ledger) = self.objects.exchange().ledger() else { return Ok(()) };
+        let limit_bytes = self.around.lend().await.limit_bytes;
+        let records = LentRecord::all(self.objects.store()).map_err(failed)?;
+        let used_bytes = self.lent_bytes().map_err(failed)?;
+        let space = Space { limit_bytes, used_bytes };
+        ledger.renew(peer, &space, &records).map_err(unwanted)
+    }
+
+    /// Bytes of copies that are here, and of those on their way.
+    fn lent_bytes(&self) -> Result<u64, StoreError> {
+        let lent = LentRecord::lent_bytes(self.objects.store())?;
+        Ok(lent.saturating_add(self.reserved.get()))
+    }
+
     /// Signs again for what is here already.
     fn renew(&self, hold: &Hold, mut record: LentRecord) -> Result<SignedPromise, Refusal> {
         let now_ms = self.clock.now().0;
@@ -246,8 +267,8 @@ impl Inner {
             return refuse(format!("a copy has 1 to {BLOCKS} blocks"), 24 * 60);
         }
         let lend = self.around.lend().await;
-        let lent = LentRecord::lent_bytes(self.objects.store()).map_err(failed)?;
-        let free = lend.limit_bytes.saturating_sub(lent.saturating_add(self.reserved.get()));
+        let used_bytes = self.lent_bytes().map_err(failed)?;
+        let free = lend.limit_bytes.saturating_sub(used_bytes);
         // What is here for somebody else takes no more room.
         let records = LentRecord::all(self.objects.store()).map_err(failed)?;
         let is_here = records.iter().any(|record| record.complete && record.root == hold.root);
@@ -259,6 +280,10 @@ impl Inner {
         }
         if lend.free_bytes.is_some_and(|disk| disk / 10 * 9 < hold.bytes) {
             return refuse("its disk is nearly full".to_owned(), 60);
+        }
+        if let Some(ledger) = self.objects.exchange().ledger().filter(|_| !is_here) {
+            let space = Space { limit_bytes: lend.limit_bytes, used_bytes };
+            ledger.admit(peer, hold.bytes, &space, &records).map_err(unwanted)?;
         }
         let key = (hold.root, peer);
         let mut running = self.running.borrow_mut();
@@ -277,6 +302,7 @@ impl Inner {
     }
 
     async fn pull(&self, peer: PeerId, hold: &Hold, done: Rc<Cell<u64>>) -> Result<u64, Refusal> {
+        let _errand = self.objects.exchange().ledger().map(|ledger| ledger.errand(hold.root));
         let session = self.objects.reader(hold.root);
         session.hint([peer]);
         session.expect_bytes(hold.bytes);
@@ -350,6 +376,10 @@ impl Steps {
 
 fn refused(reason: String, retry_ms: u64) -> Refusal {
     Refusal { reason: reason.chars().take(REASON_CHARS).collect(), retry_ms }
+}
+
+fn unwanted(why: Unwanted) -> Refusal {
+    refused(why.to_string(), why.retry_ms())
 }
 
 /// The disk failed; its words are not for strangers.

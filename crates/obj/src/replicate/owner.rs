@@ -31,6 +31,7 @@ use crate::{
     ObjError, Objects, StoreError,
     event::{Moved, ObjEvent, Way},
     feed::Feed,
+    ledger::KeptByOthers,
     objects::{Made, ObjectRecord},
     store::Meta,
 };
@@ -149,6 +150,13 @@ impl Replicator {
     pub fn signers(&self, root: &Cid) -> Vec<PeerId> {
         let copies = self.0.roster.borrow().list(root, &BTreeSet::new(), self.0.now());
         copies.into_iter().filter(|copy| copy.signed).map(|copy| copy.peer).collect()
+    }
+
+    /// Says how many bytes each peer keeps for us, for as long as this lives.
+    pub fn kept_by_others(&self) -> KeptByOthers {
+        let weak = Rc::downgrade(&self.0);
+        let kept = |inner: Rc<Inner>| inner.roster.borrow().kept(inner.now());
+        Rc::new(move || weak.upgrade().map(kept).unwrap_or_default())
     }
 
     /// Asks nobody any more.

@@ -235,6 +235,17 @@ impl Roster {
         }
     }
 
+    /// Bytes that each peer keeps for us, by the promises that hold.
+    pub(super) fn kept(&self, now: Now) -> BTreeMap<PeerId, u64> {
+        let mut kept: BTreeMap<PeerId, u64> = BTreeMap::new();
+        let units = self.objects.values().flat_map(|object| &object.units);
+        for signed in units.flat_map(|(_, placed)| placed.promises(now)) {
+            let sum = kept.entry(signed.promise.holder).or_default();
+            *sum = sum.saturating_add(signed.promise.bytes);
+        }
+        kept
+    }
+
     /// Objects of which `peer` holds something.
     pub(super) fn held_by(&self, peer: &PeerId, now: Now) -> Vec<Cid> {
         let holds = |object: &Object| {

@@ -38,6 +38,8 @@ pub enum Meta {
     Pending = 9,
     /// What is kept for others, by root and owner.
     Lent = 10,
+    /// What peers and this node did for each other, by peer.
+    Ledger = 16,
 }
 
 impl Meta {

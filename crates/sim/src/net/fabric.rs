@@ -142,6 +142,14 @@ impl Fabric {
         self.0.cut.borrow_mut().clear();
     }
 
+    /// Puts `peer` somewhere on the network, as seen over connections that are made from now on: `at` is
+    /// the beginning of a multiaddr, for instance `/ip4/203.0.113.7/tcp/4001`.
+    pub fn locate(&self, peer: &PeerId, at: &str) {
+        if let Some(entry) = self.0.peers.borrow_mut().get_mut(peer) {
+            entry.address = format!("{at}/p2p/{peer}");
+        }
+    }
+
     /// How many connections `peer` believes to have.
     pub fn links(&self, peer: &PeerId) -> usize {
         self.0.peers.borrow().get(peer).map_or(0, |entry| entry.neighbours.len())

@@ -90,6 +90,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
             ("messages", trace.messages()),
             ("bytes", trace.bytes()),
         ],
+        ratios: Vec::new(),
         times: vec![("get", gets)],
         trace: trace.hash(),
     })

@@ -35,8 +35,7 @@ pub fn liar(seed: u64) -> Result<Report, ClusterError> {
 async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
     cluster.start(NODES, Role::Relay).await?;
     client::mesh(&cluster, 4).await?;
-    let mut failures = Vec::new();
-    let mut objects: Vec<(Cid, Vec<u8>)> = Vec::new();
+    let (mut failures, mut objects) = (Vec::new(), Vec::<(Cid, Vec<u8>)>::new());
     let author = cluster.session(0)?;
     for number in 0..OBJECTS {
         let content = client::content(cluster.dice(), LENGTH);
@@ -90,6 +89,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
     let trace = cluster.fabric().trace();
     Ok(Report {
         failures,
+        ratios: Vec::new(),
         numbers: vec![
             ("nodes", NODES as u64),
             ("objects", objects.len() as u64),

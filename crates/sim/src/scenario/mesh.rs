@@ -76,6 +76,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
     let trace = cluster.fabric().trace();
     Ok(Report {
         failures,
+        ratios: Vec::new(),
         numbers: vec![
             ("tabs", TABS as u64),
             ("left", left.len() as u64),

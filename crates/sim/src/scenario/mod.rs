@@ -8,6 +8,7 @@ mod client;
 mod liar;
 mod mesh;
 mod put_get;
+mod reciprocity;
 mod storm;
 
 use std::{fmt, str::FromStr};
@@ -18,6 +19,7 @@ pub use alive::alive;
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
+pub use reciprocity::reciprocity;
 pub use storm::{StormSize, storm};
 
 /// A scenario by name.
@@ -33,11 +35,14 @@ pub enum Scenario {
     Storm,
     /// Coded objects outlive everyone who held them.
     Alive,
+    /// Some give, some only take, and there is not enough for all.
+    Reciprocity,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm, Self::Alive];
+    pub const ALL: [Self; 6] =
+        [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm, Self::Alive, Self::Reciprocity];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
@@ -47,6 +52,7 @@ impl Scenario {
             Self::Mesh => mesh(seed),
             Self::Storm => storm(seed, StormSize::STANDARD),
             Self::Alive => alive(seed),
+            Self::Reciprocity => reciprocity(seed),
         }
     }
 }
@@ -59,6 +65,7 @@ impl fmt::Display for Scenario {
             Self::Mesh => "mesh",
             Self::Storm => "storm",
             Self::Alive => "alive",
+            Self::Reciprocity => "reciprocity",
         })
     }
 }

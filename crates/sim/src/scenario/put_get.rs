@@ -99,6 +99,7 @@ async fn scenario(cluster: Cluster, size: Size) -> Result<Report, ClusterError> 
     let trace = cluster.fabric().trace();
     Ok(Report {
         failures: tally.failures,
+        ratios: Vec::new(),
         numbers: vec![
             ("nodes", size.nodes as u64),
             ("objects", objects.len() as u64),

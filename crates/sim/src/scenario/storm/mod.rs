@@ -128,6 +128,7 @@ fn report(world: &Shared) -> Report {
     numbers.extend([("messages", trace.messages()), ("bytes", trace.bytes())]);
     Report {
         failures: state.failures.clone(),
+        ratios: Vec::new(),
         numbers,
         times: vec![
             ("put", state.put_times.clone()),

@@ -247,6 +247,7 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   const config: TabOptions['config'] = { relays };
   if (options.storage?.folder !== undefined) config.folder = options.storage.folder;
   if (options.storage?.lendBytes !== undefined) config.lendBytes = options.storage.lendBytes;
+  if (options.storage?.mendSeconds !== undefined) config.mendSeconds = options.storage.mendSeconds;
   if (options.agent !== undefined) config.agent = options.agent;
   if (options.rtc !== undefined) config.rtc = { ...options.rtc };
   const setting: TabOptions = {

@@ -12,6 +12,8 @@ export interface NodeOptions {
     folder?: string;
     /** Bytes that may be kept for others; default: the node decides. */
     lendBytes?: number;
+    /** How often a holder of a coded object looks after it, 2 to 86400 s; default: 600. */
+    mendSeconds?: number;
   };
   /** How this node names itself to others. */
   agent?: string;

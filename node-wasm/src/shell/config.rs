@@ -7,6 +7,9 @@ use super::failure::Failure;
 
 /// Relays that one tab keeps connections to.
 const RELAYS: u32 = 16;
+/// Turns of looking after coded objects: shorter ones would only ask more, longer ones find what is
+/// lost too late.
+const MEND_SECONDS: std::ops::RangeInclusive<u64> = 2..=86_400;
 /// Longest agent string (what identify sends).
 const AGENT_CHARS: usize = 128;
 
@@ -18,6 +21,9 @@ pub(super) struct StartConfig {
     pub(super) folder: String,
     /// Bytes kept for others; the node decides where absent.
     pub(super) lend_bytes: Option<u64>,
+    /// Seconds of a turn in which one holder of a coded object looks after it; the node decides where
+    /// absent.
+    pub(super) mend_seconds: Option<u64>,
     /// Software and version.
     pub(super) agent: Option<String>,
     /// An `RTCConfiguration`, or undefined.
@@ -35,11 +41,17 @@ impl StartConfig {
         if agent.as_ref().is_some_and(|agent| agent.len() > AGENT_CHARS) {
             return Err(wrong("agent", "at most 128 bytes long"));
         }
-        let lend_bytes = match field(config, "lendBytes") {
-            value if value.is_undefined() => None,
-            value => Some(whole(&value).ok_or_else(|| wrong("lendBytes", "a number of bytes"))?),
+        let number = |name: &str, wanted: &str| match field(config, name) {
+            value if value.is_undefined() => Ok(None),
+            value => whole(&value).map(Some).ok_or_else(|| wrong(name, wanted)),
         };
-        Ok(Self { relays: relays(config)?, folder, lend_bytes, agent, rtc: field(config, "rtc") })
+        let lend_bytes = number("lendBytes", "a number of bytes")?;
+        let mend_seconds = number("mendSeconds", "a number of seconds")?;
+        if mend_seconds.is_some_and(|seconds| !MEND_SECONDS.contains(&seconds)) {
+            return Err(wrong("mendSeconds", "2 to 86400"));
+        }
+        let (relays, rtc) = (relays(config)?, field(config, "rtc"));
+        Ok(Self { relays, folder, lend_bytes, mend_seconds, agent, rtc })
     }
 }
 

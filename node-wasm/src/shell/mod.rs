@@ -6,7 +6,7 @@ mod failure;
 mod port;
 mod sessions;
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use craftec_api::Role;
 use craftec_core::Cid;
@@ -34,7 +34,7 @@ pub struct TabNode {
 
 #[wasm_bindgen]
 impl TabNode {
-    /// Starts a node: `config` is `{ relays, folder?, lendBytes?, agent?, rtc? }`, `page` leads to
+    /// Starts a node: `config` is `{ relays, folder?, lendBytes?, mendSeconds?, agent?, rtc? }`, `page` leads to
     /// the SDK's `serveRtc`, and `panicked` is called with a message when the node can't go on, or
     /// is to be started anew. Fails with `{ code, message, hint, retryable }`.
     pub async fn start(
@@ -92,6 +92,7 @@ async fn start(config: StartConfig, page: MessagePort) -> Result<Rc<Node>, Failu
     let mut settings = Config::new(Role::Tab);
     settings.folder = Some(folder);
     settings.lend_limit = config.lend_bytes;
+    settings.mend_slot = config.mend_seconds.map(Duration::from_secs);
     if let Some(agent) = config.agent {
         settings.agent = agent;
     }

@@ -5,6 +5,7 @@
 //!
 //! The short forms are part of the ordinary tests. The long ones, of thirty nodes, are run by
 //! `make life RUNS=20` on the release build; `LIFE_RUNS` and `LIFE_SEED` are its words to this file.
+//! `LIFE_LOG` is what the nodes log.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 #![allow(clippy::print_stdout, reason = "the figures are what one runs this for")]

@@ -59,7 +59,10 @@ impl World {
     /// Starts so many nodes, which look after coded objects so often; `seed` decides in which order
     /// they die.
     pub(crate) fn start(nodes: usize, mend_seconds: u64, seed: u64) -> Self {
-        let config = format!("{CONFIG}mend_seconds = {mend_seconds}\n");
+        let mut config = format!("{CONFIG}mend_seconds = {mend_seconds}\n");
+        if let Ok(log) = std::env::var("LIFE_LOG") {
+            config.push_str(&format!("log = '{log}'\n"));
+        }
         let (old, new) = (Vec::new(), Vec::new());
         let mut world = Self { old, new, board: Board::default(), config, mended: 0 };
         let mut all: Vec<_> = (0..nodes).map(|_| world.node()).collect();
@@ -156,7 +159,8 @@ impl Author<'_> {
         loop {
             let stat = home.run(["stat", &cid]).ok();
             let count = |name: &str| stat["health"][name].as_u64().expect("a count");
-            if count("wanted") > 0 && count("signed") >= count("wanted") {
+            let as_asked = copies.is_some() || count("needed") > 1;
+            if as_asked && count("wanted") > 0 && count("signed") >= count("wanted") {
                 return cid;
             }
             assert!(begun.elapsed() < KEPT, "it is not kept as wanted: {}", stat["holders"]);

@@ -86,6 +86,7 @@ export interface WorkerConfig {
   relays: string[];
   folder?: string;
   lendBytes?: number;
+  mendSeconds?: number;
   agent?: string;
   rtc?: RtcConfiguration;
 }

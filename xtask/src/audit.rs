@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     paths, setup,
-    shell::{command, read, run, say},
+    shell::{cargo, command, read, run, say},
 };
 
 /// What an unreachable network means.
@@ -39,9 +39,11 @@ pub(crate) fn packages() -> anyhow::Result<()> {
     npm(Offline::Skip)
 }
 
-/// Licences, sources and bans need no network: cargo's own cache has all of it.
+/// Licences, sources and bans: of every crate in the lock file, those of other platforms and of features
+/// that are off included, which no build has brought yet.
 fn deny() -> anyhow::Result<()> {
     let tool = setup::cargo_deny()?;
+    run(cargo().args(["fetch", "--quiet", "--locked"]))?;
     let mut deny = command(tool);
     deny.args(["--offline", "--locked", "check", "--hide-inclusion-graph"]);
     run(deny.args(["bans", "licenses", "sources"]))

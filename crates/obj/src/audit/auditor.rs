@@ -74,7 +74,7 @@ impl Auditor {
             return Verdict::idle(self.standing(&holder));
         }
         let _running = Running(inner, holder);
-        let began = inner.clock.monotonic();
+        let (began, mut streaming) = (inner.clock.monotonic(), false);
         let mut look = inner.with(holder, |record, now_ms| Look::new(blocks, record, now_ms));
         while let Some(asked) = inner.with(holder, |record, now_ms| {
             look.next(record, now_ms, &mut || inner.entropy.next_u64())
@@ -87,10 +87,15 @@ impl Auditor {
             }
             match inner.ask(holder, &asked).await {
                 Ok((items, took)) => inner.with(holder, |record, now_ms| {
-                    let late = record.timing.is_late(took);
+                    // Before the first answer a stream is opened, perhaps a connection.
+                    let late = streaming && record.timing.is_late(took);
                     look.answered(record, now_ms, &asked, &items, late);
+                    streaming = true;
                 }),
-                Err(silence) => look.silence(&asked, silence),
+                Err(silence) => {
+                    look.silence(&asked, silence);
+                    streaming = false;
+                }
             }
         }
         let verdict = inner.with(holder, |record, now_ms| look.end(record, now_ms));

@@ -8,7 +8,8 @@
 //!
 //! A holder that has most of its bytes and fetches the rest when it is asked for them answers those
 //! questions later, by the round trip to whoever has them. That shows if the round trip is longer than
-//! the margin and most answers are not of that kind. It does not show when
+//! the margin and most answers are not of that kind. The first answer of a look, for which a stream is
+//! opened, is not timed. It does not show when
 //!
 //! - the bytes come from next door: a partner in the same house is 1 ms away, and so is its disk;
 //! - *every* answer comes from the partner: then the usual is that round trip;

@@ -6,7 +6,7 @@ mod common;
 
 use std::rc::Rc;
 
-use common::{World, bytes, get, publish, put, run};
+use common::{World, bytes, get, publish, put, put_as, run};
 use craftec_api::{ApiError, Command, ErrorCode, Limit, Reply, Restored, Role, Secret};
 use craftec_core::Cid;
 use craftec_node::{Access, Config, Node, Session};
@@ -63,7 +63,7 @@ struct Author {
 async fn author(world: &World) -> Author {
     let node = world.node(1).await;
     let session = node.session();
-    let big = put(&session, &bytes(5, 3_000_000), 0).await;
+    let big = put_as(&session, &bytes(5, 3_000_000), None).await;
     let files: [(&str, &[u8]); 2] = [("index.html", b"<h1>hi"), ("a/b.txt", b"deep")];
     let (site, label) = publish(&session, &files, Some("blog"), 0).await;
     session.call(Command::LendSpace { bytes: Some(77) }).await.expect("sets");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{World, bytes, get, lie_as, run, run_for};
+use common::{World, bytes, get, lie_as, put_as, run, run_for};
 use craftec_api::{Command, ObjectHealth, Reply, Role};
 use craftec_core::{Cid, Codec, cbor};
 use craftec_node::{Config, Node};
@@ -25,24 +25,13 @@ use craftec_obj::{
 };
 use craftec_p2p::Rpc;
 use craftec_platform::{Clock, sim::SimDisk};
-use serde_bytes::ByteBuf;
 
 /// Turns of healers in these tests.
 const SLOT: Duration = Duration::from_secs(20);
 
 /// Puts an object as the defaults say.
 async fn put(node: &Rc<Node>, content: &[u8]) -> Cid {
-    let session = node.session();
-    let open = Command::PutOpen { replicas: None, redundancy: None, name: None };
-    let Ok(Reply::Handle { handle }) = session.call(open).await else { panic!("put_open") };
-    for chunk in content.chunks(1 << 20) {
-        let chunk = Command::PutChunk { handle, bytes: ByteBuf::from(chunk) };
-        assert_eq!(session.call(chunk).await, Ok(Reply::Done));
-    }
-    match session.call(Command::PutClose { handle }).await {
-        Ok(Reply::Stored { cid, .. }) => cid,
-        other => panic!("put_close: {other:?}"),
-    }
+    put_as(&node.session(), content, None).await
 }
 
 async fn health(node: &Rc<Node>, cid: Cid) -> ObjectHealth {

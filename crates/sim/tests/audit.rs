@@ -301,8 +301,8 @@ fn a_holder_that_fetches_from_a_partner_is_late_and_falls_with_it() {
     println!("the partner is gone: {alone:?}");
     assert_eq!((together.failed, together.evicted_hour), (0, None));
     assert!(together.late * 50 < together.answers, "{together:?}");
-    // Both copies were one: they are lost in one look.
-    assert!(alone.evicted_hour.is_some_and(|hour| hour <= 2) && alone.asked < 40, "{alone:?}");
+    // Both copies were one, and are lost together: it falls silent, and silence is waited for.
+    assert!(alone.evicted_hour.is_some_and(|hour| hour <= 24) && alone.passed == 0, "{alone:?}");
     let (together, _) = collusion(Weather::CALM, Fetches::Fiftieth);
     println!("2% fetched from next door: {together:?}");
     assert_eq!((together.failed, together.late), (0, 0));
@@ -353,6 +353,7 @@ fn flood(flooders: u8) -> (u64, Verdict, u64) {
 }
 
 #[test]
+#[ignore = "minutes in a debug build: run it with --release"]
 fn a_flood_of_challenges_costs_a_mebibyte_a_second() {
     const MIB: u64 = 1 << 20;
     let (one, verdict, busy) = flood(1);

@@ -48,7 +48,8 @@ const SHORT: Life = Life {
     nodes: 8,
     bytes: 8 << 20,
     copies: None,
-    pause: Duration::from_secs(5),
+    // A look takes as long as the silence of a holder that was killed: some seconds.
+    pause: Duration::from_secs(15),
     mend_seconds: 2,
     stay: 0,
 };

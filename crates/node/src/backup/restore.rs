@@ -146,7 +146,8 @@ impl Contents {
             Record::Identity(identity) => self.own(&identity)?,
             Record::Settings(settings) => self.settings = settings,
             Record::Object(object) => {
-                let known = object.about.v == 1 && object.pins.iter().all(|pin| pin.v == 1);
+                let known =
+                    (1..=2).contains(&object.about.v) && object.pins.iter().all(|pin| pin.v == 1);
                 if !known || object.pins.is_empty() {
                     return wrong("an object of a newer version");
                 }

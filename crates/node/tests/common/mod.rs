@@ -405,7 +405,12 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
 
 /// Puts an object.
 pub(crate) async fn put(session: &Session, content: &[u8], replicas: u16) -> Cid {
-    let open = Command::PutOpen { replicas: Some(replicas), redundancy: None, name: None };
+    put_as(session, content, Some(replicas)).await
+}
+
+/// Puts an object in so many copies, or as the defaults say.
+pub(crate) async fn put_as(session: &Session, content: &[u8], replicas: Option<u16>) -> Cid {
+    let open = Command::PutOpen { replicas, redundancy: None, name: None };
     let Ok(Reply::Handle { handle }) = session.call(open).await else { panic!("put_open") };
     for chunk in content.chunks(1 << 20) {
         let chunk = Command::PutChunk { handle, bytes: ByteBuf::from(chunk) };

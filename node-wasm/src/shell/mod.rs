@@ -35,8 +35,8 @@ pub struct TabNode {
 #[wasm_bindgen]
 impl TabNode {
     /// Starts a node: `config` is `{ relays, folder?, lendBytes?, mendSeconds?, agent?, rtc? }`,
-    /// `page` leads to the SDK's `serveRtc`, and `panicked` is called with a message when the node can't go on, or
-    /// is to be started anew. Fails with `{ code, message, hint, retryable }`.
+    /// `page` leads to the SDK's `serveRtc`, and `panicked` is called with a message when the node
+    /// can't go on, or is to be started anew. Fails with `{ code, message, hint, retryable }`.
     pub async fn start(
         config: JsValue,
         page: MessagePort,

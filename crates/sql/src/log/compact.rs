@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use craftec_core::Cid;
-use craftec_platform::{File, Folder};
+use craftec_platform::File;
 
 use super::{
     Kept, Log, LogError,
@@ -46,28 +46,22 @@ impl Copy {
 }
 
 impl Log {
-    /// Copies what is needed into a new file and lets go of the old one. Nothing is lost if it fails.
-    pub async fn compact(&mut self, folder: &dyn Folder) -> Result<(), LogError> {
+    /// Names of the file that is in use and of the one that a compaction would make.
+    pub fn file_names(&self) -> (String, String) {
+        let name = |generation| file_name(&self.name, generation);
+        (name(self.generation), name(self.generation + 1))
+    }
+
+    /// Copies what is needed into `file`, the second of [`Self::file_names`], and goes on there; the
+    /// first is then the caller's to remove. Nothing is lost if this fails: then the second goes.
+    pub fn compact(&mut self, file: Arc<dyn File>) -> Result<(), LogError> {
         if self.is_dirty() {
             return Err(LogError::Transaction);
         }
         self.rollback();
-        let old = file_name(&self.name, self.generation);
-        let new = file_name(&self.name, self.generation + 1);
-        let file = folder.open(&new).await.map_err(LogError::io(DOING))?;
-        match self.copy_into(file) {
-            Ok(mut compacted) => {
-                std::mem::swap(self, &mut compacted);
-                drop(compacted);
-                // Left behind, it goes when the database is opened next.
-                drop(folder.remove(&old).await);
-                Ok(())
-            }
-            Err(error) => {
-                drop(folder.remove(&new).await);
-                Err(error)
-            }
-        }
+        let compacted = self.copy_into(file)?;
+        *self = compacted;
+        Ok(())
     }
 
     fn copy_into(&mut self, file: Arc<dyn File>) -> Result<Self, LogError> {

@@ -6,13 +6,14 @@
 //! [`Paged`] until the commit, or are dropped.
 //!
 //! A file's name means something only in the thread that mounted it: SQLite knows no host path, no
-//! other VFS is reachable by name (see `database::guard`), and two databases meet only where a
+//! other VFS is reachable by name (see `database::connection`), and two databases meet only where a
 //! handle attaches one to the other.
 
 mod ffi;
 mod file;
 mod local;
 mod locks;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::page::{Page, PageNo};
 
 pub(crate) use ffi::register;
 pub(crate) use local::LocalPages;
+pub(crate) use remote::RemotePages;
 use locks::Locks;
 
 /// Name of the VFS.

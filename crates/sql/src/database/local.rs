@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::SqlError,
     log::{Kept, Log, LogError, LogOptions, LogSize},
+    page::{Page, PageNo},
     store::{LocalStore, PageStore},
     vfs::{LocalPages, Mount},
 };
@@ -203,6 +204,17 @@ impl Database {
         }
         store.update_root(&self.name(), since, root).await?;
         Ok(cids.len())
+    }
+
+    /// How many pages the last commit left.
+    pub fn pages(&self) -> u32 {
+        self.pages.borrow().log.pages()
+    }
+
+    /// Reads a page as the last commit left it: one after the other, they are an ordinary SQLite
+    /// file.
+    pub fn page(&self, page: PageNo, out: &mut Page) -> Result<(), SqlError> {
+        Ok(self.pages.borrow_mut().log.committed(page, out)?)
     }
 
     /// What it takes on disk.

@@ -11,6 +11,7 @@
 
 mod ffi;
 mod file;
+mod host;
 mod local;
 mod locks;
 mod remote;

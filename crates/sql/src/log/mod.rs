@@ -46,6 +46,7 @@ use crate::{
 };
 
 pub use error::LogError;
+pub use scan::remove;
 pub use record::Kept;
 
 /// How a log behaves.

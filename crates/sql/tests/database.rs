@@ -9,7 +9,7 @@ use craftec_sql::{
     DatabaseOptions, MemoryStore, Reader, ReaderOptions, Sql, SqlError, Value,
     log::{LogError, LogOptions},
 };
-use futures::executor::block_on;
+use futures::{FutureExt, executor::block_on};
 
 #[test]
 fn what_was_committed_is_there_after_a_crash() {
@@ -68,7 +68,7 @@ fn a_transaction_that_fails_leaves_nothing() {
         assert_eq!(count.await.unwrap(), Some(integer(1)));
         let nested = db.transaction(|_| {
             assert!(matches!(db.snapshot(), Err(SqlError::Log(LogError::Transaction))));
-            block_on(db.execute("BEGIN", &[]))
+            db.execute("BEGIN", &[]).now_or_never().unwrap()
         });
         assert!(nested.await.is_err());
         assert_eq!(common::count(&db, "t").await, 1);
@@ -169,7 +169,8 @@ fn databases_meet_only_where_a_handle_attaches_them() {
         assert_eq!(common::count(&two, "t").await, 2, "the other handle sees it");
         let busy = two.transaction(|_| {
             one.detach("nothing").unwrap_err();
-            let written = block_on(one.execute("INSERT INTO \"other \"\"one\"\"\".t VALUES (7)", &[]));
+            let insert = "INSERT INTO \"other \"\"one\"\"\".t VALUES (7)";
+            let written = one.execute(insert, &[]).now_or_never().unwrap();
             assert!(written.unwrap_err().is_retryable());
             Ok(())
         });

@@ -1,7 +1,10 @@
 //! A connection of SQLite to a mounted database: how it is set up, what it may do, how a statement
 //! runs and what its rows become.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use rusqlite::{
     Connection, OpenFlags,
@@ -75,6 +78,8 @@ pub(super) fn open(mount: &Mount) -> Result<(Connection, Granted), SqlError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags_and_vfs(mount.name(), flags, VFS_NAME)?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Whoever holds a lock is of this thread: waiting would keep it from letting go.
+    connection.busy_timeout(Duration::ZERO)?;
     let granted = Granted::default();
     let held = granted.clone();
     connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&held, context.action)))?;

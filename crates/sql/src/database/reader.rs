@@ -151,11 +151,8 @@ impl Reader {
             self.fetched.borrow_mut().runs += 1;
             let result = statement(&self.connection);
             let missed = self.pages.borrow_mut().take_missed();
-            let error = match result {
-                Ok(done) => return Ok(done),
-                Err(error) => error,
-            };
-            let Some(page) = missed else { return Err(error.into()) };
+            // Also where SQLite went on without the page, as its checks of integrity do.
+            let Some(page) = missed else { return Ok(result?) };
             // It was here already and went for others: the statement would never end.
             if !seen.insert(page) {
                 return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });

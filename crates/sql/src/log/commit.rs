@@ -267,7 +267,7 @@ impl Log {
         }
         for (kind, kept) in changes {
             match kind {
-                Kind::Keep => self.note_kept(kept.clone(), end)?,
+                Kind::Keep => self.note_kept(kept.clone(), end),
                 _ => self.kept.retain(|other| other != kept),
             }
         }

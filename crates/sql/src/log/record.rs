@@ -53,7 +53,9 @@ pub(super) type Sum = [u8; 16];
 
 fn sum(parts: &[&[u8]]) -> Sum {
     let mut hasher = blake3::Hasher::new();
-    parts.iter().for_each(|part| drop(hasher.update(part)));
+    for part in parts {
+        hasher.update(part);
+    }
     let mut sum = [0; 16];
     hasher.finalize_xof().fill(&mut sum);
     sum

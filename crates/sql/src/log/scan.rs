@@ -180,7 +180,7 @@ impl Log {
                         offset += u64::from(bytes);
                     }
                 }
-                Kind::Keep => self.note_kept(Kept::decode(&meta).ok_or_else(malformed)?, unit.end)?,
+                Kind::Keep => self.note_kept(Kept::decode(&meta).ok_or_else(malformed)?, unit.end),
                 Kind::Drop => {
                     let kept = Kept::decode(&meta).ok_or_else(malformed)?;
                     self.kept.retain(|other| *other != kept);
@@ -195,14 +195,13 @@ impl Log {
     }
 
     /// A root is kept from here on.
-    pub(super) fn note_kept(&mut self, kept: Kept, end: u64) -> Result<(), LogError> {
+    pub(super) fn note_kept(&mut self, kept: Kept, end: u64) {
         self.kept_end = end;
         // Snapshots come in order; what a name keeps was one before.
         if kept.name.is_empty() {
             self.last_root = Some(kept.root);
         }
         self.kept.push(kept);
-        Ok(())
     }
 
     /// The root `cid`, which must be kept here.

@@ -35,10 +35,15 @@ fn done<T: std::fmt::Debug>(step: Step<T>) -> T {
     }
 }
 
-fn all(root: &Root, nodes: &Nodes) -> Vec<Option<Digest>> {
-    let pages: Vec<PageNo> = (1..=root.pages).map(page).collect();
+/// Looks every page up, of large tables those at both ends.
+fn assert_has(root: &Root, nodes: &Nodes, list: &[Option<Digest>]) {
+    assert_eq!(root.pages as usize, list.len());
+    let near = |n: &u32| *n <= 1_500 || n + 1_500 > root.pages;
+    let pages: Vec<PageNo> = (1..=root.pages).filter(near).map(page).collect();
     let cids = done(resolve(root, &pages, nodes).unwrap());
-    cids.iter().map(|cid| cid.as_ref().map(Digest::from)).collect()
+    for (page, cid) in pages.iter().zip(cids) {
+        assert_eq!(cid.as_ref().map(Digest::from), list[page.index()], "{page:?}");
+    }
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn every_root_says_what_a_list_says(acts in prop::collection::vec(act(), 1..60)) {
         let (mut table, mut nodes) = (PageTable::default(), Nodes::default());
@@ -211,7 +216,7 @@ proptest! {
         prop_assert_eq!(fresh.materialise().unwrap().top, roots.last().unwrap().0.table);
         let mut before: Option<&(Root, Vec<Option<Digest>>)> = None;
         for now in &roots {
-            prop_assert_eq!(&all(&now.0, &nodes), &now.1);
+            assert_has(&now.0, &nodes, &now.1);
             let found = done(diff(before.map(|b| &b.0), &now.0, &nodes, MAX_PAGES).unwrap());
             let old = before.map_or(&[][..], |b| &b.1);
             let want: BTreeMap<u32, Option<Cid>> = (1..).zip(&now.1).enumerate()

@@ -23,7 +23,7 @@ pub enum Step<T> {
 
 /// Nodes that are at hand.
 #[derive(Clone, Debug, Default)]
-pub struct Nodes(HashMap<Cid, Node>);
+pub struct Nodes(pub(super) HashMap<Cid, Node>);
 
 impl Nodes {
     /// Takes the node `cid`, whose bytes the caller has checked against it.

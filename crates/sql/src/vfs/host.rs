@@ -4,7 +4,7 @@
 //! `wasm-bindgen` than libp2p allows). Natively nothing calls them.
 #![allow(unsafe_code, reason = "SQLite is C")]
 
-use std::{slice, time::Duration};
+use std::slice;
 
 use web_time::{SystemTime, UNIX_EPOCH};
 
@@ -17,9 +17,7 @@ const UNAVAILABLE: i32 = 2;
 
 /// Waiting would stop the node: whoever finds a lock taken tries again later.
 #[unsafe(no_mangle)]
-extern "C" fn rust_sqlite_wasm_host_sleep(seconds: u64, nanoseconds: u32) {
-    let _ = Duration::new(seconds, nanoseconds);
-}
+extern "C" fn rust_sqlite_wasm_host_sleep(_seconds: u64, _nanoseconds: u32) {}
 
 /// Random bytes; how many.
 ///

@@ -122,7 +122,11 @@ impl Log {
         }
         let (begin, end, sum) = self.append(&draft, true, pages)?;
         self.make_durable(end)?;
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        let first = match pending.held.get(&PageNo::FIRST.number()) {
+            Some(Held::Memory(place)) => Some(pending.memory.swap_remove(*place).1),
+            _ => None,
+        };
         for (page, held) in pending.held {
             if let (Held::Log { offset, digest }, Some(page)) = (held, PageNo::new(page)) {
                 self.place(page, digest, offset);
@@ -133,6 +137,8 @@ impl Log {
         }
         self.resize(pages);
         (self.tail, self.unit, self.sum) = (end, self.unit + 1, sum);
+        // SQLite looks at it before its next transaction.
+        self.first = first.or(self.first.take());
         Ok(true)
     }
 

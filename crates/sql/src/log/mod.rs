@@ -65,6 +65,9 @@ impl Default for LogOptions {
     }
 }
 
+/// What a page takes, with its entry.
+const PAGE_ENTRY_BYTES: u64 = PAGE_BYTES as u64 + 36;
+
 /// Where bytes are in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -77,7 +80,7 @@ struct Place {
 pub struct LogSize {
     /// Bytes up to the end of the last unit.
     pub used_bytes: u64,
-    /// Bytes that the current state and kept snapshots need.
+    /// Bytes that the current state and snapshots need, those included that were dropped lately.
     pub live_bytes: u64,
 }
 
@@ -99,6 +102,8 @@ pub struct Log {
     /// What lies before this may belong to a snapshot.
     kept_end: u64,
     last_root: Option<Cid>,
+    /// How long it was when it was compacted.
+    base: u64,
     /// The end of the last unit, its number and checksum.
     tail: u64,
     unit: u64,
@@ -139,15 +144,18 @@ impl Log {
 
     /// What it takes on disk.
     pub fn size(&self) -> LogSize {
-        let entry = (PAGE_BYTES + 36) as u64;
-        let live = u64::from(self.table.len()) * entry + self.index_bytes;
+        let live = u64::from(self.table.len()) * PAGE_ENTRY_BYTES + self.index_bytes;
         LogSize { used_bytes: self.tail, live_bytes: record::HEADER_BYTES + live }
     }
 
-    /// Whether so much of it is no longer needed that it should be compacted.
+    /// Whether it should be compacted: it has doubled since that was done last, and holds more than
+    /// as much again as its pages. What dropped snapshots leave is not known until then, so the first
+    /// bounds the work, and the second spares a log that was only filled.
     pub fn wants_compaction(&self) -> bool {
-        let LogSize { used_bytes, live_bytes } = self.size();
-        used_bytes.saturating_sub(live_bytes) > live_bytes.max(self.options.slack_bytes)
+        let slack = self.options.slack_bytes;
+        let pages = u64::from(self.table.len()) * PAGE_ENTRY_BYTES;
+        let grown = self.tail.saturating_sub(self.base) > self.base.max(slack);
+        grown && self.tail.saturating_sub(pages) > pages.max(slack)
     }
 
     /// Reads `page` as the last commit left it, verified; zeros if it was never written.

@@ -114,6 +114,7 @@ impl Log {
             kept: Vec::new(),
             kept_end: 0,
             last_root: None,
+            base: HEADER_BYTES,
             tail: HEADER_BYTES,
             unit: header.base,
             sum,
@@ -190,6 +191,10 @@ impl Log {
                 self.resize(head.pages);
                 (self.tail, self.unit, self.sum) = (unit.end, head.unit, head.sum);
             }
+        }
+        // The first unit of a later generation is what the compaction copied.
+        if self.generation > 0 && self.base == HEADER_BYTES {
+            self.base = unit.end;
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 //! A transaction with more pages than fit in one record has them written behind the last unit before
 //! it commits, without a flush; if it is rolled back, the next unit overwrites them.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+};
 
 use super::{
     Kept, Log, LogError,
@@ -33,6 +36,8 @@ pub(super) struct Pending {
     pages: Option<u32>,
     /// The fewest pages that the transaction had: what lies above and was not written again is zeros.
     floor: Option<u32>,
+    /// A flush failed after pages had been spilled: what became of them is not known.
+    lost: bool,
 }
 
 impl Pending {
@@ -108,10 +113,15 @@ impl Log {
 
     /// Makes the transaction durable, with one flush. Whether there was something to commit.
     ///
-    /// After an error the transaction still waits: it may be committed again or rolled back.
+    /// After an error the transaction still waits: it may be committed again, unless a flush failed
+    /// that was also to cover what had been spilled, or rolled back.
     pub fn commit(&mut self) -> Result<bool, LogError> {
         if self.pending.is_empty() {
             return Ok(false);
+        }
+        if self.pending.lost {
+            let source = io::Error::other("a flush of this transaction failed: roll it back");
+            return Err(LogError::Io { doing: "committing", source });
         }
         self.fill_gaps()?;
         let (draft, places) = self.draft(true);
@@ -121,7 +131,10 @@ impl Log {
             return Ok(false);
         }
         let (begin, end, sum) = self.append(&draft, true, pages)?;
-        self.make_durable(end)?;
+        if let Err(error) = self.make_durable(end) {
+            self.pending.lost = self.pending.end.is_some();
+            return Err(error);
+        }
         let mut pending = std::mem::take(&mut self.pending);
         let first = match pending.held.get(&PageNo::FIRST.number()) {
             Some(Held::Memory(place)) => Some(pending.memory.swap_remove(*place).1),

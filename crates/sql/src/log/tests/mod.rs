@@ -288,3 +288,28 @@ fn a_flush_that_fails_leaves_nothing_that_was_refused() {
     disk.crash(Damage::Lost);
     assert_eq!(seen(&mut open(&disk).unwrap()), before);
 }
+
+#[test]
+fn a_flush_that_fails_after_a_spill_can_only_be_rolled_back() {
+    let disk = SimDisk::new();
+    let mut log = open(&disk).unwrap();
+    write(&mut log, &[(1, 1)]);
+    log.commit().unwrap();
+    let before = seen(&mut log);
+    let many: Vec<(u32, u64)> = (1..=300).map(|n| (n, u64::from(n) + 5)).collect();
+    write(&mut log, &many);
+    let now = disk.changes();
+    disk.fail(now..now + 2, std::io::ErrorKind::Other, true);
+    assert!(log.commit().is_err(), "the write");
+    assert!(log.commit().is_err(), "the flush");
+    disk.mend();
+    assert!(log.commit().is_err(), "what was spilled may be gone");
+    log.rollback();
+    assert_eq!(seen(&mut log), before);
+    write(&mut log, &many);
+    log.commit().unwrap();
+    let before = seen(&mut log);
+    drop(log);
+    disk.crash(Damage::Lost);
+    assert_eq!(seen(&mut open(&disk).unwrap()), before);
+}

@@ -24,6 +24,12 @@ pub type Answers = Vec<Answer>;
 const HOLDERS: usize = 256;
 /// What is asked of a file's keeping: one loss in ten million years of files.
 const YEARLY_LOSS: f64 = 1e-7;
+/// Copies of what is not coded, where the owner said nothing else.
+const COPIES: usize = 3;
+/// With fewer copies in sight than this, nobody is waited for.
+const FEWEST: usize = 2;
+/// How often the owner's record is read: the DHT forgets it after two days.
+const OWNER_AGAIN_MS: u64 = 12 * 60 * 60 * 1000;
 /// One of so many holders looks in a slot although it heard that another did: whoever takes turns and
 /// does nothing must not be relied on.
 const REGARDLESS: u64 = 8;
@@ -45,6 +51,9 @@ pub struct Care {
     holders: BTreeMap<PeerId, Holder>,
     at_ms: u64,
     outlook: Option<Outlook>,
+    /// When the owner's record was last read, and how many copies it wants.
+    owner_ms: u64,
+    wanted: u16,
 }
 
 #[derive(Debug)]
@@ -110,6 +119,60 @@ impl Care {
     /// How the file stood when its holders were last asked.
     pub fn outlook(&self) -> Option<Outlook> {
         self.outlook
+    }
+
+    /// A whole copy was placed.
+    pub fn copied(&mut self, peer: PeerId, now_ms: u64) {
+        let holder = self.holders.entry(peer).or_insert_with(|| Holder::new(now_ms));
+        (holder.whole, holder.here) = (true, true);
+    }
+
+    /// Whether it is time to read what the owner says; noted as done.
+    pub fn owner_is_due(&mut self, now_ms: u64) -> bool {
+        let due = now_ms.saturating_sub(self.owner_ms) >= OWNER_AGAIN_MS;
+        if due {
+            self.owner_ms = now_ms;
+        }
+        due
+    }
+
+    /// The owner wants so many copies.
+    pub fn wants(&mut self, copies: u16) {
+        self.wanted = copies;
+    }
+
+    /// Copies that are missing: less what is with holders that are expected back, and where one alone is
+    /// in sight, less that.
+    pub fn missing_copies(&self, kind: &Kind, now_ms: u64) -> usize {
+        let wholes = || self.holders.values().filter(|holder| holder.whole);
+        let here = wholes().filter(|holder| holder.here).count();
+        let expected = |holder: &&Holder| {
+            holder.here || holder.history.standing(now_ms, kind, WHOLE_RETURNS_BELOW).counts()
+        };
+        let there = if here < FEWEST { here } else { wholes().filter(expected).count() };
+        let wanted = if self.wanted == 0 { COPIES } else { usize::from(self.wanted) };
+        wanted.min(HOLDERS / 2).saturating_sub(there)
+    }
+
+    /// The link to a peer is gone. `true` if it was a holder, and without it so little is in sight that
+    /// the file may soon be unreadable.
+    pub fn lost_sight(&mut self, peer: &PeerId) -> bool {
+        let Some(holder) = self.holders.get_mut(peer) else { return false };
+        // Its history is left alone: links also end where nobody goes.
+        if !std::mem::replace(&mut holder.here, false) {
+            return false;
+        }
+        let here = self.holders.values().filter(|holder| holder.here);
+        let Some(outlook) = self.outlook else {
+            return here.filter(|holder| holder.whole).count() < FEWEST;
+        };
+        let shards: BTreeSet<u8> = here.flat_map(|holder| holder.shards.iter().copied()).collect();
+        shards.len() < usize::from(urgent(outlook.needed.into()))
+    }
+
+    /// When holders were last asked (ms since 1970; 0 for never).
+    pub fn at_ms(&self) -> u64 {
+        self.at_ms
     }
 
     /// Forgets holders that are not to be believed.

@@ -28,6 +28,9 @@ const YEARLY_LOSS: f64 = 1e-7;
 const COPIES: usize = 3;
 /// With fewer copies in sight than this, nobody is waited for.
 const FEWEST: usize = 2;
+/// Of what the two holders with the most have so much counts, lest one that says it has everything make
+/// everybody hurry for ever.
+const MOST_OF_TWO: usize = 16;
 /// How often the owner's record is read: the DHT forgets it after two days.
 const OWNER_AGAIN_MS: u64 = 12 * 60 * 60 * 1000;
 /// One of so many holders looks in a slot although it heard that another did: whoever takes turns and
@@ -167,7 +170,7 @@ impl Care {
             return here.filter(|holder| holder.whole).count() < FEWEST;
         };
         let shards: BTreeSet<u8> = here.flat_map(|holder| holder.shards.iter().copied()).collect();
-        shards.len() < usize::from(urgent(outlook.needed.into()))
+        shards.len() < usize::from(self.urgent(outlook.needed.into()))
     }
 
     /// When holders were last asked (ms since 1970; 0 for never).
@@ -255,7 +258,8 @@ impl Care {
     /// What `me` does now.
     pub fn plan(&mut self, me: &PeerId, spread: &Spread, kind: &Kind, now_ms: u64) -> Plan {
         let (needed, exposure) = (u16::from(spread.needed()), exposure(kind));
-        let aim = aim(needed, spread.shards(), &exposure);
+        let least = self.urgent(needed);
+        let aim = aim(needed, least, spread.shards(), &exposure);
         let standing = |holder: &Holder| match holder.whole {
             true => holder.history.standing(now_ms, kind, WHOLE_RETURNS_BELOW),
             false => holder.history.standing(now_ms, kind, PIECE_RETURNS_BELOW),
@@ -272,7 +276,7 @@ impl Care {
         let own_rank =
             own.map_or(0, |own| if own.whole { needed } else { own.shards.len() as u16 });
         // Near to unreadable only what is here counts, whoever may come back.
-        let urgent = now.coded < urgent(needed);
+        let urgent = now.coded < least;
         let (tally, ranks) = match urgent {
             true => (now, Rank { reachable: ranks.reachable, counted: ranks.reachable }),
             false => (all, ranks),
@@ -292,6 +296,16 @@ impl Care {
             Decision::Rest(_) if whole && self.others_have_it(me) => Plan::DropWhole,
             Decision::Rest(_) => Plan::Rest,
         }
+    }
+
+    /// Below so many shards that are here, repair waits for nobody: a quarter more than are needed,
+    /// and at least what the two holders with the most have, who may be the next to go.
+    fn urgent(&self, needed: u16) -> u16 {
+        let here = self.holders.values().filter(|holder| holder.here);
+        let mut shards: Vec<usize> = here.map(|holder| holder.shards.len()).collect();
+        shards.sort_unstable_by(|a, b| b.cmp(a));
+        let two = shards.iter().take(2).sum::<usize>().min(MOST_OF_TWO) as u16;
+        needed + (needed / 4).max(two).max(2)
     }
 
     /// What each holder has, each shard once.
@@ -362,12 +376,6 @@ impl Holder {
     }
 }
 
-/// Below so many shards that are here, repair waits for nobody: a fifth more than are needed, and two
-/// at least.
-fn urgent(needed: u16) -> u16 {
-    needed + (needed / 4).max(2)
-}
-
 fn exposure(kind: &Kind) -> Exposure {
     Exposure {
         lifetime_ms: kind.lifetime_ms(),
@@ -378,10 +386,10 @@ fn exposure(kind: &Kind) -> Exposure {
 }
 
 /// The levels of a file in shards: half more than are needed at least, all there are at most.
-fn aim(needed: u16, shards: u8, exposure: &Exposure) -> Aim {
+fn aim(needed: u16, least: u16, shards: u8, exposure: &Exposure) -> Aim {
     let goal = Goal { yearly_loss: YEARLY_LOSS, readable: 0.0, presence: 0.5, whole_presence: 0.5 };
     let mut aim = Aim::beside_whole(needed, &goal, exposure);
-    let floor = aim.floor.max(needed + needed.div_ceil(2)).min(shards.into());
+    let floor = aim.floor.max(needed + needed.div_ceil(2)).max(least).min(shards.into());
     (aim.floor, aim.fill, aim.group_most) = (floor, floor, 0);
     aim
 }

@@ -17,8 +17,11 @@ mod setup;
 mod shell;
 mod sim;
 mod stamp;
+mod telling;
 mod test;
 mod tidy;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -91,8 +94,19 @@ enum Task {
     Dist,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().task {
+fn main() -> ExitCode {
+    match run(Args::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Without the stack, which says nothing about a program that was run and failed.
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Setup => setup::all(),
         Task::Build => build::all().map(drop),
         Task::Run { args } => build::up(&args),

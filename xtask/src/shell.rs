@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::paths;
+use crate::{paths, telling};
 
 /// A command in the repository's root, with the tools of `setup` and of npm first on PATH.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
@@ -32,7 +32,8 @@ pub(crate) fn cargo() -> Command {
 /// Says what runs, runs it, and fails if it fails.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     say(&describe(command));
-    let status = command.status().with_context(|| format!("cannot start {}", name(command)))?;
+    let status =
+        telling::status(command).with_context(|| format!("cannot start {}", name(command)))?;
     if !status.success() {
         bail!("{} failed ({status}): {}", name(command), describe(command));
     }

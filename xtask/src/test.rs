@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::{
     audit, build, docs, nat, paths, setup,
     shell::{cargo, command, run, say},
-    sim, tidy,
+    sim, telling, tidy,
 };
 
 type Step = (&'static str, fn() -> anyhow::Result<()>);
@@ -37,19 +37,23 @@ const STEPS: [Step; 19] = [
 /// Runs the steps (all, or those whose name contains `only`); a failure does not stop the rest.
 pub(crate) fn all(only: Option<&str>) -> anyhow::Result<()> {
     let mut failed = Vec::new();
-    let mut lines = Vec::new();
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
     for (name, step) in STEPS.iter().filter(|(name, _)| only.is_none_or(|o| name.contains(o))) {
         say(&format!("test step: {name}"));
         let started = Instant::now();
+        telling::take();
         let result = step();
         let word = if result.is_ok() { "ok" } else { "FAILED" };
         lines.push(format!("{name:<16} {word:<7} {:>6.1} s", started.elapsed().as_secs_f64()));
         if let Err(error) = result {
             eprintln!("{name} failed: {error:#}");
             failed.push(*name);
+            told.extend(telling::take().into_iter().map(|line| format!("{name}: {line}")));
         }
     }
     println!("\n{}", lines.join("\n"));
+    // Once more and last, since what they say scrolled by long ago.
+    told.iter().for_each(|line| println!("{line}"));
     println!("{} passed, {} failed", lines.len() - failed.len(), failed.len());
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));

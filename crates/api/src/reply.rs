@@ -202,13 +202,16 @@ pub struct Outlook {
     pub loss_ppb: u32,
 }
 
-/// What was done for others' coded objects since the node started.
+/// What was done for others' objects since the node started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mended {
     /// Objects looked after.
     pub looks: u64,
     /// Shards made again and placed.
     pub shards: u64,
+    /// Whole copies placed.
+    #[serde(default)]
+    pub copies: u64,
     /// Bytes read from others for it.
     pub read: u64,
     /// Bytes written to new holders.

@@ -211,7 +211,7 @@ fn keeping() -> Vec<(&'static str, Reply)> {
     let (month_ends_ms, monthly) = (1_793_491_200_000, Some(20_000_000_000));
     let serving = Serving { rate: None, monthly, sent: 1 << 31, month_ends_ms };
     let storage = Storage { full: true, free: Some(0), ..status().storage };
-    let mended = Some(Mended { looks: 70, shards: 3, read: 1 << 30, written: 5 << 20 });
+    let mended = Some(Mended { looks: 70, shards: 3, copies: 2, read: 1 << 30, written: 5 << 20 });
     let full = Status { storage, serving: Some(serving), mended, ..status() };
     let restored = Restored {
         did: "did:craftec:abc".to_owned(),

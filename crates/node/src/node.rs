@@ -267,9 +267,14 @@ impl Node {
 
     /// What was done for others' coded objects.
     fn mended(&self) -> Option<Mended> {
-        let craftec_obj::mend::Mended { looks, shards, read_bytes, written_bytes } =
-            self.mender.mended();
-        (looks > 0).then_some(Mended { looks, shards, read: read_bytes, written: written_bytes })
+        let done = self.mender.mended();
+        (done.looks > 0).then_some(Mended {
+            looks: done.looks,
+            shards: done.shards,
+            copies: done.copies,
+            read: done.read_bytes,
+            written: done.written_bytes,
+        })
     }
 
     /// Copies of a root on other nodes.

@@ -252,12 +252,13 @@ fn collusion(weather: Weather, fetches: Fetches) -> (Sum, Sum) {
         answer_by(&rpc, move |challenges| {
             let (own, rpc) = (own.clone(), to_partner.clone());
             async move {
-                let mut items = Vec::new();
+                let (mut items, mut there) = (Vec::new(), true);
                 for challenge in challenges {
-                    let item = match prove(&own, &challenge) {
-                        Item::Missing => fetch(&rpc, partner, challenge).await,
-                        item => item,
-                    };
+                    let mut item = prove(&own, &challenge);
+                    // One question unanswered, and it doesn't wait for a dead partner again.
+                    if item == Item::Missing && there {
+                        (item, there) = fetch(&rpc, partner, challenge).await;
+                    }
                     items.push(item);
                 }
                 items
@@ -274,14 +275,16 @@ fn collusion(weather: Weather, fetches: Fetches) -> (Sum, Sum) {
 async fn ask(rpc: &Rpc, peer: PeerId, challenges: Vec<Challenge>) -> Option<Answer> {
     let asked = challenges.len();
     let body = Request { challenges }.encode().unwrap();
-    let answer = rpc.request(peer, PROTOCOL, body, Duration::from_secs(5)).await.ok()?;
+    let answer = rpc.request(peer, PROTOCOL, body, Duration::from_secs(1)).await.ok()?;
     Answer::decode(&answer, asked).ok()
 }
 
-async fn fetch(rpc: &Rpc, partner: PeerId, challenge: Challenge) -> Item {
+/// What a partner says, and whether it said anything.
+async fn fetch(rpc: &Rpc, partner: PeerId, challenge: Challenge) -> (Item, bool) {
     match ask(rpc, partner, vec![challenge]).await {
-        Some(Answer::Proofs(mut items)) => items.remove(0),
-        _ => Item::Missing,
+        Some(Answer::Proofs(mut items)) => (items.remove(0), true),
+        Some(_) => (Item::Missing, true),
+        None => (Item::Missing, false),
     }
 }
 
@@ -301,8 +304,9 @@ fn a_holder_that_fetches_from_a_partner_is_late_and_falls_with_it() {
     println!("the partner is gone: {alone:?}");
     assert_eq!((together.failed, together.evicted_hour), (0, None));
     assert!(together.late * 50 < together.answers, "{together:?}");
-    // Both copies were one, and are lost together: it falls silent, and silence is waited for.
+    // Both copies were one, and are lost together.
     assert!(alone.evicted_hour.is_some_and(|hour| hour <= 24) && alone.passed == 0, "{alone:?}");
+    println!("evicted in hour {:?} after {} questions", alone.evicted_hour, alone.asked);
     let (together, _) = collusion(Weather::CALM, Fetches::Fiftieth);
     println!("2% fetched from next door: {together:?}");
     assert_eq!((together.failed, together.late), (0, 0));
@@ -338,7 +342,8 @@ fn flood(flooders: u8) -> (u64, Verdict, u64) {
                     while work.monotonic() < over {
                         let patience = Duration::from_secs(5);
                         let _ = rpc.request(node, PROTOCOL, body.clone(), patience).await;
-                        work.sleep(Duration::from_millis(1)).await;
+                        // Forty requests a second of each, of which one a second can be granted.
+                        work.sleep(Duration::from_millis(100)).await;
                     }
                 }));
             }
@@ -353,7 +358,6 @@ fn flood(flooders: u8) -> (u64, Verdict, u64) {
 }
 
 #[test]
-#[ignore = "minutes in a debug build: run it with --release"]
 fn a_flood_of_challenges_costs_a_mebibyte_a_second() {
     const MIB: u64 = 1 << 20;
     let (one, verdict, busy) = flood(1);
@@ -364,8 +368,8 @@ fn a_flood_of_challenges_costs_a_mebibyte_a_second() {
     assert!(busy > 1000);
     let (many, verdict, busy) = flood(20);
     println!("20 flooders: {} MiB hashed in 60 s, {busy} told to wait; {verdict:?}", many / MIB);
-    // 32 at once, 4 a second, and what the last request overdrew.
-    assert!(many <= (32 + 4 * 61 + 16) * MIB, "{many}");
+    // 32 at once, 4 a second, and what the last request overdrew, beside what the honest one asked for.
+    assert!(many - u64::from(verdict.passed) * MIB <= (32 + 4 * 61 + 16) * MIB, "{many}");
     // The honest auditor waits, and nobody is failed for it.
     assert_eq!(verdict.failed.len(), 0, "{verdict:?}");
 }

@@ -102,8 +102,9 @@ impl Metrics {
         metric("objects_short", "gauge", "Of these, with fewer copies than wanted.", &short);
         if let Some(mended) = &status.mended {
             for (name, help, value) in [
-                ("mend_looks_total", "Times that coded objects were looked after.", mended.looks),
+                ("mend_looks_total", "Times that others' objects were looked after.", mended.looks),
                 ("mended_shards_total", "Shards made again and placed.", mended.shards),
+                ("mended_copies_total", "Whole copies placed.", mended.copies),
                 ("mend_read_bytes_total", "Bytes read from others for that.", mended.read),
                 ("mend_written_bytes_total", "Bytes written to new holders.", mended.written),
             ] {

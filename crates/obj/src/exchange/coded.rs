@@ -319,7 +319,13 @@ impl Generation {
     fn ask(&mut self, inner: &Rc<Inner>, shared: &Rc<Shared>, more: usize) -> Vec<Coming> {
         let mut asked = Vec::new();
         let (spread, needed) = (*self.coding.spread(), self.pieces.len() + more);
-        for piece in spread.generation(self.generation) {
+        // First what is here or with somebody who was heard of: others may have died.
+        let sure = |piece: &Piece| {
+            let cid = self.coding.cid(*piece);
+            cid.is_some_and(|cid| inner.is_sure(&cid) || shared.has(&cid).unwrap_or(false))
+        };
+        let (sure, rest): (Vec<_>, Vec<_>) = spread.generation(self.generation).partition(sure);
+        for piece in sure.into_iter().chain(rest) {
             if self.pieces.len() + asked.len() >= needed {
                 break;
             }

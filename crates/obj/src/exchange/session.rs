@@ -257,6 +257,11 @@ impl Inner {
         self.plan.borrow().is_offered(cid)
     }
 
+    /// Whether somebody who was heard of may give a block.
+    pub(super) fn is_sure(&self, cid: &Cid) -> bool {
+        self.plan.borrow().is_sure(cid)
+    }
+
     /// Leaves that nobody can give, or that are late.
     pub(super) fn stranded(&self, shared: &Shared) -> Vec<Cid> {
         self.plan.borrow().stranded(shared.clock.monotonic())

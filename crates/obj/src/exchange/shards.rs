@@ -34,8 +34,8 @@ const QUESTION_BYTES: usize = 128;
 const OTHERS: usize = 64;
 /// Largest answer: eight codes of 64 shards each, and 64 peers.
 const ANSWER_BYTES: usize = 8 << 10;
-/// Turns of healers that are remembered; those of the most files are far fewer.
-const TURNS: usize = 4096;
+/// Turns of healers that are remembered, some 8 MB: of what is here, which the space that is lent bounds.
+const TURNS: usize = 1 << 17;
 
 /// Asks what is there of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,8 @@ impl Kept {
             of.remove(&(*code, index));
             if of.is_empty() {
                 shards.remove(object);
+            }
+            if !shards.contains_key(object) && !self.whole.borrow().contains(object) {
                 self.turns.borrow_mut().remove(object);
                 self.others.borrow_mut().remove(object);
             }
@@ -134,15 +136,20 @@ impl Kept {
     pub(super) fn keep_whole(&self, object: Cid, whole: bool) {
         let mut wholes = self.whole.borrow_mut();
         if whole {
-            wholes.insert(object)
-        } else {
-            wholes.remove(&object)
-        };
+            wholes.insert(object);
+        } else if wholes.remove(&object) && !self.shards.borrow().contains_key(&object) {
+            self.turns.borrow_mut().remove(&object);
+            self.others.borrow_mut().remove(&object);
+        }
     }
 
-    /// Files of which shards are here.
-    pub(super) fn objects(&self) -> Vec<Cid> {
-        self.shards.borrow().keys().copied().collect()
+    /// Everything of which something is here, sorted.
+    pub(super) fn all(&self) -> Vec<Cid> {
+        let (shards, whole) = (self.shards.borrow(), self.whole.borrow());
+        let mut all: Vec<Cid> = shards.keys().chain(whole.iter()).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Shards of a file that are here: code, index, root.
@@ -215,7 +222,7 @@ impl Shared {
             true => self.kept.told(&question.object),
             false => nothing,
         };
-        if question.slot > 0 && !told.codes.is_empty() {
+        if question.slot > 0 && (told.whole || !told.codes.is_empty()) {
             let healer = self.kept.healer.borrow().clone();
             healer.into_iter().for_each(|heard| heard(peer, question.object, question.slot));
         }
@@ -239,9 +246,9 @@ impl super::Exchange {
         self.0.kept.keep_whole(object, whole);
     }
 
-    /// Files of which shards are here.
-    pub fn coded_objects(&self) -> Vec<Cid> {
-        self.0.kept.objects()
+    /// Everything that is here whole, or of which shards are here, sorted.
+    pub fn kept_objects(&self) -> Vec<Cid> {
+        self.0.kept.all()
     }
 
     /// Shards of a file that are here: code, index, root.
@@ -259,15 +266,15 @@ impl super::Exchange {
         self.0.kept.told(object)
     }
 
-    /// Hears of peers that take their turn to look after a file of which shards are here.
+    /// Hears of peers that take their turn to look after something that is here.
     pub fn hear_turns(&self, healer: Healer) {
         *self.0.kept.healer.borrow_mut() = Some(healer);
     }
 
-    /// Notes who else has something of a file of which shards are here, for those who ask.
+    /// Notes who else has something of what is here, for those who ask.
     pub fn knows_holders(&self, object: Cid, mut others: Vec<PeerId>) {
         others.truncate(OTHERS);
-        if !self.0.kept.of(&object).is_empty() {
+        if self.0.kept.is_whole(&object) || !self.0.kept.of(&object).is_empty() {
             self.0.kept.others.borrow_mut().insert(object, others);
         }
     }

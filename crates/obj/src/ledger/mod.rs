@@ -208,7 +208,7 @@ impl Inner {
             let keeps_bytes = entry.map_or(0, |entry| entry.keeps_bytes(now_ms));
             Lodger { kept_bytes, keeps_bytes, place }
         };
-        let kept = kept_for(lent);
+        let kept = kept_for(lent, &self.key.peer_id());
         let lodgers = kept.iter().map(|(peer, bytes)| (*peer, lodger(peer, *bytes))).collect();
         (lodgers, lodger(&peer, kept.get(&peer).copied().unwrap_or_default()))
     }
@@ -243,7 +243,7 @@ impl Inner {
         let (now, now_ms) = (self.clock.monotonic(), self.clock.now().0);
         let passed = now.saturating_sub(self.ticked.replace(now)).min(TICK_MOST);
         let lent = match LentRecord::all(&self.store) {
-            Ok(lent) => kept_for(&lent),
+            Ok(lent) => kept_for(&lent, &self.key.peer_id()),
             Err(error) => return tracing::warn!(%error, "what is kept for others is not known"),
         };
         let places = self.places.borrow();
@@ -265,14 +265,16 @@ impl Inner {
     }
 }
 
-/// Bytes that are kept for each peer. What several asked for is there once, and divided among them.
-fn kept_for(lent: &[LentRecord]) -> BTreeMap<PeerId, u64> {
+/// Bytes that are kept for each peer. What several asked for is there once, and divided among them; what
+/// `me` keeps by itself, so as to mend files from it, is at nobody's charge.
+fn kept_for(lent: &[LentRecord], me: &PeerId) -> BTreeMap<PeerId, u64> {
     let mut askers: BTreeMap<Cid, u64> = BTreeMap::new();
-    for record in lent {
+    let lent = || lent.iter().filter(|record| record.asker != *me);
+    for record in lent() {
         *askers.entry(record.root).or_default() += 1;
     }
     let mut kept: BTreeMap<PeerId, u64> = BTreeMap::new();
-    for record in lent {
+    for record in lent() {
         let bytes = record.bytes / askers.get(&record.root).copied().unwrap_or(1);
         let sum = kept.entry(record.asker).or_default();
         *sum = sum.saturating_add(bytes);

@@ -154,9 +154,11 @@ fn an_asker_is_judged_by_what_is_kept_both_ways() {
         until_ms: 0,
         complete: true,
     };
-    // Two asked for one root: each is charged half.
+    // Two asked for one root: each is charged half. Nobody is for what is kept unasked.
     let records = [lent(root(1), 2, 600), lent(root(1), 3, 600), lent(root(2), 2, 100)];
-    assert_eq!(kept_for(&records), BTreeMap::from([(peer(2), 400), (peer(3), 300)]));
+    let own = [lent(root(2), 9, 100), lent(root(3), 9, 500)];
+    let all = [&records[..], &own[..]].concat();
+    assert_eq!(kept_for(&all, &peer(9)), BTreeMap::from([(peer(2), 400), (peer(3), 300)]));
     let space = Space { limit_bytes: 1000, used_bytes: 700 };
     assert!(matches!(ledger.admit(peer(2), 100, &space, &records), Err(Unwanted::Unearned)));
     let hour = 3_600_000;

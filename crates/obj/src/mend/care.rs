@@ -24,6 +24,15 @@ pub type Answers = Vec<Answer>;
 const HOLDERS: usize = 256;
 /// What is asked of a file's keeping: one loss in ten million years of files.
 const YEARLY_LOSS: f64 = 1e-7;
+/// Copies of what is not coded, where the owner said nothing else.
+const COPIES: usize = 3;
+/// With fewer copies in sight than this, nobody is waited for.
+const FEWEST: usize = 2;
+/// Of what the two holders with the most have so much counts, lest one that says it has everything make
+/// everybody hurry for ever.
+const MOST_OF_TWO: usize = 16;
+/// How often the owner's record is read: the DHT forgets it after two days.
+const OWNER_AGAIN_MS: u64 = 12 * 60 * 60 * 1000;
 /// One of so many holders looks in a slot although it heard that another did: whoever takes turns and
 /// does nothing must not be relied on.
 const REGARDLESS: u64 = 8;
@@ -45,6 +54,9 @@ pub struct Care {
     holders: BTreeMap<PeerId, Holder>,
     at_ms: u64,
     outlook: Option<Outlook>,
+    /// When the owner's record was last read, and how many copies it wants.
+    owner_ms: u64,
+    wanted: u16,
 }
 
 #[derive(Debug)]
@@ -110,6 +122,60 @@ impl Care {
     /// How the file stood when its holders were last asked.
     pub fn outlook(&self) -> Option<Outlook> {
         self.outlook
+    }
+
+    /// A whole copy was placed.
+    pub fn copied(&mut self, peer: PeerId, now_ms: u64) {
+        let holder = self.holders.entry(peer).or_insert_with(|| Holder::new(now_ms));
+        (holder.whole, holder.here) = (true, true);
+    }
+
+    /// Whether it is time to read what the owner says; noted as done.
+    pub fn owner_is_due(&mut self, now_ms: u64) -> bool {
+        let due = now_ms.saturating_sub(self.owner_ms) >= OWNER_AGAIN_MS;
+        if due {
+            self.owner_ms = now_ms;
+        }
+        due
+    }
+
+    /// The owner wants so many copies.
+    pub fn wants(&mut self, copies: u16) {
+        self.wanted = copies;
+    }
+
+    /// Copies that are missing: less what is with holders that are expected back, and where one alone is
+    /// in sight, less that.
+    pub fn missing_copies(&self, kind: &Kind, now_ms: u64) -> usize {
+        let wholes = || self.holders.values().filter(|holder| holder.whole);
+        let here = wholes().filter(|holder| holder.here).count();
+        let expected = |holder: &&Holder| {
+            holder.here || holder.history.standing(now_ms, kind, WHOLE_RETURNS_BELOW).counts()
+        };
+        let there = if here < FEWEST { here } else { wholes().filter(expected).count() };
+        let wanted = if self.wanted == 0 { COPIES } else { usize::from(self.wanted) };
+        wanted.min(HOLDERS / 2).saturating_sub(there)
+    }
+
+    /// The link to a peer is gone. `true` if it was a holder, and without it so little is in sight that
+    /// the file may soon be unreadable.
+    pub fn lost_sight(&mut self, peer: &PeerId) -> bool {
+        let Some(holder) = self.holders.get_mut(peer) else { return false };
+        // Its history is left alone: links also end where nobody goes.
+        if !std::mem::replace(&mut holder.here, false) {
+            return false;
+        }
+        let here = self.holders.values().filter(|holder| holder.here);
+        let Some(outlook) = self.outlook else {
+            return here.filter(|holder| holder.whole).count() < FEWEST;
+        };
+        let shards: BTreeSet<u8> = here.flat_map(|holder| holder.shards.iter().copied()).collect();
+        shards.len() < usize::from(self.urgent(outlook.needed.into()))
+    }
+
+    /// When holders were last asked (ms since 1970; 0 for never).
+    pub fn at_ms(&self) -> u64 {
+        self.at_ms
     }
 
     /// Forgets holders that are not to be believed.
@@ -192,7 +258,8 @@ impl Care {
     /// What `me` does now.
     pub fn plan(&mut self, me: &PeerId, spread: &Spread, kind: &Kind, now_ms: u64) -> Plan {
         let (needed, exposure) = (u16::from(spread.needed()), exposure(kind));
-        let aim = aim(needed, spread.shards(), &exposure);
+        let least = self.urgent(needed);
+        let aim = aim(needed, least, spread.shards(), &exposure);
         let standing = |holder: &Holder| match holder.whole {
             true => holder.history.standing(now_ms, kind, WHOLE_RETURNS_BELOW),
             false => holder.history.standing(now_ms, kind, PIECE_RETURNS_BELOW),
@@ -209,7 +276,7 @@ impl Care {
         let own_rank =
             own.map_or(0, |own| if own.whole { needed } else { own.shards.len() as u16 });
         // Near to unreadable only what is here counts, whoever may come back.
-        let urgent = now.coded < urgent(needed);
+        let urgent = now.coded < least;
         let (tally, ranks) = match urgent {
             true => (now, Rank { reachable: ranks.reachable, counted: ranks.reachable }),
             false => (all, ranks),
@@ -229,6 +296,16 @@ impl Care {
             Decision::Rest(_) if whole && self.others_have_it(me) => Plan::DropWhole,
             Decision::Rest(_) => Plan::Rest,
         }
+    }
+
+    /// Below so many shards that are here, repair waits for nobody: a quarter more than are needed,
+    /// and at least what the two holders with the most have, who may be the next to go.
+    fn urgent(&self, needed: u16) -> u16 {
+        let here = self.holders.values().filter(|holder| holder.here);
+        let mut shards: Vec<usize> = here.map(|holder| holder.shards.len()).collect();
+        shards.sort_unstable_by(|a, b| b.cmp(a));
+        let two = shards.iter().take(2).sum::<usize>().min(MOST_OF_TWO) as u16;
+        needed + (needed / 4).max(two).max(2)
     }
 
     /// What each holder has, each shard once.
@@ -299,12 +376,6 @@ impl Holder {
     }
 }
 
-/// Below so many shards that are here, repair waits for nobody: a fifth more than are needed, and two
-/// at least.
-fn urgent(needed: u16) -> u16 {
-    needed + (needed / 4).max(2)
-}
-
 fn exposure(kind: &Kind) -> Exposure {
     Exposure {
         lifetime_ms: kind.lifetime_ms(),
@@ -315,10 +386,10 @@ fn exposure(kind: &Kind) -> Exposure {
 }
 
 /// The levels of a file in shards: half more than are needed at least, all there are at most.
-fn aim(needed: u16, shards: u8, exposure: &Exposure) -> Aim {
+fn aim(needed: u16, least: u16, shards: u8, exposure: &Exposure) -> Aim {
     let goal = Goal { yearly_loss: YEARLY_LOSS, readable: 0.0, presence: 0.5, whole_presence: 0.5 };
     let mut aim = Aim::beside_whole(needed, &goal, exposure);
-    let floor = aim.floor.max(needed + needed.div_ceil(2)).min(shards.into());
+    let floor = aim.floor.max(needed + needed.div_ceil(2)).max(least).min(shards.into());
     (aim.floor, aim.fill, aim.group_most) = (floor, floor, 0);
     aim
 }

@@ -1,9 +1,10 @@
-//! Keeping coded files alive when their author may be gone: holders of shards look after their files
-//! in turns, and make lost shards again for new holders.
+//! Keeping objects alive when their author may be gone: holders look after them in turns, and make what
+//! is lost again for new holders: shards of coded files, or whole copies ([`copies`]).
 //!
 //! Time is cut into slots, and in each slot the holders of a file wait for times of their own before
-//! they look; whoever hears that another looked rests, mostly (see [`care::regardless`]). To look is to
-//! ask every holder which shards it has. What follows is decided by [`crate::heal`], and by how near
+//! they look; whoever hears that another looked rests, mostly (see [`care::regardless`]). Who sees so
+//! many holders go that the file is nearly unreadable does not wait for the slot. To look is to ask
+//! every holder which shards it has. What follows is decided by [`crate::heal`], and by how near
 //! to unreadable the file is now. Shards are made again under the names that they had; whoever had to
 //! read the file for it keeps it whole from then on, so that the next repair reads nothing.
 //!
@@ -12,6 +13,10 @@
 //! checked by its name.
 
 pub mod care;
+mod copies;
+mod owner;
+mod placing;
+mod survey;
 mod turn;
 
 use std::{
@@ -21,10 +26,9 @@ use std::{
     time::Duration,
 };
 
-use craftec_core::{Cid, PeerId, limits::BLOCK_BYTES, placement::rank_holders};
-use craftec_p2p::{Role, Rpc};
+use craftec_core::{Cid, PeerId, limits::BLOCK_BYTES};
+use craftec_p2p::Rpc;
 use craftec_platform::{Clock, Entropy};
-use futures::{StreamExt, stream};
 
 use self::care::{Answers, Care, Plan};
 use crate::{
@@ -33,9 +37,8 @@ use crate::{
     coded::Coding,
     exchange::{Told, provider_key},
     heal::{budget::Budget, history::Kind},
-    objects::MadeShard,
     read::WalkLimits,
-    replicate::{Asker, LentRecord, Surroundings, TERM_MS, place, wire::Hold},
+    replicate::{LentRecord, Surroundings, TERM_MS, wire::Hold},
 };
 
 /// How long a slot is, unless the configuration says otherwise: a file is looked after some hundred
@@ -43,13 +46,6 @@ use crate::{
 pub const SLOT: Duration = Duration::from_secs(10 * 60);
 /// Files looked after at one time.
 const AT_ONCE: usize = 2;
-/// Holders asked in one look, and how many at one time.
-const HOLDERS: usize = 128;
-const ASKED_AT_ONCE: usize = 16;
-/// How long providers are looked for.
-const SEARCH: Duration = Duration::from_secs(3);
-/// Peers tried for one shard before it waits for the next turn.
-const TRIES: usize = 4;
 /// Bytes that a node spends on repairs in an hour, and at once: a gigabyte keeps some hundred
 /// gigabytes of others alive at a half-life of holders of a month.
 const HOUR_BYTES: u64 = 1 << 30;
@@ -70,6 +66,12 @@ struct Inner {
     kind: RefCell<Kind>,
     budget: RefCell<Budget>,
     running: RefCell<BTreeSet<Cid>>,
+    /// Files whose promises are being looked after.
+    late: Cell<usize>,
+    /// The last one whose turn was considered.
+    last: Cell<Option<Cid>>,
+    /// Files that must not wait for their turn, since too many holders are gone.
+    hurried: RefCell<BTreeSet<Cid>>,
     stopped: Cell<bool>,
     mended: Cell<Mended>,
 }
@@ -81,6 +83,8 @@ pub struct Mended {
     pub looks: u64,
     /// Shards made again and placed.
     pub shards: u64,
+    /// Whole copies placed.
+    pub copies: u64,
     /// Bytes read from others for it.
     pub read_bytes: u64,
     /// Bytes written to new holders.
@@ -109,6 +113,9 @@ impl Mender {
             kind: RefCell::default(),
             budget: RefCell::new(Budget::new(HOUR_BYTES, MOST_BYTES, now_ms)),
             running: RefCell::default(),
+            late: Cell::new(0),
+            last: Cell::new(None),
+            hurried: RefCell::default(),
             stopped: Cell::new(false),
             mended: Cell::default(),
         });
@@ -134,14 +141,15 @@ impl Mender {
 
 impl Inner {
     /// Looks after one file: asks its holders, and does what is needed.
-    async fn look(&self, object: Cid, slot: u64) -> Result<(), ObjError> {
+    async fn look(self: &Rc<Self>, object: Cid, slot: u64) -> Result<(), ObjError> {
         let exchange = self.objects.exchange();
-        let Some(code) = most_named(&exchange.shards_of(&object)) else { return Ok(()) };
+        let Some(code) = most_named(&exchange.shards_of(&object)) else {
+            return self.look_after_copies(object, slot).await;
+        };
         let coding = self.objects.coding(object, code).await?;
-        let mut answers = self.ask_holders(object, slot).await;
-        // Who failed an audit has nothing, whatever it says.
-        answers.retain(|(peer, ..)| !self.is_evicted(peer));
-        self.cares.borrow_mut().entry(object).or_default().evict(|peer| self.is_evicted(peer));
+        let answers = self.believed(object, slot).await;
+        let silent = answers.iter().filter(|(.., told)| told.is_none());
+        let silent: BTreeSet<PeerId> = silent.map(|(peer, ..)| *peer).collect();
         let me = self.rpc.network().local_peer();
         let own = exchange.told_of(&object);
         let now_ms = self.clock.now().0;
@@ -155,13 +163,48 @@ impl Inner {
         let present = self.cares.borrow().get(&object).map(Care::present).unwrap_or_default();
         exchange.knows_holders(object, present.into_keys().filter(|peer| *peer != me).collect());
         self.objects.announcer().provide_again(provider_key(&object));
-        self.renew(object, &coding).await?;
-        self.audit(object, &coding).await;
         match plan {
-            Plan::Rest => Ok(()),
-            Plan::DropWhole => self.drop_whole(object).await,
-            Plan::Mend { shards, read } => self.mend(object, &coding, &shards, read).await,
+            Plan::Rest => {}
+            Plan::DropWhole => self.drop_whole(object).await?,
+            Plan::Mend { shards, read } => {
+                self.mend(object, &coding, &shards, read, silent).await?;
+            }
         }
+        self.later(object, coding);
+        Ok(())
+    }
+
+    /// Does what is never urgent and may take minutes, while the next turn is free to begin.
+    fn later(self: &Rc<Self>, object: Cid, coding: Coding) {
+        if self.late.get() >= AT_ONCE {
+            return;
+        }
+        self.late.set(self.late.get() + 1);
+        let inner = self.clone();
+        self.clock.spawn(Box::pin(async move {
+            if let Err(error) = inner.upkeep(object, &coding).await {
+                tracing::info!(%object, %error, "its promises could not be looked after");
+            }
+            inner.late.set(inner.late.get() - 1);
+        }));
+    }
+
+    async fn upkeep(&self, object: Cid, coding: &Coding) -> Result<(), ObjError> {
+        if let Some(lent) = self.lent_for(object)?
+            && self.heed_owner(object, &lent).await?
+        {
+            self.renew(object, coding).await?;
+            self.audit(object, coding).await;
+        }
+        Ok(())
+    }
+
+    /// What holders say that they have. Who failed an audit has nothing, whatever it says.
+    async fn believed(&self, object: Cid, slot: u64) -> Answers {
+        let mut answers = self.ask_holders(object, slot).await;
+        answers.retain(|(peer, ..)| !self.is_evicted(peer));
+        self.cares.borrow_mut().entry(object).or_default().evict(|peer| self.is_evicted(peer));
+        answers
     }
 
     fn is_evicted(&self, peer: &PeerId) -> bool {
@@ -183,52 +226,12 @@ impl Inner {
             .map(|cid| Promised { cid, bytes: piece_bytes.filter(|_| coding.is_long(&cid)) })
             .collect();
         let verdict = self.auditor.audit(holder, &blocks).await;
-        tracing::debug!(%holder, %object, ?verdict, "audited");
-    }
-
-    /// What each peer that may be a holder has.
-    async fn ask_holders(&self, object: Cid, slot: u64) -> Answers {
-        let network = self.rpc.network();
-        let me = network.local_peer();
-        let mut peers: BTreeSet<PeerId> = BTreeSet::new();
+        if let Some(ledger) = self.objects.exchange().ledger()
+            && verdict.passed as usize + verdict.failed.len() > 0
         {
-            let cares = self.cares.borrow();
-            peers.extend(cares.get(&object).into_iter().flat_map(Care::peers));
+            ledger.audited(holder, verdict.failed.is_empty());
         }
-        let mut found = network.providers(provider_key(&object));
-        let mut end = self.clock.sleep(SEARCH);
-        while peers.len() < HOLDERS {
-            use futures::future::{Either, select};
-            match select(found.next(), end).await {
-                Either::Left((Some(peer), rest)) => {
-                    peers.insert(peer);
-                    end = rest;
-                }
-                Either::Left((None, _)) | Either::Right(_) => break,
-            }
-        }
-        peers.remove(&me);
-        let exchange = self.objects.exchange().clone();
-        let places: BTreeMap<PeerId, String> = network
-            .peers()
-            .into_iter()
-            .filter_map(|info| Some((info.peer, place(&info.addr)?)))
-            .collect();
-        let ask = |peers: BTreeSet<PeerId>| {
-            let asks = stream::iter(peers).map(|peer| {
-                let (exchange, place) = (exchange.clone(), places.get(&peer).cloned());
-                async move { (peer, place, exchange.ask_shards(peer, object, slot).await) }
-            });
-            asks.buffer_unordered(ASKED_AT_ONCE).collect::<Answers>()
-        };
-        let mut answers = ask(peers.clone()).await;
-        // Whom those know that the DHT did not name.
-        let told = answers.iter().filter_map(|(.., told)| told.as_ref());
-        let others = told.flat_map(|told| told.others.iter().copied());
-        let others = others.filter(|peer| *peer != me && !peers.contains(peer)).take(HOLDERS);
-        let others: BTreeSet<PeerId> = others.collect();
-        answers.extend(ask(others).await);
-        answers
+        tracing::debug!(%holder, %object, ?verdict, "audited");
     }
 
     /// Makes `shards` again and finds holders for them. With `read` the file is not here whole: it is
@@ -239,6 +242,7 @@ impl Inner {
         coding: &Coding,
         shards: &[u8],
         read: bool,
+        silent: BTreeSet<PeerId>,
     ) -> Result<(), ObjError> {
         let size = coding.spread().layout().size;
         let bytes = size / u64::from(coding.spread().needed()) * shards.len() as u64;
@@ -253,46 +257,16 @@ impl Inner {
             self.count(|mended| mended.read_bytes += size);
         }
         let made = self.objects.remake_shards(object, *coding.code(), shards).await?;
-        let holders = {
-            let cares = self.cares.borrow();
-            cares.get(&object).map(Care::present).unwrap_or_default()
-        };
-        let mut refused = BTreeSet::new();
-        let mut loads = holders;
-        for shard in &made.shards {
-            if self.stopped.get() {
-                break;
-            }
-            let placed = self.place(shard, &lent, &mut loads, &mut refused).await;
-            if let Some(peer) = placed {
-                self.count(|mended| {
-                    mended.shards += 1;
-                    mended.written_bytes += shard.bytes;
-                });
-                if let Some(care) = self.cares.borrow_mut().get_mut(&object) {
-                    care.placed(peer, shard.index, self.clock.now().0);
-                }
-            }
-        }
+        self.place_all(object, &made.shards, &lent, silent).await;
         Ok(())
     }
 
     /// Asks holders to promise for longer, when half of the time is over: their author may be gone. Who
     /// was asked sees that its own promise is long enough, and asks nobody.
     async fn renew(&self, object: Cid, coding: &Coding) -> Result<(), ObjError> {
-        let now_ms = self.clock.now().0;
-        let Some(lent) = self.lent_for(object)? else { return Ok(()) };
-        if lent.until_ms > now_ms + TERM_MS / 2 {
-            return Ok(());
-        }
+        let Some(lent) = self.renewed(object)? else { return Ok(()) };
         let me = self.rpc.network().local_peer();
-        for mut record in self.lent_all(object)? {
-            (record.asker, record.until_ms) = (me, now_ms + TERM_MS);
-            record.keep(self.objects.store(), now_ms)?;
-        }
         let held = self.cares.borrow().get(&object).map(Care::held_by_others).unwrap_or_default();
-        let clock = self.clock.clone();
-        let asker = Asker { rpc: &self.rpc, clock, exchange: self.objects.exchange().clone() };
         for (peer, index) in held.into_iter().filter(|(peer, _)| *peer != me) {
             let Some(shard) = coding.shard(index) else { continue };
             let parts = shard.links().count() as u64 + 1;
@@ -305,49 +279,11 @@ impl Inner {
                 epoch: lent.epoch,
                 heads: Vec::new(),
             };
-            if let Err(no) = asker.hold(peer, hold, |_| !self.stopped.get()).await {
+            if let Err(no) = self.asker().hold(peer, hold, |_| !self.stopped.get()).await {
                 tracing::debug!(%peer, reason = no.reason, "its promise was not renewed");
             }
         }
         Ok(())
-    }
-
-    /// Finds a holder for a shard: of those that are connected the one with the fewest.
-    async fn place(
-        &self,
-        shard: &MadeShard,
-        lent: &LentRecord,
-        loads: &mut BTreeMap<PeerId, usize>,
-        refused: &mut BTreeSet<PeerId>,
-    ) -> Option<PeerId> {
-        let peers = self.rpc.network().peers().into_iter();
-        let peers = peers.filter(|info| info.role != Role::Foreign).map(|info| info.peer);
-        let peers = peers.filter(|peer| !self.is_evicted(peer));
-        let mut ranked = rank_holders(&shard.root, peers.filter(|peer| !refused.contains(peer)));
-        ranked.sort_by_key(|peer| loads.get(peer).copied().unwrap_or_default());
-        let clock = self.clock.clone();
-        let asker = Asker { rpc: &self.rpc, clock, exchange: self.objects.exchange().clone() };
-        for peer in ranked.into_iter().take(TRIES) {
-            let hold = Hold {
-                root: shard.root,
-                bytes: shard.bytes,
-                blocks: shard.blocks,
-                owner: lent.owner,
-                epoch: lent.epoch,
-                heads: Vec::new(),
-            };
-            match asker.hold(peer, hold, |_| !self.stopped.get()).await {
-                Ok(_) => {
-                    *loads.entry(peer).or_default() += 1;
-                    return Some(peer);
-                }
-                Err(no) => {
-                    tracing::debug!(%peer, reason = no.reason, "it takes no shard");
-                    refused.insert(peer);
-                }
-            }
-        }
-        None
     }
 
     /// Under what terms this node holds a shard of the file: of all the ones that end last.

@@ -10,8 +10,6 @@ use futures::StreamExt;
 use super::wire::{Ask, Hold, PROTOCOL, TOLD_BYTES, Told};
 use crate::Exchange;
 
-/// A holder that tells nothing for so long is given up.
-const SILENCE: Duration = Duration::from_secs(30);
 /// A peer that does not know the protocol is asked again after this time.
 const UNSUPPORTED: Duration = Duration::from_secs(60 * 60);
 
@@ -35,6 +33,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) rpc: &'a Rpc,
     pub(crate) clock: Rc<dyn Clock>,
     pub(crate) exchange: Exchange,
+    /// A holder that tells nothing for so long is given up.
+    pub(crate) silence: Duration,
 }
 
 impl Asker<'_> {
@@ -55,7 +55,7 @@ impl Asker<'_> {
         let mut told = self.rpc.subscribe(peer, PROTOCOL, body);
         let mut has = 0;
         loop {
-            let next = timeout(&*self.clock, SILENCE, told.next()).await;
+            let next = timeout(&*self.clock, self.silence, told.next()).await;
             if !progress(has) {
                 return Err(NoPromise::new("it is no longer wanted"));
             }

@@ -16,18 +16,25 @@ const DOUBLE_CONFIRMED: Duration = Duration::from_secs(1);
 /// The same for a peer that has not yet delivered anything.
 const DOUBLE_UNKNOWN: Duration = Duration::from_millis(300);
 /// Peers that one block is asked of at the same time: two that stall must not use up the time after
-/// which it is given up.
+/// which it is given up. While nothing at all arrives there is one more for each second, up to the
+/// larger number: half of all holders may have died a moment ago.
 const ASKERS: usize = 3;
+const ASKERS_MOST: usize = 12;
 
 impl Plan {
-    /// Leaves that nobody may give, or that everyone asked owes for too long.
+    /// Leaves that nobody may give, that everyone asked owes for too long, or that wait for peers who
+    /// have not said anything yet.
     pub(in super::super) fn stranded(&self, now: Duration) -> Vec<Cid> {
         let late = |id: &AskId| {
             self.pending.get(id).is_none_or(|p| now.saturating_sub(p.sent) >= self.patience(p))
         };
         let owed = |w: &Wanted| !w.askers.is_empty() && w.askers.iter().all(late);
+        let waits = |cid: &Cid, w: &Wanted| {
+            let long = now.saturating_sub(w.since) >= DOUBLE_CONFIRMED;
+            long && w.askers.is_empty() && !self.is_sure(cid)
+        };
         let leaves = self.wanted.iter().filter(|(cid, _)| cid.codec() == Codec::Raw);
-        let stranded = leaves.filter(|(cid, w)| owed(w) || !self.is_offered(cid));
+        let stranded = leaves.filter(|(cid, w)| owed(w) || waits(cid, w) || !self.is_offered(cid));
         stranded.map(|(cid, _)| *cid).collect()
     }
 
@@ -47,7 +54,8 @@ impl Plan {
         };
         let wanted = |cid: &&Cid| {
             self.wanted.get(cid).is_some_and(|w| {
-                w.askers.len() < ASKERS
+                let nothing = now.saturating_sub(w.since.max(self.progress));
+                w.askers.len() < (ASKERS + nothing.as_secs() as usize).min(ASKERS_MOST)
                     && w.askers.iter().all(|asker| self.pending.get(asker).is_some_and(late))
             }) && peer.may_have(cid)
         };

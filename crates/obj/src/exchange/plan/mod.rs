@@ -216,6 +216,12 @@ impl Plan {
         }
     }
 
+    /// Whether somebody who was heard of may give a block. Others may have died.
+    pub(super) fn is_sure(&self, cid: &Cid) -> bool {
+        let confirmed = |peer: &&Peer| peer.standing == Standing::Confirmed;
+        self.peers.values().filter(confirmed).any(|peer| peer.may_have(cid))
+    }
+
     /// Whether somebody may give a block.
     pub(super) fn is_offered(&self, cid: &Cid) -> bool {
         self.peers.values().any(|peer| peer.is_there() && peer.may_have(cid))

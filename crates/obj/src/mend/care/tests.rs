@@ -151,3 +151,17 @@ fn some_look_whatever_they_hear() {
     let all = (0..2000).filter(|slot| regardless(&object, Slot(*slot), &peer(1))).count();
     assert!((200..300).contains(&all), "{all}");
 }
+
+#[test]
+fn a_link_that_ends_is_urgent_only_where_it_leaves_too_few() {
+    let mut world = World::new();
+    assert!(!world.care.lost_sight(&peer(1)), "nobody was ever asked");
+    world.look(&told(&[0], false), &here(1..20));
+    let needed = world.care.outlook().unwrap().needed;
+    let least = world.care.urgent(needed.into()) as u8;
+    let gone: Vec<u8> = (1..20).filter(|n| world.care.lost_sight(&peer(*n))).collect();
+    // Twenty less those gone is fewer than are needed and two more from here on.
+    assert_eq!(gone.first(), Some(&(20 - least + 1)));
+    assert_eq!(gone.last(), Some(&19));
+    assert!(!world.care.lost_sight(&peer(19)), "it was gone already");
+}

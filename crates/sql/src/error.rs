@@ -1,5 +1,7 @@
 //! What can go wrong with a statement, by cause.
 
+use std::time::Duration;
+
 use craftec_core::Cid;
 
 use crate::{log::LogError, store::PageStoreError, table::TableError};
@@ -21,6 +23,15 @@ pub enum SqlError {
         /// The handle's limit.
         limit: usize,
     },
+    /// A statement ran for too long; nothing of it happened.
+    #[error("the statement ran for longer than {limit:?} and was ended")]
+    TooLong {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Statements that began a transaction and did not end it.
+    #[error("the statements leave a transaction open; it was rolled back")]
+    LeftOpen,
     /// A statement touches more pages than the reader's cache has room for.
     #[error("the statement needs more than the {cache_bytes} bytes of this reader's cache")]
     CacheTooSmall {

@@ -40,6 +40,26 @@ impl Rows {
     }
 }
 
+/// What one statement did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ran {
+    /// What it gave.
+    pub rows: Rows,
+    /// Rows that it changed.
+    pub changes: u64,
+    /// The number of the row that was inserted last by this handle; 0 if none was.
+    pub last_rowid: i64,
+}
+
+/// What a statement of somebody else may do.
+#[derive(Clone, Copy)]
+pub(super) struct Guarded {
+    /// Longest result in bytes.
+    pub(super) limit: usize,
+    /// Only statements that write nothing.
+    pub(super) read_only: bool,
+}
+
 /// What a connection may attach: the only way by which one database could reach another file.
 #[derive(Clone, Default)]
 pub(super) struct Granted(Arc<Mutex<Option<String>>>);
@@ -146,6 +166,29 @@ pub(super) fn query(
         rows.push(values);
     }
     Ok(Some(Rows { columns, rows }))
+}
+
+/// Runs one statement, whatever it is.
+pub(super) fn run(
+    connection: &Connection,
+    sql: &str,
+    params: &[Value],
+    guarded: Guarded,
+) -> Result<Ran, SqlError> {
+    let before = connection.total_changes();
+    if guarded.read_only && !connection.prepare_cached(sql)?.readonly() {
+        return Err(misuse("this database is open for reading only").into());
+    }
+    let rows = query(connection, sql, params, guarded.limit)?;
+    let rows = rows.ok_or(SqlError::TooMuch { limit: guarded.limit })?;
+    let changes = connection.total_changes().saturating_sub(before);
+    Ok(Ran { rows, changes, last_rowid: connection.last_insert_rowid() })
+}
+
+/// A statement that is not wrong and yet not for here.
+pub(super) fn misuse(message: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_READONLY);
+    rusqlite::Error::SqliteFailure(code, Some(message.to_owned()))
 }
 
 /// Runs one statement that gives no rows (or whose rows nobody wants); how many it changed.

@@ -1,5 +1,7 @@
 //! A database of this node.
 
+mod run;
+
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior, types::Value};
 
 use super::{
     Reader, ReaderOptions, Rows,
+    bounds::Watch,
     connection::{self, Granted},
 };
 use crate::{
@@ -44,6 +47,7 @@ pub struct Database {
     // Closed before what it reads from.
     connection: Connection,
     granted: Granted,
+    watch: Watch,
     mount: Mount,
     pages: Rc<RefCell<LocalPages>>,
     folder: Rc<dyn Folder>,
@@ -72,9 +76,10 @@ impl Database {
         let log = Log::open(&*folder, name, options.log).await?;
         let pages = Rc::new(RefCell::new(LocalPages::new(log)));
         let mount = Mount::new(pages.clone());
-        let (connection, granted) = connection::open(&mount)?;
+        let (mut connection, granted) = connection::open(&mount)?;
+        let watch = Watch::over(&mut connection)?;
         connection::set_up(&connection, options.cache_bytes)?;
-        Ok(Self { connection, granted, mount, pages, folder, options })
+        Ok(Self { connection, granted, watch, mount, pages, folder, options })
     }
 
     /// Its name.

@@ -6,6 +6,7 @@
 //!
 //! A handle belongs to the thread that opened it. Nothing here knows of heads or of the network.
 
+mod bounds;
 mod connection;
 mod local;
 mod reader;
@@ -15,7 +16,7 @@ use rusqlite::types::Value;
 
 use crate::error::SqlError;
 
-pub use connection::Rows;
+pub use connection::{Ran, Rows};
 pub use local::{Database, DatabaseOptions, Transaction};
 pub use reader::{Fetched, Reader, ReaderOptions};
 

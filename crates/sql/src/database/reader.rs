@@ -5,14 +5,18 @@
 //! fetched too, twice as many each time that the next miss follows there, so that a scan of a whole
 //! table takes few rounds and a look-up fetches little more than it needs.
 
-use std::{cell::RefCell, collections::HashSet, rc::Rc};
+use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use craftec_core::{Cid, limits};
 use futures::future::LocalBoxFuture;
 use rusqlite::{Connection, types::Value};
 
-use super::{Rows, Sql, connection};
+use super::{
+    Ran, Rows, Sql,
+    bounds::{Watch, told},
+    connection::{self, Guarded},
+};
 use crate::{
     error::SqlError,
     page::{PAGE_BYTES, Page, PageNo},
@@ -63,6 +67,7 @@ pub struct Fetched {
 pub struct Reader {
     // Closed before what it reads from.
     connection: Connection,
+    watch: Watch,
     _mount: Mount,
     pages: Rc<RefCell<RemotePages>>,
     store: Rc<dyn PageStore>,
@@ -91,13 +96,14 @@ impl Reader {
         }
         let pages = Rc::new(RefCell::new(RemotePages::new(decoded, options.cache_bytes)));
         let mount = Mount::new(pages.clone());
-        let (connection, _) = connection::open(&mount)?;
+        let (mut connection, _) = connection::open(&mount)?;
+        let watch = Watch::over(&mut connection)?;
         let fetched = RefCell::default();
         let reader =
-            Self { connection, _mount: mount, pages, store, cid: root, options, fetched };
+            Self { connection, watch, _mount: mount, pages, store, cid: root, options, fetched };
         reader.fetch(PageNo::FIRST, 1).await?;
         reader
-            .run(|connection| {
+            .run_until(None, |connection| {
                 connection::set_up(connection, options.cache_bytes)?;
                 // Not ours: its schema may call no function that does more than compute.
                 connection.execute_batch(
@@ -122,8 +128,20 @@ impl Reader {
     /// Runs one statement and gives its rows.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, SqlError> {
         let limit = self.options.result_bytes;
-        let rows = self.run(|connection| connection::query(connection, sql, params, limit)).await?;
-        rows.ok_or(SqlError::TooMuch { limit })
+        let query = |connection: &Connection| connection::query(connection, sql, params, limit);
+        self.run_until(None, query).await?.ok_or(SqlError::TooMuch { limit })
+    }
+
+    /// Runs one statement that writes nothing. `limit` is the time that it may compute in all, without
+    /// what it waits for pages.
+    pub async fn run(
+        &self,
+        sql: &str,
+        params: &[Value],
+        limit: Option<Duration>,
+    ) -> Result<Ran, SqlError> {
+        let guarded = Guarded { limit: self.options.result_bytes, read_only: true };
+        self.run_until(limit, |connection| connection::run(connection, sql, params, guarded)).await
     }
 
     /// Fetches every page, for what can't tell a miss from damage (`PRAGMA integrity_check`). The
@@ -139,20 +157,28 @@ impl Reader {
         self.fetch(PageNo::FIRST, pages).await
     }
 
-    /// Runs `statement` until it lacks nothing.
-    async fn run<T>(
+    /// Runs `statement` until it lacks nothing, for at most `limit` of time in all.
+    async fn run_until<T, E: Into<SqlError>>(
         &self,
-        mut statement: impl FnMut(&Connection) -> rusqlite::Result<T>,
+        limit: Option<Duration>,
+        mut statement: impl FnMut(&Connection) -> Result<T, E>,
     ) -> Result<T, SqlError> {
+        let mut left = limit;
         let (mut ahead, mut rounds) = (1, 0);
         let mut next = 0;
         let mut seen = HashSet::new();
         loop {
             self.fetched.borrow_mut().runs += 1;
-            let result = statement(&self.connection);
+            let (result, took) = self.watch.within(left, || statement(&self.connection));
+            left = left.map(|left| left.saturating_sub(took));
             let missed = self.pages.borrow_mut().take_missed();
             // Also where SQLite went on without the page, as its checks of integrity do.
-            let Some(page) = missed else { return Ok(result?) };
+            let Some(page) = missed else {
+                return result.map_err(|error| told(error.into(), limit));
+            };
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(SqlError::TooLong { limit: limit.unwrap_or_default() });
+            }
             // It was here already and went for others: the statement would never end.
             if !seen.insert(page) {
                 return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });

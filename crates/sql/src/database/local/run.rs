@@ -1,0 +1,106 @@
+//! What runs for somebody who asks from outside: with a limit of time, and never with a transaction
+//! that stays open between two calls, in which the next asker would find itself.
+
+use std::time::Duration;
+
+use craftec_core::Cid;
+use rusqlite::types::Value;
+
+use super::Database;
+use crate::{
+    database::{
+        Ran,
+        bounds::told,
+        connection::{self, Guarded},
+    },
+    error::SqlError,
+    page::Digest,
+};
+
+impl Database {
+    /// Runs one statement within `limit` of time: its rows, what it changed.
+    pub async fn run(
+        &self,
+        sql: &str,
+        params: &[Value],
+        limit: Option<Duration>,
+    ) -> Result<Ran, SqlError> {
+        let bytes = self.options.result_bytes;
+        let guarded = Guarded { limit: bytes, read_only: false };
+        let work = || connection::run(&self.connection, sql, params, guarded);
+        let (ran, _) = self.watch.within(limit, work);
+        let ended = self.end_transaction();
+        let ran = ran.map_err(|error| told(self.explained(error), limit))?;
+        ended?;
+        self.compact_if_wanted().await;
+        Ok(ran)
+    }
+
+    /// Runs several statements, separated by semicolons, within `limit` of time. Those before one that
+    /// fails stay done, unless they are in a transaction of theirs.
+    pub async fn run_script(
+        &self,
+        sql: &str,
+        limit: Option<Duration>,
+    ) -> Result<Ran, SqlError> {
+        let before = self.connection.total_changes();
+        let (ran, _) = self.watch.within(limit, || self.connection.execute_batch(sql));
+        let ended = self.end_transaction();
+        self.said(ran).map_err(|error| told(error, limit))?;
+        ended?;
+        self.compact_if_wanted().await;
+        Ok(self.changed_since(before))
+    }
+
+    /// Runs statements as one transaction, all of them within `limit` of time; if one fails, nothing of
+    /// them happened. What each changed, and what came of all.
+    pub async fn run_transaction(
+        &self,
+        statements: &[(String, Vec<Value>)],
+        limit: Option<Duration>,
+    ) -> Result<(Vec<u64>, Ran), SqlError> {
+        let before = self.connection.total_changes();
+        let work = || -> rusqlite::Result<Vec<u64>> {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            let mut each = Vec::with_capacity(statements.len());
+            for (sql, params) in statements {
+                each.push(connection::execute(&self.connection, sql, params)?);
+            }
+            if self.connection.is_autocommit() {
+                return Err(connection::misuse("a statement ended the transaction"));
+            }
+            self.connection.execute_batch("COMMIT")?;
+            Ok(each)
+        };
+        let (each, _) = self.watch.within(limit, work);
+        let each = self.said(each).map_err(|error| told(error, limit));
+        // After a failure it is still open.
+        let ended = self.end_transaction();
+        let each = each?;
+        ended?;
+        self.compact_if_wanted().await;
+        Ok((each, self.changed_since(before)))
+    }
+
+    /// CIDs of the pages as the last commit left them, in order; none for one of zeros. One after the
+    /// other, they are an ordinary SQLite file.
+    pub fn page_cids(&self) -> Vec<Option<Cid>> {
+        let pages = self.pages.borrow();
+        pages.log.digests().iter().map(|digest| digest.as_ref().map(Digest::cid)).collect()
+    }
+
+    fn changed_since(&self, before: u64) -> Ran {
+        let connection = &self.connection;
+        let changes = connection.total_changes().saturating_sub(before);
+        Ran { rows: super::Rows::default(), changes, last_rowid: connection.last_insert_rowid() }
+    }
+
+    /// Rolls back what was left open, and says so.
+    fn end_transaction(&self) -> Result<(), SqlError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.said(self.connection.execute_batch("ROLLBACK"))?;
+        Err(SqlError::LeftOpen)
+    }
+}

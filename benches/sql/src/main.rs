@@ -83,7 +83,7 @@ async fn measure(db: &dyn Sql) -> anyhow::Result<Row> {
     for n in 0..100 {
         db.execute(insert, &row(n)).await?;
     }
-    let autocommit = timed(COMMITS, async |n| Ok(drop(db.execute(insert, &row(n)).await?))).await?;
+    let autocommit = timed(COMMITS, async |n| anyhow::Ok(drop(db.execute(insert, &row(n)).await?))).await?;
 
     let begun = Instant::now();
     db.execute("BEGIN", &[]).await?;
@@ -102,14 +102,14 @@ async fn measure(db: &dyn Sql) -> anyhow::Result<Row> {
     let point = "SELECT b FROM large WHERE a = ?";
     let look_up = async |n: usize| {
         let key = (n * 7_919 % TABLE + 1) as i64;
-        Ok(drop(db.query(point, &[Value::Integer(key)]).await?))
+        anyhow::Ok(drop(db.query(point, &[Value::Integer(key)]).await?))
     };
-    timed(LOOKUPS / 4, look_up).await?;
-    let points = timed(LOOKUPS, look_up).await?;
+    timed(LOOKUPS / 4, &look_up).await?;
+    let points = timed(LOOKUPS, &look_up).await?;
     let aggregate = "SELECT count(*), sum(c), max(length(b)) FROM large WHERE a % 3 <> 1";
-    let all = async |_| Ok(drop(db.query(aggregate, &[]).await?));
-    timed(1, all).await?;
-    let aggregates = timed(AGGREGATES, all).await?;
+    let all = async |_: usize| anyhow::Ok(drop(db.query(aggregate, &[]).await?));
+    timed(1, &all).await?;
+    let aggregates = timed(AGGREGATES, &all).await?;
     Ok([autocommit, transaction, points, aggregates])
 }
 
@@ -150,6 +150,6 @@ fn written(folder: &Path) -> anyhow::Result<()> {
         let pages = (UPDATES * 2 * 4096) as f64;
         println!("bytes for a one-row UPDATE in {} MB, for each of its pages' bytes: {:.2} in units,", before >> 20, bytes as f64 / pages);
         println!("at most twice that with the zeros that are written ahead");
-        Ok(())
+        anyhow::Ok(())
     })
 }

@@ -56,7 +56,7 @@ fn condition(dice: &mut Dice) -> String {
 }
 
 fn table(dice: &mut Dice) -> &'static str {
-    dice.pick(&["t0", "t1", "t2", "temp.s"])
+    *dice.pick(&["t0", "t1", "t2", "temp.s"])
 }
 
 fn schema(dice: &mut Dice) -> String {

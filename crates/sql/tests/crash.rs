@@ -32,7 +32,9 @@ fn reopened(disk: &SimDisk) -> Log {
 fn statement(dice: &mut Dice) -> String {
     let id = dice.roll(60);
     match dice.roll(20) {
-        0..=8 => format!("INSERT OR REPLACE INTO t VALUES ({id}, hex(zeroblob({})))", dice.roll(90)),
+        0..=8 => {
+            format!("INSERT OR REPLACE INTO t VALUES ({id}, hex(zeroblob({})))", dice.roll(90))
+        }
         9..=12 => format!("UPDATE t SET b = b || 'x' WHERE a = {id}"),
         13..=15 => format!("DELETE FROM t WHERE a = {id}"),
         16 => format!("BEGIN; DELETE FROM t WHERE a < {id}; INSERT INTO u VALUES ({id}); COMMIT"),

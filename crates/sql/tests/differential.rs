@@ -115,7 +115,9 @@ fn read(dice: &mut Dice) -> String {
             condition(dice)
         ),
         4 => "SELECT * FROM sqlite_schema ORDER BY name".to_owned(),
-        _ => format!("SELECT length(c), row_number() OVER (ORDER BY a, b, c) FROM {table} LIMIT 30"),
+        _ => {
+            format!("SELECT length(c), row_number() OVER (ORDER BY a, b, c) FROM {table} LIMIT 30")
+        }
     }
 }
 

@@ -243,12 +243,7 @@ async fn verified(
     Ok(blocks)
 }
 
-async fn one(
-    store: &dyn PageStore,
-    root: &Cid,
-    cid: Cid,
-    limit: usize,
-) -> Result<Bytes, SqlError> {
+async fn one(store: &dyn PageStore, root: &Cid, cid: Cid, limit: usize) -> Result<Bytes, SqlError> {
     let mut blocks = verified(store, root, &[cid], limit).await?;
     blocks.pop().ok_or(SqlError::Missing { cid })
 }

@@ -42,7 +42,8 @@ impl Dice {
     /// A number below `sides`.
     pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         // PCG's multiplier, the better half of its bits: tests need variety and nothing more.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 

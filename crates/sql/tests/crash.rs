@@ -15,7 +15,7 @@ use futures::{FutureExt, executor::block_on};
 const STATEMENTS: usize = 1_000;
 
 fn options() -> DatabaseOptions {
-    let log = LogOptions { snapshots: 2, slack_bytes: 96 << 10 };
+    let log = LogOptions { snapshots: 2, slack_bytes: 24 << 10 };
     DatabaseOptions { log, cache_bytes: 64 << 10, ..DatabaseOptions::default() }
 }
 

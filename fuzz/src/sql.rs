@@ -47,7 +47,8 @@ pub fn sql_log(bytes: &[u8]) {
     assert!(log.write(PageNo::FIRST, &[0xa5; PAGE_BYTES]).is_ok() && log.commit().is_ok());
     let pages = log.pages();
     drop(log);
-    let again = open().map(|mut log| (log.pages(), log.committed(PageNo::FIRST, &mut page).is_ok()));
+    let again =
+        open().map(|mut log| (log.pages(), log.committed(PageNo::FIRST, &mut page).is_ok()));
     assert!(matches!(again, Ok((found, true)) if found == pages), "a commit is gone");
     assert_eq!(page, [0xa5; PAGE_BYTES]);
 }

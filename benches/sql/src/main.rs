@@ -83,7 +83,8 @@ async fn measure(db: &dyn Sql) -> anyhow::Result<Row> {
     for n in 0..100 {
         db.execute(insert, &row(n)).await?;
     }
-    let autocommit = timed(COMMITS, async |n| Ok(drop(db.execute(insert, &row(n)).await?))).await?;
+    let autocommit =
+        timed(COMMITS, async |n| anyhow::Ok(drop(db.execute(insert, &row(n)).await?))).await?;
 
     let begun = Instant::now();
     db.execute("BEGIN", &[]).await?;
@@ -102,14 +103,14 @@ async fn measure(db: &dyn Sql) -> anyhow::Result<Row> {
     let point = "SELECT b FROM large WHERE a = ?";
     let look_up = async |n: usize| {
         let key = (n * 7_919 % TABLE + 1) as i64;
-        Ok(drop(db.query(point, &[Value::Integer(key)]).await?))
+        anyhow::Ok(drop(db.query(point, &[Value::Integer(key)]).await?))
     };
-    timed(LOOKUPS / 4, look_up).await?;
-    let points = timed(LOOKUPS, look_up).await?;
+    timed(LOOKUPS / 4, &look_up).await?;
+    let points = timed(LOOKUPS, &look_up).await?;
     let aggregate = "SELECT count(*), sum(c), max(length(b)) FROM large WHERE a % 3 <> 1";
-    let all = async |_| Ok(drop(db.query(aggregate, &[]).await?));
-    timed(1, all).await?;
-    let aggregates = timed(AGGREGATES, all).await?;
+    let all = async |_: usize| anyhow::Ok(drop(db.query(aggregate, &[]).await?));
+    timed(1, &all).await?;
+    let aggregates = timed(AGGREGATES, &all).await?;
     Ok([autocommit, transaction, points, aggregates])
 }
 
@@ -137,7 +138,8 @@ fn written(folder: &Path) -> anyhow::Result<()> {
     let db = open_ours(path.path())?;
     block_on(async {
         db.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)", &[]).await?;
-        let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
+        let fill =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
                     INSERT INTO t SELECT i, zeroblob(900) FROM n";
         db.execute(fill, &[]).await?;
         let before = db.size().used_bytes;
@@ -148,8 +150,12 @@ fn written(folder: &Path) -> anyhow::Result<()> {
         let bytes = db.size().used_bytes - before;
         // The row's page and the first, which counts changes; zeros ahead are as much again at most.
         let pages = (UPDATES * 2 * 4096) as f64;
-        println!("bytes for a one-row UPDATE in {} MB, for each of its pages' bytes: {:.2} in units,", before >> 20, bytes as f64 / pages);
+        println!(
+            "bytes for a one-row UPDATE in {} MB, for each of its pages' bytes: {:.2} in units,",
+            before >> 20,
+            bytes as f64 / pages
+        );
         println!("at most twice that with the zeros that are written ahead");
-        Ok(())
+        anyhow::Ok(())
     })
 }

@@ -93,7 +93,9 @@ impl From<rusqlite::Error> for SqlError {
                 Self::Sqlite { code: error.extended_code, message: msg }
             }
             // The binding's own: a wrong number of parameters, several statements in one.
-            error => Self::Sqlite { code: rusqlite::ffi::SQLITE_MISUSE, message: error.to_string() },
+            error => {
+                Self::Sqlite { code: rusqlite::ffi::SQLITE_MISUSE, message: error.to_string() }
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ mod store;
 pub mod table;
 mod vfs;
 
-pub use database::{Database, DatabaseOptions, Fetched, Ran, Reader, ReaderOptions, Rows, Sql, Transaction};
+pub use database::{
+    Database, DatabaseOptions, Fetched, Ran, Reader, ReaderOptions, Rows, Sql, Transaction,
+};
 pub use error::SqlError;
 pub use rusqlite::types::Value;
 pub use store::{LocalStore, MemoryStore, PageStore, PageStoreError, Stored};

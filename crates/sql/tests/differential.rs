@@ -56,7 +56,7 @@ fn condition(dice: &mut Dice) -> String {
 }
 
 fn table(dice: &mut Dice) -> &'static str {
-    dice.pick(&["t0", "t1", "t2", "temp.s"])
+    *dice.pick(&["t0", "t1", "t2", "temp.s"])
 }
 
 fn schema(dice: &mut Dice) -> String {
@@ -115,7 +115,9 @@ fn read(dice: &mut Dice) -> String {
             condition(dice)
         ),
         4 => "SELECT * FROM sqlite_schema ORDER BY name".to_owned(),
-        _ => format!("SELECT length(c), row_number() OVER (ORDER BY a, b, c) FROM {table} LIMIT 30"),
+        _ => {
+            format!("SELECT length(c), row_number() OVER (ORDER BY a, b, c) FROM {table} LIMIT 30")
+        }
     }
 }
 

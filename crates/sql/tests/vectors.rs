@@ -109,8 +109,7 @@ fn log() -> Value {
 
 #[test]
 fn every_format_is_as_it_was() {
-    let vectors =
-        json!({ "changed": changed(), "table": table(), "roots": roots(), "log": log() });
+    let vectors = json!({ "changed": changed(), "table": table(), "roots": roots(), "log": log() });
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/sql.json");
     let now = serde_json::to_string_pretty(&vectors).unwrap() + "\n";
     if std::env::var_os("UPDATE_VECTORS").is_some() {

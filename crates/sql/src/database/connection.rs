@@ -102,7 +102,8 @@ pub(super) fn open(mount: &Mount) -> Result<(Connection, Granted), SqlError> {
     connection.busy_timeout(Duration::ZERO)?;
     let granted = Granted::default();
     let held = granted.clone();
-    connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&held, context.action)))?;
+    connection
+        .authorizer(Some(move |context: AuthContext<'_>| authorize(&held, context.action)))?;
     Ok((connection, granted))
 }
 

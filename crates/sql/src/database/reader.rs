@@ -69,16 +69,21 @@ pub struct Reader {
     connection: Connection,
     watch: Watch,
     _mount: Mount,
+    source: Source,
+    options: ReaderOptions,
+}
+
+/// Where its pages come from.
+struct Source {
     pages: Rc<RefCell<RemotePages>>,
     store: Rc<dyn PageStore>,
     cid: Cid,
-    options: ReaderOptions,
     fetched: RefCell<Fetched>,
 }
 
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reader({})", self.cid)
+        write!(f, "Reader({})", self.source.cid)
     }
 }
 
@@ -95,13 +100,13 @@ impl Reader {
             return Err(SqlError::TooLarge { pages: decoded.pages, limit: options.pages });
         }
         let pages = Rc::new(RefCell::new(RemotePages::new(decoded, options.cache_bytes)));
-        let mount = Mount::new(pages.clone());
+        let source = Source { pages: pages.clone(), store, cid: root, fetched: RefCell::default() };
+        // SQLite reads it when it opens, before anything can be run again.
+        source.fetch(PageNo::FIRST, 1).await?;
+        let mount = Mount::new(pages);
         let (mut connection, _) = connection::open(&mount)?;
         let watch = Watch::over(&mut connection)?;
-        let fetched = RefCell::default();
-        let reader =
-            Self { connection, watch, _mount: mount, pages, store, cid: root, options, fetched };
-        reader.fetch(PageNo::FIRST, 1).await?;
+        let reader = Self { connection, watch, _mount: mount, source, options };
         reader
             .run_until(None, |connection| {
                 connection::set_up(connection, options.cache_bytes)?;
@@ -117,12 +122,12 @@ impl Reader {
 
     /// What it reads.
     pub fn root(&self) -> (Cid, Root) {
-        (self.cid, self.pages.borrow().root().clone())
+        (self.source.cid, self.source.pages.borrow().root().clone())
     }
 
     /// What that cost so far.
     pub fn fetched(&self) -> Fetched {
-        *self.fetched.borrow()
+        *self.source.fetched.borrow()
     }
 
     /// Runs one statement and gives its rows.
@@ -148,13 +153,13 @@ impl Reader {
     /// cache must have room.
     pub async fn hydrate(&self) -> Result<(), SqlError> {
         let (pages, room) = {
-            let pages = self.pages.borrow();
+            let pages = self.source.pages.borrow();
             (pages.root().pages, pages.room())
         };
         if pages as usize > room {
             return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });
         }
-        self.fetch(PageNo::FIRST, pages).await
+        self.source.fetch(PageNo::FIRST, pages).await
     }
 
     /// Runs `statement` until it lacks nothing, for at most `limit` of time in all.
@@ -168,10 +173,10 @@ impl Reader {
         let mut next = 0;
         let mut seen = HashSet::new();
         loop {
-            self.fetched.borrow_mut().runs += 1;
+            self.source.fetched.borrow_mut().runs += 1;
             let (result, took) = self.watch.within(left, || statement(&self.connection));
             left = left.map(|left| left.saturating_sub(took));
-            let missed = self.pages.borrow_mut().take_missed();
+            let missed = self.source.pages.borrow_mut().take_missed();
             // Also where SQLite went on without the page, as its checks of integrity do.
             let Some(page) = missed else {
                 return result.map_err(|error| told(error.into(), limit));
@@ -185,17 +190,19 @@ impl Reader {
             }
             rounds += 1;
             let same_scan = (next..next + SAME_SCAN_PAGES).contains(&page.number());
-            let room = self.pages.borrow().room() as u32;
+            let room = self.source.pages.borrow().room() as u32;
             if same_scan || rounds > PATIENT_ROUNDS {
                 ahead = (ahead * 2).min(room / 2);
             } else {
                 ahead = 1;
             }
-            self.fetch(page, ahead).await?;
+            self.source.fetch(page, ahead).await?;
             next = page.number() + ahead;
         }
     }
+}
 
+impl Source {
     /// Fetches `count` pages from `first` on, as far as they are not here.
     async fn fetch(&self, first: PageNo, count: u32) -> Result<(), SqlError> {
         let wanted = self.pages.borrow().lacking(first, count);
@@ -262,12 +269,7 @@ async fn verified(
     Ok(blocks)
 }
 
-async fn one(
-    store: &dyn PageStore,
-    root: &Cid,
-    cid: Cid,
-    limit: usize,
-) -> Result<Bytes, SqlError> {
+async fn one(store: &dyn PageStore, root: &Cid, cid: Cid, limit: usize) -> Result<Bytes, SqlError> {
     let mut blocks = verified(store, root, &[cid], limit).await?;
     blocks.pop().ok_or(SqlError::Missing { cid })
 }

@@ -295,7 +295,11 @@ impl Log {
     }
 
     /// Writes records as one unit and flushes it: where their bodies begin, the end, the checksum.
-    fn write_unit(&mut self, drafts: &[Draft], pages: u32) -> Result<(Vec<u64>, u64, Sum), LogError> {
+    fn write_unit(
+        &mut self,
+        drafts: &[Draft],
+        pages: u32,
+    ) -> Result<(Vec<u64>, u64, Sum), LogError> {
         let (mut places, mut end) = (Vec::new(), (self.tail, self.sum));
         for (left, draft) in (0..drafts.len()).rev().zip(drafts) {
             let (begin, at, sum) = self.append(draft, left == 0, pages)?;

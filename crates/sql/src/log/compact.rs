@@ -71,8 +71,7 @@ impl Log {
         let header = Header { name, generation: self.generation + 1, base: self.unit };
         let (bytes, sum) = header.encode();
         let (unit, pages) = (self.unit + 1, self.table.len());
-        let mut copy =
-            Copy { file: file.clone(), at: HEADER_BYTES, sum, unit, pages, draft: None };
+        let mut copy = Copy { file: file.clone(), at: HEADER_BYTES, sum, unit, pages, draft: None };
         self.copy_pages(&mut copy)?;
         self.copy_history(&mut copy)?;
         copy.flush_draft(true)?;

@@ -19,7 +19,9 @@ pub enum LogError {
     #[error("the database is in use by another handle, process or tab; close it and try again")]
     Busy,
     /// The disk returned other bytes than were written.
-    #[error("the disk returned wrong bytes for {cid}; restore a snapshot, or fetch the block again")]
+    #[error(
+        "the disk returned wrong bytes for {cid}; restore a snapshot, or fetch the block again"
+    )]
     Rotten {
         /// The page or node.
         cid: Cid,

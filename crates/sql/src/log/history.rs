@@ -49,8 +49,9 @@ impl Log {
                 return Ok(*cid);
             }
             root.parent = Some(*cid);
-            let changed = self
-                .with_nodes(&mut fresh, |nodes| table::diff(Some(parent), &root, nodes, MAX_PAGES))?;
+            let changed = self.with_nodes(&mut fresh, |nodes| {
+                table::diff(Some(parent), &root, nodes, MAX_PAGES)
+            })?;
             root.changed = ChangedPages::of(changed.into_keys());
         }
         let (cid, bytes) = root.block()?;
@@ -105,7 +106,11 @@ impl Log {
     }
 
     /// Every block below `root` that is not below `since`, the root included.
-    pub fn blocks_of(&mut self, root: &Cid, since: Option<&Cid>) -> Result<BTreeSet<Cid>, LogError> {
+    pub fn blocks_of(
+        &mut self,
+        root: &Cid,
+        since: Option<&Cid>,
+    ) -> Result<BTreeSet<Cid>, LogError> {
         let mut all = self.below(root)?;
         if let Some(since) = since {
             let before = self.below(since)?;

@@ -46,8 +46,8 @@ use crate::{
 };
 
 pub use error::LogError;
-pub use scan::remove;
 pub use record::Kept;
+pub use scan::remove;
 
 /// How a log behaves.
 #[derive(Clone, Copy, Debug)]

@@ -231,7 +231,13 @@ impl Draft {
     }
 
     /// Its bytes, where its body begins in them, and its checksum.
-    pub(super) fn encode(&self, last: bool, unit: u64, pages: u32, prev: Sum) -> (Vec<u8>, usize, Sum) {
+    pub(super) fn encode(
+        &self,
+        last: bool,
+        unit: u64,
+        pages: u32,
+        prev: Sum,
+    ) -> (Vec<u8>, usize, Sum) {
         let begin = HEAD_BYTES + self.meta.len();
         let mut bytes = Vec::with_capacity(begin + self.body.len());
         bytes.extend_from_slice(RECORD_MAGIC);

@@ -216,7 +216,6 @@ impl Log {
     }
 }
 
-
 /// Reads the header; none if the file is shorter.
 fn header(file: &dyn File) -> io::Result<Option<Vec<u8>>> {
     if file.len()? < HEADER_BYTES {
@@ -227,10 +226,7 @@ fn header(file: &dyn File) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-async fn create(
-    folder: &dyn Folder,
-    name: &str,
-) -> Result<(Arc<dyn File>, Header, Sum), LogError> {
+async fn create(folder: &dyn Folder, name: &str) -> Result<(Arc<dyn File>, Header, Sum), LogError> {
     let doing = "creating a database";
     let file = folder.open(&file_name(name, 0)).await.map_err(LogError::io(doing))?;
     let header = Header { name: name.to_owned(), generation: 0, base: 0 };

@@ -97,7 +97,8 @@ impl Root {
         if self.table.is_some() != (self.pages > 0) {
             return Err(TableError::Count { pages: self.pages });
         }
-        for (cid, level) in self.table.iter().zip([self.height()]).chain(self.parent.iter().zip([0]))
+        for (cid, level) in
+            self.table.iter().zip([self.height()]).chain(self.parent.iter().zip([0]))
         {
             if cid.codec() != Codec::DagCbor {
                 return Err(TableError::Link { cid: *cid, level });

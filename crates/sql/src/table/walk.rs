@@ -101,7 +101,11 @@ pub fn resolve(
         }
         found.push(cid);
     }
-    Ok(if missing.is_empty() { Step::Done(found) } else { Step::Need(missing.into_iter().collect()) })
+    Ok(if missing.is_empty() {
+        Step::Done(found)
+    } else {
+        Step::Need(missing.into_iter().collect())
+    })
 }
 
 /// The pages of `new` that `old` has not, or has otherwise, with their CIDs (none: zeros). At most
@@ -150,9 +154,10 @@ impl Diff<'_> {
         if old == new && all_old {
             return Ok(());
         }
-        let (Some(old), Some(new)) =
-            (self.children(old, level, first, self.old_pages)?, self.children(new, level, first, self.new_pages)?)
-        else {
+        let (Some(old), Some(new)) = (
+            self.children(old, level, first, self.old_pages)?,
+            self.children(new, level, first, self.new_pages)?,
+        ) else {
             return Ok(());
         };
         let child = if level == 0 { 1 } else { below(level - 1) };
@@ -217,5 +222,9 @@ pub fn everything(root: &Root, nodes: &Nodes) -> Result<Step<BTreeSet<Cid>>, Tab
             }
         }
     }
-    Ok(if missing.is_empty() { Step::Done(found) } else { Step::Need(missing.into_iter().collect()) })
+    Ok(if missing.is_empty() {
+        Step::Done(found)
+    } else {
+        Step::Need(missing.into_iter().collect())
+    })
 }

@@ -286,10 +286,7 @@ unsafe extern "C" fn unlock(handle: *mut ffi::sqlite3_file, level: c_int) -> c_i
     unsafe { on(handle, ffi::SQLITE_IOERR_UNLOCK, |file| file.unlock(level)) }
 }
 
-unsafe extern "C" fn check_reserved_lock(
-    handle: *mut ffi::sqlite3_file,
-    out: *mut c_int,
-) -> c_int {
+unsafe extern "C" fn check_reserved_lock(handle: *mut ffi::sqlite3_file, out: *mut c_int) -> c_int {
     // SAFETY: a file that SQLite has open, and a number of its own.
     unsafe {
         on(handle, ffi::SQLITE_IOERR_CHECKRESERVEDLOCK, |file| {

@@ -28,8 +28,8 @@ use crate::page::{Page, PageNo};
 
 pub(crate) use ffi::register;
 pub(crate) use local::LocalPages;
-pub(crate) use remote::RemotePages;
 use locks::Locks;
+pub(crate) use remote::RemotePages;
 
 /// Name of the VFS.
 pub(crate) const VFS_NAME: &str = "craft";

@@ -97,8 +97,8 @@ fn crash_everywhere(seed: u64, acts: usize, damages: usize) -> usize {
 
 #[test]
 fn a_crash_at_any_change_of_a_life_loses_nothing_acknowledged() {
-    let crashes: usize = (1..=3).map(|seed| crash_everywhere(seed, 40, 2)).sum();
-    assert!(crashes > 400, "too few to mean anything: {crashes}");
+    let crashes: usize = (1..=2).map(|seed| crash_everywhere(seed, 30, 1)).sum();
+    assert!(crashes > 100, "too few to mean anything: {crashes}");
 }
 
 /// `CRAFTEC_SEEDS=100 cargo test -p craftec-sql --lib crash -- --ignored --nocapture`

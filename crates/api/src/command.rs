@@ -4,6 +4,8 @@ use craftec_core::Cid;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use crate::sql::{SqlStatement, SqlValue};
+
 /// A half-open range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
@@ -161,6 +163,71 @@ pub enum Command {
         rate: Limit,
         /// Bytes per calendar month (UTC).
         monthly: Limit,
+    },
+    /// Opens a database: `Database`. Only over a local session, as everything that begins with `sql_`.
+    SqlOpen {
+        /// The name of one of this node's, which is created if there is none; or one of anybody's, which
+        /// can be read only: `craftobj://<did>/<name>`, `craftobj://me/<name>`, `craftobj://<root CID>`.
+        database: String,
+    },
+    /// Runs one statement: `Rows`. What is longer than one answer is fetched with `sql_rows`.
+    SqlQuery {
+        /// From `sql_open`.
+        handle: u64,
+        /// The statement.
+        sql: String,
+        /// Values of its parameters, by number.
+        params: Vec<SqlValue>,
+    },
+    /// The next rows of a result: `Rows`, the last of which names no handle.
+    SqlRows {
+        /// `more` of the answer before.
+        handle: u64,
+    },
+    /// Runs several statements, separated by semicolons: `Executed`. Those before one that fails stay
+    /// done, unless they are in a transaction of theirs, which must end with them.
+    SqlScript {
+        /// From `sql_open`.
+        handle: u64,
+        /// The statements.
+        sql: String,
+    },
+    /// Runs statements as one transaction, all or none: `Executed`.
+    SqlBatch {
+        /// From `sql_open`.
+        handle: u64,
+        /// One after the other.
+        statements: Vec<SqlStatement>,
+    },
+    /// Takes a snapshot of a database of this node and keeps it as an object: `Snapshot`, once it is
+    /// durable here. Copies on other nodes are asked for.
+    SqlSnapshot {
+        /// From `sql_open`.
+        handle: u64,
+        /// A name of this identity whose head then points to the snapshot.
+        name: Option<String>,
+        /// Copies wanted on other nodes; the default is 3.
+        replicas: Option<u16>,
+    },
+    /// Commits the content of an earlier snapshot, one of the last 16: `Done`.
+    SqlRestore {
+        /// From `sql_open`.
+        handle: u64,
+        /// The snapshot.
+        root: Cid,
+    },
+    /// A handle that streams the database as an ordinary SQLite file: `Opened`, then `get_read`….
+    SqlExport {
+        /// From `sql_open`, of a database of this node.
+        handle: u64,
+    },
+    /// The databases of this node: `Databases`.
+    SqlDatabases,
+    /// Removes a database of this node with all its content: `Done`. Snapshots that were taken of it
+    /// are objects of their own, and stay.
+    SqlDrop {
+        /// Its name.
+        name: String,
     },
     /// Starts a backup of everything of one's own: `Backup`, then `get_read`…. Only over a local
     /// session.

@@ -15,6 +15,7 @@ mod command;
 mod error;
 mod event;
 mod reply;
+mod sql;
 
 pub use command::{Command, Limit, Range, Secret};
 pub use error::{ApiError, ErrorCode};
@@ -23,6 +24,7 @@ pub use reply::{
     Entry, EntryKind, Link, Mended, ObjectRow, Opened, Outlook, Peer, Reach, Reachability, Reply,
     Restored, Role, Serving, SiteRow, Stat, Status, Storage,
 };
+pub use sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlStatement, SqlValue};
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use craftec_core::{Cid, PeerId};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{HolderState, ObjectHealth};
+use crate::{
+    event::{HolderState, ObjectHealth},
+    sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows},
+};
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +100,24 @@ pub enum Reply {
     },
     /// A backup was taken in.
     Restored(Restored),
+    /// A database is open.
+    Database(OpenedDatabase),
+    /// Rows of a database.
+    Rows(SqlRows),
+    /// Statements were carried out, durably.
+    Executed {
+        /// Rows that each statement of a batch changed; of a script, all together.
+        changes: Vec<u64>,
+        /// The number of the row that was inserted last; 0 if none was.
+        last_rowid: i64,
+    },
+    /// A snapshot is durable on this node.
+    Snapshot(Snapshot),
+    /// Databases, by name.
+    Databases {
+        /// The rows.
+        databases: Vec<DatabaseRow>,
+    },
 }
 
 /// What a backup brought.

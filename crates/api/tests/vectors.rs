@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
-    Mended, ObjectHealth, ObjectRow, Opened, Outlook, Peer, Range, Reply, Restored, Role, Secret,
-    Serving, SiteRow, Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
+    Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range, Reply, Restored, Role, Secret,
+    Serving, SiteRow, Snapshot, SqlRows, SqlStatement, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -96,6 +96,67 @@ fn commands() -> Vec<(&'static str, Command)> {
             "restore_open",
             Command::RestoreOpen { passphrase: Secret("größe ☃ 8".to_owned()), replace: true },
         ),
+    ]
+}
+
+fn values() -> Vec<SqlValue> {
+    vec![
+        SqlValue::Null,
+        SqlValue::Integer(-7),
+        SqlValue::Real(1.5),
+        SqlValue::Text("größe".to_owned()),
+        SqlValue::Blob(vec![0, 255]),
+    ]
+}
+
+fn sql_commands() -> Vec<(&'static str, Command)> {
+    let statement = |sql: &str| SqlStatement { sql: sql.to_owned(), params: values() };
+    let (sql, root) = ("SELECT ?1".to_owned(), Cid::of(Codec::DagCbor, b"root"));
+    vec![
+        ("sql_open", Command::SqlOpen { database: "craftobj://me/shop".to_owned() }),
+        ("sql_query", Command::SqlQuery { handle: 1, sql: sql.clone(), params: values() }),
+        ("sql_rows", Command::SqlRows { handle: 2 }),
+        ("sql_script", Command::SqlScript { handle: 1, sql }),
+        (
+            "sql_batch",
+            Command::SqlBatch { handle: 1, statements: vec![statement("INSERT"), statement("")] },
+        ),
+        ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
+        ("sql_restore", Command::SqlRestore { handle: 1, root }),
+        ("sql_export", Command::SqlExport { handle: 1 }),
+        ("sql_databases", Command::SqlDatabases),
+        ("sql_drop", Command::SqlDrop { name: "shop".to_owned() }),
+    ]
+}
+
+fn sql_replies() -> Vec<(&'static str, Reply)> {
+    let (root, time_ms) = (Cid::of(Codec::DagCbor, b"root"), 1_790_000_000_000);
+    let opened = OpenedDatabase {
+        handle: 3,
+        root: Some(root),
+        writable: false,
+        bytes: 1 << 32,
+        time_ms: Some(time_ms),
+        equivocation: true,
+    };
+    let rows = SqlRows {
+        columns: vec!["a".to_owned(); 5],
+        rows: vec![values(), vec![SqlValue::Null; 5]],
+        changes: 1,
+        last_rowid: -1,
+        more: Some(4),
+    };
+    let published = Some("shop".to_owned());
+    let row = DatabaseRow { name: "shop".to_owned(), time_ms, root: Some(root), published };
+    let uri = Some("craftobj://did:craftec:abc/shop".to_owned());
+    let snapshot = Snapshot { cid: root, bytes: 4096, blocks: 3, new_blocks: 2, uri };
+    vec![
+        ("database", Reply::Database(opened)),
+        ("rows", Reply::Rows(rows)),
+        ("rows end", Reply::Rows(SqlRows::default())),
+        ("executed", Reply::Executed { changes: vec![1, 0], last_rowid: 9 }),
+        ("snapshot", Reply::Snapshot(snapshot)),
+        ("databases", Reply::Databases { databases: vec![row] }),
     ]
 }
 
@@ -297,7 +358,7 @@ fn vector(name: &str, frame: &impl Serialize) -> Value {
 
 fn vectors() -> Value {
     let mut to_node = Vec::new();
-    for (id, (name, command)) in (0..).zip(commands()) {
+    for (id, (name, command)) in (0..).zip(commands().into_iter().chain(sql_commands())) {
         to_node.push(vector(name, &ToNode { id, command }));
     }
     let mut from_node = Vec::new();
@@ -306,6 +367,9 @@ fn vectors() -> Value {
     }
     for (id, (name, error)) in (300..).zip(errors()) {
         from_node.push(vector(name, &FromNode::Err { id, error }));
+    }
+    for (id, (name, reply)) in (400..).zip(sql_replies()) {
+        from_node.push(vector(name, &FromNode::Ok { id, reply }));
     }
     for (name, event) in events() {
         from_node.push(vector(name, &FromNode::Event { event }));

@@ -13,6 +13,9 @@ pub const REPLICAS: u16 = 3;
 /// Pieces per hundred source pieces of a coded object, unless the client says otherwise.
 pub const REDUNDANCY: u16 = 250;
 
+/// How long a statement of a database may compute, unless the configuration says otherwise.
+pub const STATEMENT: Duration = Duration::from_secs(5);
+
 /// The machine below a node.
 #[derive(Clone)]
 pub struct Ports {
@@ -51,7 +54,10 @@ pub struct Config {
     /// How long a turn is in which one holder of a coded file looks after it. `None` is
     /// [`craftec_obj::mend::SLOT`].
     pub mend_slot: Option<Duration>,
-    /// The folder of the store, asked for its free space; `None` where that is not known.
+    /// How long a statement of a database may compute. `None` is [`STATEMENT`]. Nothing else happens on
+    /// the node meanwhile.
+    pub statement_time: Option<Duration>,
+    /// The folder of the store, where databases are too; without it there are none. Asked for its free space.
     pub folder: Option<Rc<dyn Folder>>,
     /// Content that others do not get from here.
     pub denied: Option<Denied>,
@@ -70,6 +76,7 @@ impl Config {
             cache_limit: None,
             scrub_bytes_per_hour: None,
             mend_slot: None,
+            statement_time: None,
             folder: None,
             denied: None,
         }

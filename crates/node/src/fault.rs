@@ -5,6 +5,7 @@ use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{head::HeadError, record::RecordError};
 use craftec_obj::{ObjError, StoreError, coded::CodedError};
 use craftec_p2p::NetError;
+use craftec_sql::{PageStoreError, SqlError, log::LogError};
 
 use crate::{backup::BackupError, room};
 
@@ -116,6 +117,50 @@ pub(crate) fn backup(error: BackupError) -> ApiError {
         | BackupError::TooMany(_) => {
             input("Nothing was changed. Use another copy of the file, or an older backup.")
         }
+    }
+}
+
+/// The API's word for a statement that failed, or a database that can't be had. Where SQLite says why,
+/// it is said in its own words.
+pub(crate) fn sql(error: SqlError) -> ApiError {
+    let retryable = error.is_retryable();
+    let message = sentence(&error.to_string());
+    let input = |hint: &str| ApiError::new(ErrorCode::BadInput, message.clone()).hint(hint);
+    let mut fault = match error {
+        SqlError::Sqlite { message, .. } => ApiError::new(ErrorCode::BadInput, message),
+        SqlError::TooLong { .. } => {
+            let hint = "Nothing of it happened. An index may help, or a smaller part at a time.";
+            ApiError::new(ErrorCode::Refused, message).hint(hint)
+        }
+        SqlError::LeftOpen => {
+            input("Send a transaction whole: as one script, or as a batch of statements.")
+        }
+        SqlError::TooMuch { .. } => input("Use LIMIT and OFFSET, or aggregate."),
+        SqlError::CacheTooSmall { .. } | SqlError::TooLarge { .. } => {
+            input("Keep the whole database here, or ask for less of it at a time.")
+        }
+        SqlError::Missing { .. } | SqlError::WrongBytes { .. } => unavailable(message, 1),
+        SqlError::Table(_) => input("This is not a database, or one of a newer Craftec."),
+        SqlError::Log(error) => log(&error, message),
+        SqlError::Store(PageStoreError::Log(error)) => log(&error, message),
+        SqlError::Store(_) => unavailable(message, 1),
+    };
+    fault.retryable = retryable;
+    fault
+}
+
+fn log(error: &LogError, message: String) -> ApiError {
+    match error {
+        LogError::Full { .. } => room::disk_full(),
+        LogError::NoSuchRoot { .. } => ApiError::new(ErrorCode::NotFound, message)
+            .hint("The last 16 snapshots can be restored. Older ones can be opened and copied from."),
+        LogError::Name(_) | LogError::Transaction => ApiError::new(ErrorCode::BadInput, message),
+        LogError::Busy
+        | LogError::Rotten { .. }
+        | LogError::Corrupt { .. }
+        | LogError::Newer { .. }
+        | LogError::Table(_)
+        | LogError::Io { .. } => ApiError::new(ErrorCode::Storage, message),
     }
 }
 

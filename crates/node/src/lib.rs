@@ -6,6 +6,7 @@
 mod backup;
 mod check;
 mod config;
+mod databases;
 mod error;
 mod events;
 mod fault;
@@ -19,7 +20,7 @@ mod serving;
 mod session;
 
 pub use check::record_check;
-pub use config::{Config, Denied, Ports, REDUNDANCY, REPLICAS};
+pub use config::{Config, Denied, Ports, REDUNDANCY, REPLICAS, STATEMENT};
 pub use error::NodeError;
 pub use keys::Keys;
 pub use node::Node;

@@ -25,6 +25,7 @@ use futures::{channel::oneshot, future::LocalBoxFuture};
 
 use crate::{
     Config, Keys, NodeError, Ports, Session,
+    databases::Databases,
     events::{self, Told},
     lending::Lending,
     names::Names,
@@ -44,6 +45,7 @@ pub struct Node {
     pub(crate) exchange: Exchange,
     pub(crate) objects: Objects,
     pub(crate) names: Rc<Names>,
+    pub(crate) databases: Databases,
     pub(crate) lending: Rc<Lending>,
     pub(crate) serving: Rc<Serving>,
     /// Bytes that were free when a write last found no room.
@@ -104,6 +106,7 @@ impl Node {
         let (owned, told) = (objects.clone(), news.clone());
         let replicator = Replicator::start(rpc.clone(), owned, clock, signer, around, told)?;
         ledger.start(rpc, replicator.kept_by_others());
+        let databases = Databases::new(store.clone(), &config);
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
             ports,
@@ -113,6 +116,7 @@ impl Node {
             exchange,
             objects,
             names,
+            databases,
             lending,
             serving,
             full: Cell::new(None),

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod block;
 pub mod car;
 pub mod coded;
+pub mod database;
 mod error;
 pub mod event;
 pub mod exchange;

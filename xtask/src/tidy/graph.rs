@@ -17,7 +17,14 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("craftec-sql", &["craftec-core", "craftec-platform", "craftec-obj"]),
     (
         "craftec-node",
-        &["craftec-core", "craftec-platform", "craftec-p2p", "craftec-obj", "craftec-api"],
+        &[
+            "craftec-core",
+            "craftec-platform",
+            "craftec-p2p",
+            "craftec-obj",
+            "craftec-sql",
+            "craftec-api",
+        ],
     ),
     (
         "craftec-sim",

@@ -11,13 +11,20 @@ use craftec_api::{ApiError, ErrorCode};
 use craftec_obj::objects::{FilePut, FolderPut, Put};
 use futures::lock::Mutex;
 
-use super::read::Reader;
+use super::{
+    read::Reader,
+    sql::{OpenDatabase, Rows},
+};
 use crate::backup::Restore;
 
 /// Handles that a session may have open: one per file of a page that loads, many times over.
 const HANDLES: usize = 1024;
 /// Of these, uploads: each holds up to 8 MiB.
 const UPLOADS: usize = 32;
+/// Of these, databases: each may hold a page cache.
+const DATABASES: usize = 32;
+/// Of these, results of statements: each holds up to 16 MiB.
+const RESULTS: usize = 8;
 
 /// Something open.
 pub(super) enum Handle {
@@ -45,6 +52,10 @@ pub(super) enum Handle {
     Restore(Box<Restore>),
     /// Content that is being read. Locked, because a read waits for the network.
     Read(Rc<Mutex<Reader>>),
+    /// A database.
+    Database(OpenDatabase),
+    /// Rows of a result that were not asked for yet.
+    Rows(Rows),
 }
 
 /// The handles of one session.
@@ -58,7 +69,11 @@ impl Handles {
     /// Takes a handle in.
     pub(super) fn add(&self, handle: Handle) -> Result<u64, ApiError> {
         let mut open = self.open.borrow_mut();
-        let is_upload = |handle: &Handle| !matches!(handle, Handle::Read(_));
+        let is_upload = |handle: &Handle| {
+            !matches!(handle, Handle::Read(_) | Handle::Database(_) | Handle::Rows(_))
+        };
+        let is_database = |handle: &Handle| matches!(handle, Handle::Database(_));
+        let is_result = |handle: &Handle| matches!(handle, Handle::Rows(_));
         let full = |what: &str, limit: usize| {
             let message = format!("{limit} {what} are open in this session, which is the most.");
             let mut error =
@@ -69,8 +84,17 @@ impl Handles {
         if open.len() >= HANDLES {
             return Err(full("handles", HANDLES));
         }
-        if is_upload(&handle) && open.values().filter(|h| is_upload(h)).count() >= UPLOADS {
+        let has = |is: &dyn Fn(&Handle) -> bool, most: usize| {
+            is(&handle) && open.values().filter(|open| is(open)).count() >= most
+        };
+        if has(&is_upload, UPLOADS) {
             return Err(full("uploads", UPLOADS));
+        }
+        if has(&is_database, DATABASES) {
+            return Err(full("databases", DATABASES));
+        }
+        if has(&is_result, RESULTS) {
+            return Err(full("results of statements", RESULTS));
         }
         let id = self.last.get() + 1;
         self.last.set(id);

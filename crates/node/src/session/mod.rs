@@ -5,6 +5,7 @@ mod backup;
 mod handles;
 mod read;
 mod sites;
+mod sql;
 mod write;
 
 use std::{
@@ -113,6 +114,16 @@ impl Session {
             Command::Objects => self.objects(),
             Command::Sites => self.sites(),
             Command::Resolve { name } => self.node.names.resolve(&name).await,
+            Command::SqlOpen { .. }
+            | Command::SqlQuery { .. }
+            | Command::SqlRows { .. }
+            | Command::SqlScript { .. }
+            | Command::SqlBatch { .. }
+            | Command::SqlSnapshot { .. }
+            | Command::SqlRestore { .. }
+            | Command::SqlExport { .. }
+            | Command::SqlDatabases
+            | Command::SqlDrop { .. } => self.sql(command).await,
         }
     }
 

@@ -39,7 +39,7 @@ impl Session {
             Handle::Put { put, .. } => put.push(bytes).map_err(fault::object),
             Handle::File { put, .. } => put.push(bytes).map_err(fault::object),
             Handle::Restore(restore) => restore.push(bytes).map_err(fault::backup),
-            Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
+            _ => Err(other_kind(handle, "an upload")),
         });
         pushed.map(|()| Reply::Done)
     }
@@ -47,7 +47,7 @@ impl Session {
     pub(super) async fn put_close(&self, handle: u64) -> Result<Reply, ApiError> {
         self.handles.with(handle, |open| match open {
             Handle::Put { .. } | Handle::File { .. } | Handle::Restore(_) => Ok(()),
-            Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
+            _ => Err(other_kind(handle, "an upload")),
         })?;
         match self.handles.remove(handle)? {
             Handle::Put { put, wanted, percent, name } => {
@@ -64,7 +64,7 @@ impl Session {
             Handle::Restore(restore) => {
                 restore.finish().await.map(Reply::Restored).map_err(fault::backup)
             }
-            Handle::Folder(_) | Handle::Read(_) => Err(other_kind(handle, "an upload")),
+            _ => Err(other_kind(handle, "an upload")),
         }
     }
 
@@ -138,7 +138,7 @@ impl Session {
 }
 
 /// Copies wanted, within what a placement record can name.
-fn wanted(replicas: Option<u16>) -> Result<u16, ApiError> {
+pub(super) fn wanted(replicas: Option<u16>) -> Result<u16, ApiError> {
     let wanted = replicas.unwrap_or(REPLICAS);
     if usize::from(wanted) > limits::HOLDERS {
         let message = format!("{wanted} copies are wanted; {} are the most.", limits::HOLDERS);
@@ -166,6 +166,6 @@ fn percent(replicas: Option<u16>, redundancy: Option<u16>) -> Result<u16, ApiErr
 }
 
 /// A name that heads, and lists, can have.
-fn check_name(name: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn check_name(name: Option<&str>) -> Result<(), ApiError> {
     name.map_or(Ok(()), |name| craftec_core::head::check_name(name).map_err(fault::head))
 }

@@ -15,6 +15,7 @@ use super::{Objects, sweep::PAUSE};
 use crate::{
     ObjError,
     block::Block,
+    database::database,
     coded::{Code, CodedError, Coding, Generation, Piece, Shard, Spread, leaves},
     read::BlockSource,
     unixfs::{Node, NodeError},
@@ -189,7 +190,7 @@ impl Objects {
     }
 
     /// Whether a root that is here is what it has to be to be kept: a shard of its own account's code,
-    /// if it is one of ours and not a file's.
+    /// if it is one of ours and neither a file's nor a database's.
     ///
     /// # Errors
     /// When it is a DAG-CBOR block and no shard, or names other pieces than its code says.
@@ -198,7 +199,11 @@ impl Objects {
             return Ok(());
         }
         let here = |cid: &Cid| self.0.exchange.peek(cid)?.ok_or(ObjError::Missing { cid: *cid });
-        let shard = Shard::read(&here(root)?)?;
+        let block = here(root)?;
+        if database(&block).is_some() {
+            return Ok(());
+        }
+        let shard = Shard::read(&block)?;
         let nodes: Result<Vec<Block>, ObjError> = shard.nodes.iter().map(here).collect();
         let coding = Coding::new(&here(&shard.code)?, &nodes?)?;
         match coding.check(&shard) {

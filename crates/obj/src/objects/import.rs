@@ -7,7 +7,13 @@ use std::collections::BTreeSet;
 use craftec_core::{Cid, Codec};
 
 use super::{Objects, put::Sink, sweep::PAUSE};
-use crate::{StoreError, block::Block, store::Batch, unixfs::PbNode};
+use crate::{
+    StoreError,
+    block::Block,
+    database::{database, table_links},
+    store::Batch,
+    unixfs::PbNode,
+};
 
 /// Nodes read between two pauses.
 const STEP: usize = 256;
@@ -34,15 +40,15 @@ impl Import {
             if !seen.insert(cid) {
                 continue;
             }
-            if cid.codec() != Codec::DagPb {
+            if cid.codec() == Codec::Raw {
                 if !objects.0.exchange.has(&cid)? {
                     return Ok(Some(cid));
                 }
                 continue;
             }
             let Some(block) = objects.0.exchange.local(&cid)? else { return Ok(Some(cid)) };
-            let Ok(node) = PbNode::decode(block.bytes()) else { return Ok(Some(cid)) };
-            open.extend(node.links.iter().map(|link| link.cid).filter(|c| !seen.contains(c)));
+            let Some(links) = links(&block, cid == root) else { return Ok(Some(cid)) };
+            open.extend(links.into_iter().filter(|c| !seen.contains(c)));
             nodes += 1;
             if nodes.is_multiple_of(STEP) {
                 objects.0.clock.sleep(PAUSE).await;
@@ -54,5 +60,21 @@ impl Import {
     /// Makes everything durable together with `batch`, or nothing of it.
     pub fn commit(mut self, batch: Batch) -> Result<(), StoreError> {
         self.0.commit(batch)
+    }
+}
+
+/// What a block names; none if it is not what it should be there.
+fn links(block: &Block, root: bool) -> Option<Vec<Cid>> {
+    match block.cid().codec() {
+        Codec::Raw => Some(Vec::new()),
+        Codec::DagPb => {
+            let node = PbNode::decode(block.bytes()).ok()?;
+            Some(node.links.into_iter().map(|link| link.cid).collect())
+        }
+        // A root of another kind is kept as it is.
+        Codec::DagCbor if root => {
+            Some(database(block).map(|database| database.links).unwrap_or_default())
+        }
+        Codec::DagCbor => table_links(block),
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     StoreError,
     block::Block,
     coded::shard_links,
+    database::{database, table_links},
     replicate::LentRecord,
     store::{Meta, PinReason},
     unixfs::PbNode,
@@ -125,8 +126,15 @@ impl<'a> Marker<'a> {
 /// What a block names, and whether what that names is below it too.
 fn named(block: &Block, root: bool) -> Vec<(Cid, bool)> {
     match block.cid().codec() {
-        Codec::DagCbor if root => {
-            shard_links(block).unwrap_or_default().into_iter().map(|cid| (cid, false)).collect()
+        Codec::DagCbor if root => match shard_links(block) {
+            Some(links) => links.into_iter().map(|cid| (cid, false)).collect(),
+            None => database(block)
+                .map(|database| database.links.into_iter().map(|cid| (cid, true)).collect())
+                .unwrap_or_default(),
+        },
+        // Followed below a database only: nothing else leads to such a block.
+        Codec::DagCbor => {
+            table_links(block).unwrap_or_default().into_iter().map(|cid| (cid, true)).collect()
         }
         // Verified, and yet no node: it names nothing.
         Codec::DagPb => PbNode::decode(block.bytes())

@@ -7,6 +7,7 @@
 
 mod announce;
 mod code;
+mod database;
 mod import;
 mod mark;
 mod put;
@@ -33,6 +34,7 @@ use crate::{
 };
 pub use announce::Announcer;
 pub use code::{Made, MadeShard};
+pub use database::DatabasePut;
 pub use import::Import;
 pub use put::{FilePut, FolderPut, Label, Put, Stored};
 pub use record::ObjectRecord;
@@ -150,6 +152,11 @@ impl Objects {
     /// Starts a folder.
     pub fn put_folder(&self) -> FolderPut {
         FolderPut::new(self.clone())
+    }
+
+    /// Starts a snapshot of a database.
+    pub fn put_database(&self) -> DatabasePut {
+        DatabasePut::new(self.clone())
     }
 
     /// Starts to take blocks in from a file.

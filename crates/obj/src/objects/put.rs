@@ -88,6 +88,18 @@ impl Sink {
         Ok(())
     }
 
+    /// Counts a block that is here already and belongs to the put: it stays.
+    pub(super) fn take_known(&mut self, cid: Cid, bytes: u64) {
+        self.objects.0.add_fresh(self.fresh, std::iter::once(cid));
+        self.block_bytes += bytes;
+        self.blocks += 1;
+    }
+
+    /// Blocks so far, and their bytes.
+    pub(super) fn taken(&self) -> (u64, u64) {
+        (self.blocks, self.block_bytes)
+    }
+
     /// Stores what was gathered. It is flushed with the last commit: before that nothing of the put
     /// is promised.
     pub(super) fn write_gathered(&mut self) -> Result<(), StoreError> {
@@ -111,7 +123,7 @@ impl Sink {
     }
 
     /// The last commit: blocks, pin and record together.
-    fn finish(
+    pub(super) fn finish(
         &mut self,
         root: Cid,
         record: &ObjectRecord,
@@ -276,7 +288,7 @@ fn check_path(path: &str) -> Result<(), ObjError> {
     Ok(())
 }
 
-fn check_label(label: &Label) -> Result<(), ObjError> {
+pub(super) fn check_label(label: &Label) -> Result<(), ObjError> {
     let long = label.name.as_ref().is_some_and(|name| name.len() > limits::NAME_BYTES);
     match long {
         true => {

@@ -7,6 +7,7 @@ use futures::TryStreamExt;
 
 use super::{BlockSource, Kind, Visit, WalkLimits, block, inventory};
 use crate::{
+    database::database,
     error::ObjError,
     unixfs::{Node, Target},
 };
@@ -25,7 +26,7 @@ pub struct Stat {
     pub blocks: u64,
 }
 
-/// The numbers of `root`. Reads nodes only; lengths of raw leaves are what their parents claim.
+/// The numbers of `root`. A database counts as one file, of the bytes of its pages. Reads nodes only; lengths of raw leaves are what their parents claim.
 pub async fn stat(
     source: Rc<dyn BlockSource>,
     root: Cid,
@@ -36,7 +37,13 @@ pub async fn stat(
             let size = block(&*source, root).await?.len() as u64;
             return Ok(Stat { kind: Kind::File, size, files: 1, blocks: 1 });
         }
-        Codec::DagCbor => return Err(ObjError::NotUnixFs { cid: root }),
+        Codec::DagCbor => {
+            let found = database(&block(&*source, root).await?);
+            let size = found.ok_or(ObjError::NotUnixFs { cid: root })?.bytes;
+            let visits = inventory(source, root, limits);
+            let blocks = visits.try_fold(0, async |blocks, _| Ok(blocks + 1)).await?;
+            return Ok(Stat { kind: Kind::File, size, files: 1, blocks });
+        }
         Codec::DagPb => {}
     }
     let mut blocks = 0;

@@ -2,8 +2,8 @@
 //!
 //! Holds the CIDs seen so far, which the caller's limit bounds, and one block. Follows the links of
 //! dag-pb nodes. A root that is a shard of a coded file names its parts, and what these name in turn
-//! is not below it. Another dag-cbor block has no links here: what it refers to is for its owner to
-//! say.
+//! is not below it. A root that is a database's leads to its page table, and that to its pages. Another
+//! dag-cbor block has no links here: what it refers to is for its owner to say.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -17,7 +17,13 @@ use futures::{
 };
 
 use super::{BlockSource, next};
-use crate::{block::Block, coded::shard_links, error::ObjError, unixfs::PbNode};
+use crate::{
+    block::Block,
+    coded::shard_links,
+    database::{database, table_links},
+    error::ObjError,
+    unixfs::PbNode,
+};
 
 /// Blocks asked for in one request of the source: between two requests nothing is under way, so
 /// they are few (one for 256 MiB of leaves).
@@ -95,6 +101,8 @@ struct Walk {
     read_leaves: bool,
     /// The root is a shard: nothing but its parts is below it.
     shard: bool,
+    /// The root is a database's: dag-cbor blocks below it are nodes of its page table.
+    database: bool,
     seen: BTreeSet<Cid>,
     /// Not visited yet, with their depth.
     queue: VecDeque<(Cid, usize)>,
@@ -111,6 +119,7 @@ impl Walk {
             bytes: 0,
             read_leaves,
             shard: false,
+            database: false,
             seen: BTreeSet::from([root]),
             queue: VecDeque::from([(root, 0)]),
             blocks: stream::empty().boxed_local(),
@@ -148,7 +157,15 @@ impl Walk {
                 if let Some(links) = shard_links(&block) {
                     self.shard = true;
                     self.follow(links.into_iter(), 1)?;
+                } else if let Some(database) = database(&block) {
+                    self.database = true;
+                    self.follow(database.links.into_iter(), 1)?;
                 }
+            }
+            Codec::DagCbor if self.database => {
+                // One that is no node names nothing: a reader says so, and a holder keeps it as it is.
+                let links = table_links(&block).unwrap_or_default();
+                self.follow(links.into_iter(), depth + 1)?;
             }
             _ => {}
         }

@@ -40,6 +40,8 @@ pub enum Meta {
     Lent = 10,
     /// What peers and this node did for each other, by peer.
     Ledger = 16,
+    /// Databases of this node, by name.
+    Database = 17,
 }
 
 impl Meta {

@@ -1,0 +1,154 @@
+//! Values, statements and results of databases.
+//!
+//! A value is what it is in DAG-CBOR: null, an integer, a float, text or bytes. DAG-CBOR has no
+//! infinite numbers; where a result has one, it comes as the text `Inf` or `-Inf`.
+
+use std::fmt;
+
+use craftec_core::Cid;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Visitor},
+};
+
+/// A value of SQLite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum SqlValue {
+    /// NULL.
+    #[default]
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A finite floating point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+impl Serialize for SqlValue {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => to.serialize_none(),
+            Self::Integer(number) => to.serialize_i64(*number),
+            Self::Real(number) => to.serialize_f64(*number),
+            Self::Text(text) => to.serialize_str(text),
+            Self::Blob(bytes) => to.serialize_bytes(bytes),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SqlValue {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OfValue)
+    }
+}
+
+struct OfValue;
+
+impl Visitor<'_> for OfValue {
+    type Value = SqlValue;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("null, an integer, a number, text or bytes")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<SqlValue, E> {
+        Ok(SqlValue::Null)
+    }
+
+    fn visit_none<E: de::Error>(self) -> Result<SqlValue, E> {
+        Ok(SqlValue::Null)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<SqlValue, E> {
+        Ok(SqlValue::Integer(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<SqlValue, E> {
+        let number = i64::try_from(number);
+        number.map(SqlValue::Integer).map_err(|_| E::custom("an integer of SQLite has 64 bits"))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<SqlValue, E> {
+        Ok(SqlValue::Real(number))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<SqlValue, E> {
+        Ok(SqlValue::Text(text.to_owned()))
+    }
+
+    fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<SqlValue, E> {
+        Ok(SqlValue::Blob(bytes.to_vec()))
+    }
+}
+
+/// A statement and the values of its parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SqlStatement {
+    /// The statement.
+    pub sql: String,
+    /// Values of its parameters, by number.
+    pub params: Vec<SqlValue>,
+}
+
+/// An open database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedDatabase {
+    /// For the other commands.
+    pub handle: u64,
+    /// The snapshot that is read; absent for a database of this node.
+    pub root: Option<Cid>,
+    /// Whether it can be written: it is one of this node's.
+    pub writable: bool,
+    /// Bytes of the SQLite file that it is.
+    pub bytes: u64,
+    /// When the head that led to it was written (ms since 1970).
+    pub time_ms: Option<u64>,
+    /// Two different heads with one number were seen: the owner, or a thief, wrote twice.
+    pub equivocation: bool,
+}
+
+/// Rows of a result, or some of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SqlRows {
+    /// Names of the columns; only in the first answer.
+    pub columns: Vec<String>,
+    /// Values, row by row. Text that is not UTF-8 has its wrong bytes replaced.
+    pub rows: Vec<Vec<SqlValue>>,
+    /// Rows that the statement changed.
+    pub changes: u64,
+    /// The number of the row that was inserted last; 0 if none was.
+    pub last_rowid: i64,
+    /// There are more rows: the handle for `sql_rows`.
+    pub more: Option<u64>,
+}
+
+/// A database of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseRow {
+    /// Its name.
+    pub name: String,
+    /// When it was created (ms since 1970).
+    pub time_ms: u64,
+    /// The snapshot that was taken last.
+    pub root: Option<Cid>,
+    /// The name under which it was published last.
+    pub published: Option<String>,
+}
+
+/// A snapshot of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Its root.
+    pub cid: Cid,
+    /// Bytes of the SQLite file that it is.
+    pub bytes: u64,
+    /// Its blocks.
+    pub blocks: u64,
+    /// Of these, such as were not here from an earlier one.
+    pub new_blocks: u64,
+    /// Where a name was given: the address that others open, `craftobj://<did>/<name>`.
+    pub uri: Option<String>,
+}

@@ -1,0 +1,268 @@
+//! The databases of a node: those that it writes, by name, and snapshots of anybody's, read lazily.
+//!
+//! A database of this node is open once, whoever uses it: sessions share it, and no session leaves a
+//! transaction open in it. It closes with the last of its handles.
+//!
+//! On disk: the logs of `craftec-sql` in the folder of the store, and in its index namespace
+//! `Database`, key the name, value canonical DAG-CBOR of [`DatabaseRecord`], at most [`RECORD_BYTES`].
+
+mod pages;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use craftec_api::{ApiError, ErrorCode};
+use craftec_core::{Cid, cbor, head::check_name};
+use craftec_obj::{Store, StoreError, store::Meta};
+use craftec_platform::Folder;
+use craftec_sql::{Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value};
+use futures::lock::Mutex;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::pages::Pages;
+use crate::{Config, STATEMENT, fault};
+
+/// Longest result of one statement: it is held until its last row was asked for.
+pub(crate) const RESULT_BYTES: usize = 16 << 20;
+/// Page cache of one database, filled as far as pages are read.
+const CACHE_BYTES: usize = 4 << 20;
+/// The same of a snapshot that is read from elsewhere: what one statement touches must fit.
+const READER_CACHE_BYTES: usize = 48 << 20;
+/// Databases of this node that are open at one time, and snapshots.
+const OPEN: usize = 128;
+/// Databases of one node.
+const DATABASES: usize = 4096;
+/// Largest encoded record: two names of 255 bytes, a CID and the fixed fields.
+const RECORD_BYTES: usize = 1024;
+
+/// What is remembered of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DatabaseRecord {
+    /// Version of this structure: 1.
+    pub(crate) v: u8,
+    /// When it was created (ms since 1970).
+    pub(crate) time_ms: u64,
+    /// The snapshot that was taken last.
+    pub(crate) root: Option<Cid>,
+    /// The name under which it was published last.
+    pub(crate) published: Option<String>,
+}
+
+impl DatabaseRecord {
+    fn read(value: &[u8]) -> Result<Self, StoreError> {
+        let record: Self = cbor::decode(value, RECORD_BYTES)?;
+        match record.v {
+            1 => Ok(record),
+            v => Err(StoreError::Newer { found: v.into(), known: 1 }),
+        }
+    }
+}
+
+/// A database of this node that is open.
+pub(crate) struct Own {
+    pub(crate) name: String,
+    pub(crate) database: Database,
+    /// Held while one statement, or a script, runs.
+    turn: Mutex<()>,
+    /// Held while a snapshot is taken and put.
+    pub(crate) publishing: Mutex<()>,
+    limit: Duration,
+}
+
+impl Own {
+    pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
+        let _turn = self.turn.lock().await;
+        self.database.run(sql, params, Some(self.limit)).await.map_err(fault::sql)
+    }
+
+    pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
+        let _turn = self.turn.lock().await;
+        self.database.run_script(sql, Some(self.limit)).await.map_err(fault::sql)
+    }
+
+    pub(crate) async fn batch(
+        &self,
+        statements: &[(String, Vec<Value>)],
+    ) -> Result<(Vec<u64>, Ran), ApiError> {
+        let _turn = self.turn.lock().await;
+        self.database.run_transaction(statements, Some(self.limit)).await.map_err(fault::sql)
+    }
+
+    pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
+        let _turn = self.turn.lock().await;
+        self.database.restore(root).await.map(drop).map_err(fault::sql)
+    }
+}
+
+/// A snapshot that is open.
+pub(crate) struct Snapshot {
+    /// Statements run one after the other: each may run several times, as its pages come.
+    reader: Mutex<Reader>,
+    pages: Rc<Pages>,
+    limit: Duration,
+    _counted: Counted,
+}
+
+impl Snapshot {
+    pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
+        let reader = self.reader.lock().await;
+        let ran = reader.run(sql, params, Some(self.limit)).await;
+        ran.map_err(|error| self.pages.told(error))
+    }
+
+    pub(crate) async fn bytes(&self) -> u64 {
+        let (_, root) = self.reader.lock().await.root();
+        u64::from(root.pages) * u64::from(root.page_bytes)
+    }
+}
+
+/// Counts what is open, down when it is dropped.
+struct Counted(Rc<Cell<usize>>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The databases of one node.
+pub(crate) struct Databases {
+    store: Store,
+    folder: Option<Rc<dyn Folder>>,
+    limit: Duration,
+    open: RefCell<BTreeMap<String, Weak<Own>>>,
+    /// Opening and removing files takes turns: a file is open once.
+    opening: Mutex<()>,
+    snapshots: Rc<Cell<usize>>,
+}
+
+impl Databases {
+    pub(crate) fn new(store: Store, config: &Config) -> Self {
+        Self {
+            store,
+            folder: config.folder.clone(),
+            limit: config.statement_time.unwrap_or(STATEMENT),
+            open: RefCell::default(),
+            opening: Mutex::default(),
+            snapshots: Rc::default(),
+        }
+    }
+
+    /// The database `name` of this node, created if there is none.
+    pub(crate) async fn open(&self, name: &str, now_ms: u64) -> Result<Rc<Own>, ApiError> {
+        check_name(name).map_err(fault::head)?;
+        let _opening = self.opening.lock().await;
+        if let Some(own) = self.is_open(name) {
+            return Ok(own);
+        }
+        self.open.borrow_mut().retain(|_, own| own.strong_count() > 0);
+        if self.open.borrow().len() >= OPEN {
+            return Err(too_many("databases are open on this node", OPEN));
+        }
+        let known = self.record(name)?;
+        if known.is_none() {
+            if self.records()?.len() >= DATABASES {
+                return Err(too_many("databases are on this node", DATABASES));
+            }
+            let record = DatabaseRecord { v: 1, time_ms: now_ms, root: None, published: None };
+            self.keep(name, &record)?;
+        }
+        let options = DatabaseOptions {
+            cache_bytes: CACHE_BYTES,
+            result_bytes: RESULT_BYTES,
+            ..DatabaseOptions::default()
+        };
+        let folder = self.folder.clone().ok_or_else(nowhere)?;
+        let opened = Database::open_with(folder, name, options).await;
+        let database = match (opened, known) {
+            (Ok(database), _) => database,
+            (Err(error), known) => {
+                if known.is_none() {
+                    self.store.meta_delete(Meta::Database, name).map_err(fault::store)?;
+                }
+                return Err(fault::sql(error));
+            }
+        };
+        let (turn, publishing) = (Mutex::default(), Mutex::default());
+        let limit = self.limit;
+        let own = Rc::new(Own { name: name.to_owned(), database, turn, publishing, limit });
+        self.open.borrow_mut().insert(name.to_owned(), Rc::downgrade(&own));
+        Ok(own)
+    }
+
+    /// A snapshot whose blocks come from `pages`.
+    pub(crate) async fn read(&self, root: Cid, pages: Pages) -> Result<Rc<Snapshot>, ApiError> {
+        if self.snapshots.get() >= OPEN {
+            return Err(too_many("snapshots are open on this node", OPEN));
+        }
+        self.snapshots.set(self.snapshots.get() + 1);
+        let counted = Counted(self.snapshots.clone());
+        let pages = Rc::new(pages);
+        let options = ReaderOptions {
+            cache_bytes: READER_CACHE_BYTES,
+            result_bytes: RESULT_BYTES,
+            ..ReaderOptions::default()
+        };
+        let reader = Reader::open(pages.clone(), root, options).await;
+        let reader = reader.map_err(|error| pages.told(error))?;
+        let (reader, limit) = (Mutex::new(reader), self.limit);
+        Ok(Rc::new(Snapshot { reader, pages, limit, _counted: counted }))
+    }
+
+    /// Removes a database. What was taken of it as a snapshot stays.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), ApiError> {
+        let _opening = self.opening.lock().await;
+        if self.record(name)?.is_none() {
+            let message = format!("There is no database `{name}` on this node.");
+            return Err(ApiError::new(ErrorCode::NotFound, message));
+        }
+        if self.is_open(name).is_some() {
+            let message = format!("The database `{name}` is in use.");
+            let hint = "Close it in every session first.";
+            return Err(ApiError::new(ErrorCode::Refused, message).hint(hint));
+        }
+        let folder = self.folder.clone().ok_or_else(nowhere)?;
+        let removed = craftec_sql::log::remove(&*folder, name).await;
+        removed.map_err(|error| fault::sql(SqlError::Log(error)))?;
+        self.store.meta_delete(Meta::Database, name).map_err(fault::store)
+    }
+
+    fn is_open(&self, name: &str) -> Option<Rc<Own>> {
+        self.open.borrow().get(name).and_then(Weak::upgrade)
+    }
+
+    /// What is remembered of `name`.
+    pub(crate) fn record(&self, name: &str) -> Result<Option<DatabaseRecord>, ApiError> {
+        let value = self.store.meta_get(Meta::Database, name).map_err(fault::store)?;
+        value.map(|value| DatabaseRecord::read(&value)).transpose().map_err(fault::store)
+    }
+
+    /// All of them, by name.
+    pub(crate) fn records(&self) -> Result<Vec<(String, DatabaseRecord)>, ApiError> {
+        let rows = self.store.meta_scan(Meta::Database).map_err(fault::store)?;
+        let read = |(name, value): (Vec<u8>, bytes::Bytes)| {
+            let record = DatabaseRecord::read(&value).map_err(fault::store)?;
+            Ok((String::from_utf8_lossy(&name).into_owned(), record))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Remembers it so.
+    pub(crate) fn keep(&self, name: &str, record: &DatabaseRecord) -> Result<(), ApiError> {
+        let value = cbor::encode(record).map_err(|error| fault::store(error.into()))?;
+        self.store.meta_put(Meta::Database, name, value).map_err(fault::store)
+    }
+}
+
+fn too_many(what: &str, limit: usize) -> ApiError {
+    let message = format!("{limit} {what}, which is the most.");
+    ApiError::new(ErrorCode::Full, message).hint("Close or remove one of them first.")
+}
+
+fn nowhere() -> ApiError {
+    ApiError::new(ErrorCode::Refused, "This node has no folder for databases.")
+}

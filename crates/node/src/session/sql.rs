@@ -1,0 +1,377 @@
+//! Commands about databases. They are for whoever sits at the node's machine: SQLite runs on the node's
+//! own thread, and what is opened by an address is fetched on its account.
+
+use std::{collections::VecDeque, rc::Rc};
+
+use craftec_api::{
+    ApiError, Command, DatabaseRow, EntryKind, ErrorCode, Opened, OpenedDatabase, Reply, Snapshot,
+    SqlRows, SqlStatement, SqlValue,
+};
+use craftec_core::{Cid, Codec};
+use craftec_obj::{Block, store::Meta};
+use craftec_obj::objects::Label;
+use craftec_sql::{Ran, SqlError, Value, page::PAGE_BYTES};
+use futures::{StreamExt, stream};
+
+use super::{
+    Access, Session, SiteRecord,
+    handles::{Handle, other_kind},
+    write::{check_name, wanted},
+};
+use crate::{
+    databases::{self, Own, Pages},
+    fault,
+};
+
+/// Longest text of one statement or script.
+const SQL_BYTES: usize = 512 << 10;
+/// Statements in one batch.
+const STATEMENTS: usize = 10_000;
+/// Rows are gathered into answers of about so many bytes, and of at most so many rows.
+const CHUNK_BYTES: usize = 128 << 10;
+const CHUNK_ROWS: usize = 4096;
+/// Longest row, and all names of columns together: what one answer can carry.
+const ROW_BYTES: usize = 1_000_000;
+/// What each value takes besides its bytes.
+const VALUE_BYTES: usize = 9;
+/// How addresses begin.
+const SCHEME: &str = "craftobj://";
+/// The media type of an SQLite file.
+const SQLITE: &str = "application/vnd.sqlite3";
+
+/// A database that a session has open.
+#[derive(Clone)]
+pub(super) enum OpenDatabase {
+    /// One of this node's.
+    Own(Rc<Own>),
+    /// Somebody's, as it was.
+    Snapshot(Rc<databases::Snapshot>),
+}
+
+/// Rows that wait to be asked for.
+pub(super) struct Rows {
+    rows: VecDeque<Vec<Value>>,
+}
+
+impl Rows {
+    /// The next rows that fit one answer, at least one.
+    fn next(&mut self) -> Result<Vec<Vec<SqlValue>>, ApiError> {
+        let (mut bytes, mut rows) = (0, Vec::new());
+        while let Some(row) = self.rows.front() {
+            let more: usize = row.iter().map(|value| VALUE_BYTES + length(value)).sum();
+            if more > ROW_BYTES {
+                let message = format!("A row has {more} bytes; {ROW_BYTES} fit one answer.");
+                return Err(fault::input(message).hint("Ask for parts of it with substr()."));
+            }
+            bytes += more;
+            if rows.len() >= CHUNK_ROWS || (bytes > CHUNK_BYTES && !rows.is_empty()) {
+                break;
+            }
+            let row = self.rows.pop_front().unwrap_or_default();
+            rows.push(row.into_iter().map(shown).collect());
+        }
+        Ok(rows)
+    }
+}
+
+impl Session {
+    /// Any of the commands about databases.
+    pub(super) async fn sql(&self, command: Command) -> Result<Reply, ApiError> {
+        if self.access != Access::Local {
+            let message = "Databases are opened on the node's own machine only.";
+            return Err(ApiError::new(ErrorCode::Refused, message));
+        }
+        match command {
+            Command::SqlOpen { database } => self.sql_open(&database).await,
+            Command::SqlQuery { handle, sql, params } => self.sql_query(handle, &sql, params).await,
+            Command::SqlRows { handle } => self.sql_rows(handle),
+            Command::SqlScript { handle, sql } => {
+                check_text(&sql)?;
+                let ran = self.own(handle)?.script(&sql).await;
+                let ran = self.node.wrote(ran).await?;
+                Ok(Reply::Executed { changes: vec![ran.changes], last_rowid: ran.last_rowid })
+            }
+            Command::SqlBatch { handle, statements } => self.sql_batch(handle, statements).await,
+            Command::SqlSnapshot { handle, name, replicas } => {
+                let taken = self.sql_snapshot(handle, name, replicas).await;
+                self.node.wrote(taken).await
+            }
+            Command::SqlRestore { handle, root } => {
+                let restored = self.own(handle)?.restore(root).await;
+                self.node.wrote(restored).await?;
+                Ok(Reply::Done)
+            }
+            Command::SqlExport { handle } => self.sql_export(handle).await,
+            Command::SqlDatabases => self.sql_databases(),
+            Command::SqlDrop { name } => {
+                self.node.databases.remove(&name).await?;
+                Ok(Reply::Done)
+            }
+            _ => Err(ApiError::new(ErrorCode::Internal, "This is no command about databases.")),
+        }
+    }
+
+    async fn sql_open(&self, database: &str) -> Result<Reply, ApiError> {
+        let now_ms = self.node.ports.clock.now().0;
+        let Some(address) = database.strip_prefix(SCHEME) else {
+            let own = self.node.databases.open(database, now_ms).await?;
+            let bytes = u64::from(own.database.pages()) * PAGE_BYTES as u64;
+            let handle = self.handles.add(Handle::Database(OpenDatabase::Own(own)))?;
+            return Ok(Reply::Database(OpenedDatabase {
+                handle,
+                root: None,
+                writable: true,
+                bytes,
+                time_ms: None,
+                equivocation: false,
+            }));
+        };
+        let (root, time_ms, equivocation) = self.root_of(address).await?;
+        if root.codec() != Codec::DagCbor {
+            let message = format!("{root} is not the root of a database.");
+            return Err(fault::input(message).hint("It may be a file: `craftec get` reads it."));
+        }
+        let pages = Pages::new(self.node.reader(root));
+        let snapshot = self.node.databases.read(root, pages).await?;
+        let bytes = snapshot.bytes().await;
+        let handle = self.handles.add(Handle::Database(OpenDatabase::Snapshot(snapshot)))?;
+        Ok(Reply::Database(OpenedDatabase {
+            handle,
+            root: Some(root),
+            writable: false,
+            bytes,
+            time_ms,
+            equivocation,
+        }))
+    }
+
+    /// The root that an address leads to; when its head was written and whether that is disputed.
+    async fn root_of(&self, address: &str) -> Result<(Cid, Option<u64>, bool), ApiError> {
+        if let Ok(root) = address.parse() {
+            return Ok((root, None, false));
+        }
+        let name = match address.strip_prefix("me/") {
+            Some(name) => format!("{}/{name}", self.node.keys.did()),
+            None => address.to_owned(),
+        };
+        match self.node.names.resolve(&name).await? {
+            Reply::Resolved { cid, time_ms, equivocation, .. } => {
+                Ok((cid, Some(time_ms), equivocation))
+            }
+            _ => Err(ApiError::new(ErrorCode::Internal, "A name led to no root.")),
+        }
+    }
+
+    async fn sql_query(
+        &self,
+        handle: u64,
+        sql: &str,
+        params: Vec<SqlValue>,
+    ) -> Result<Reply, ApiError> {
+        check_text(sql)?;
+        let params: Vec<Value> = params.into_iter().map(value).collect();
+        let ran = match self.database(handle)? {
+            OpenDatabase::Own(own) => self.node.wrote(own.run(sql, &params).await).await,
+            OpenDatabase::Snapshot(snapshot) => snapshot.run(sql, &params).await,
+        };
+        let Ran { rows: found, changes, last_rowid } = ran?;
+        let names: usize = found.columns.iter().map(String::len).sum();
+        if names > CHUNK_BYTES {
+            let message = format!("The names of the columns have {names} bytes.");
+            return Err(fault::input(message).hint("Give them shorter names with AS."));
+        }
+        let mut left = Rows { rows: found.rows.into() };
+        let rows = left.next()?;
+        let more = self.keep_rows(left)?;
+        Ok(Reply::Rows(SqlRows { columns: found.columns, rows, changes, last_rowid, more }))
+    }
+
+    fn keep_rows(&self, left: Rows) -> Result<Option<u64>, ApiError> {
+        if left.rows.is_empty() {
+            return Ok(None);
+        }
+        self.handles.add(Handle::Rows(left)).map(Some)
+    }
+
+    fn sql_rows(&self, handle: u64) -> Result<Reply, ApiError> {
+        let (rows, is_end) = self.handles.with(handle, |open| match open {
+            Handle::Rows(left) => Ok((left.next()?, left.rows.is_empty())),
+            _ => Err(other_kind(handle, "a result")),
+        })?;
+        if is_end {
+            self.handles.remove(handle)?;
+        }
+        let more = (!is_end).then_some(handle);
+        Ok(Reply::Rows(SqlRows { rows, more, ..SqlRows::default() }))
+    }
+
+    async fn sql_batch(
+        &self,
+        handle: u64,
+        statements: Vec<SqlStatement>,
+    ) -> Result<Reply, ApiError> {
+        if statements.len() > STATEMENTS {
+            let message = format!("A batch has {} statements; {STATEMENTS} are the most.", statements.len());
+            return Err(fault::input(message));
+        }
+        let own = self.own(handle)?;
+        let each = |statement: SqlStatement| {
+            (statement.sql, statement.params.into_iter().map(value).collect())
+        };
+        let statements: Vec<(String, Vec<Value>)> = statements.into_iter().map(each).collect();
+        let (changes, ran) = self.node.wrote(own.batch(&statements).await).await?;
+        Ok(Reply::Executed { changes, last_rowid: ran.last_rowid })
+    }
+
+    async fn sql_snapshot(
+        &self,
+        handle: u64,
+        name: Option<String>,
+        replicas: Option<u16>,
+    ) -> Result<Reply, ApiError> {
+        let (own, wanted) = (self.own(handle)?, wanted(replicas)?);
+        check_name(name.as_deref())?;
+        if let Some(name) = &name {
+            self.not_a_site(name)?;
+        }
+        let node = &self.node;
+        let _publishing = own.publishing.lock().await;
+        let root = own.database.snapshot().map_err(fault::sql)?;
+        let mut put = node.objects.put_database();
+        let read = |cid: Cid| {
+            let bytes = own.database.block(&cid).map_err(fault::sql)?;
+            let wrong = |_| fault::sql(SqlError::WrongBytes { cid });
+            Block::verified(cid, bytes).map_err(wrong)
+        };
+        for cid in own.database.blocks(root, None).map_err(fault::sql)? {
+            put.take(cid, || read(cid).map_err(Fault)).await.map_err(|Fault(error)| error)?;
+        }
+        let time_ms = node.ports.clock.now().0;
+        let shown = Some(own.name.clone());
+        let label = Label { name: shown, wanted, percent: 0, time_ms };
+        let (stored, new_blocks) = put.finish(&read(root)?, label).map_err(fault::object)?;
+        let mut known = node.databases.record(&own.name)?.unwrap_or(databases::DatabaseRecord {
+            v: 1,
+            time_ms,
+            root: None,
+            published: None,
+        });
+        known.root = Some(root);
+        let published = match &name {
+            Some(name) => node.names.publish(name, root).await.map(Some),
+            None => Ok(None),
+        };
+        if let Ok(Some(_)) = &published {
+            known.published.clone_from(&name);
+        }
+        node.databases.keep(&own.name, &known)?;
+        // After the name was written: its head goes with the copies.
+        node.place(root, &stored.record).map_err(fault::store)?;
+        published?;
+        let uri = name.map(|name| format!("{SCHEME}{}/{name}", node.keys.did()));
+        let (bytes, blocks) = (stored.record.size, stored.record.blocks);
+        Ok(Reply::Snapshot(Snapshot { cid: root, bytes, blocks, new_blocks, uri }))
+    }
+
+    /// A name leads to one thing: a site's is not given to a database by mistake.
+    fn not_a_site(&self, name: &str) -> Result<(), ApiError> {
+        let key = [b"n", name.as_bytes()].concat();
+        let Some(value) = self.node.store.meta_get(Meta::Site, key).map_err(fault::store)? else {
+            return Ok(());
+        };
+        let site = SiteRecord::read(&value).map_err(fault::store)?;
+        let message = format!("`{name}` is the name of a site, {}.", site.cid);
+        Err(ApiError::new(ErrorCode::Refused, message).hint("Choose another name."))
+    }
+
+    async fn sql_export(&self, handle: u64) -> Result<Reply, ApiError> {
+        let own = self.own(handle)?;
+        // A snapshot of the log keeps these pages while others write.
+        let cid = own.database.snapshot().map_err(fault::sql)?;
+        let pages = own.database.page_cids();
+        let size = (pages.len() * PAGE_BYTES) as u64;
+        let path = format!("{}.sqlite", own.name);
+        let page = move |cid: Option<Cid>| match cid {
+            Some(cid) => own.database.block(&cid).map_err(fault::sql),
+            None => Ok(vec![0; PAGE_BYTES].into()),
+        };
+        let handle = self.open_stream(stream::iter(pages).map(page).boxed_local())?;
+        let (kind, mime) = (EntryKind::File, SQLITE.to_owned());
+        Ok(Reply::Opened(Opened { handle, cid, size, kind, path, mime }))
+    }
+
+    fn sql_databases(&self) -> Result<Reply, ApiError> {
+        let row = |(name, record): (String, databases::DatabaseRecord)| DatabaseRow {
+            name,
+            time_ms: record.time_ms,
+            root: record.root,
+            published: record.published,
+        };
+        let databases = self.node.databases.records()?.into_iter().map(row).collect();
+        Ok(Reply::Databases { databases })
+    }
+
+    fn database(&self, handle: u64) -> Result<OpenDatabase, ApiError> {
+        self.handles.with(handle, |open| match open {
+            Handle::Database(database) => Ok(database.clone()),
+            _ => Err(other_kind(handle, "a database")),
+        })
+    }
+
+    fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
+        match self.database(handle)? {
+            OpenDatabase::Own(own) => Ok(own),
+            OpenDatabase::Snapshot(_) => {
+                let message = "A snapshot can only be read.";
+                Err(fault::input(message).hint("Open a database of this node, by its name."))
+            }
+        }
+    }
+}
+
+/// An error on its way through the object store.
+struct Fault(ApiError);
+
+impl From<craftec_obj::ObjError> for Fault {
+    fn from(error: craftec_obj::ObjError) -> Self {
+        Self(fault::object(error))
+    }
+}
+
+fn check_text(sql: &str) -> Result<(), ApiError> {
+    if sql.len() <= SQL_BYTES {
+        return Ok(());
+    }
+    let message = format!("The SQL has {} bytes; {SQL_BYTES} are the most.", sql.len());
+    Err(fault::input(message).hint("Send it in parts, or values as parameters."))
+}
+
+fn value(value: SqlValue) -> Value {
+    match value {
+        SqlValue::Null => Value::Null,
+        SqlValue::Integer(number) => Value::Integer(number),
+        SqlValue::Real(number) => Value::Real(number),
+        SqlValue::Text(text) => Value::Text(text),
+        SqlValue::Blob(bytes) => Value::Blob(bytes),
+    }
+}
+
+fn shown(value: Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Integer(number) => SqlValue::Integer(number),
+        Value::Real(number) if number.is_finite() => SqlValue::Real(number),
+        Value::Real(number) if number > 0.0 => SqlValue::Text("Inf".to_owned()),
+        Value::Real(_) => SqlValue::Text("-Inf".to_owned()),
+        Value::Text(text) => SqlValue::Text(text),
+        Value::Blob(bytes) => SqlValue::Blob(bytes),
+    }
+}
+
+fn length(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+    }
+}

@@ -1,7 +1,10 @@
 //! How a command reaches a node: the running one of its data folder, over the local socket, or one
 //! that it runs itself for as long as it needs. A folder never has two nodes.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use craftec_api::{Command, VERSIONS};
 
@@ -28,6 +31,8 @@ pub(crate) struct Access {
     pub(crate) session: Session,
     /// Where sites of this folder are opened.
     pub(crate) gateway: Gateway,
+    /// The data folder.
+    pub(crate) data: PathBuf,
     /// Set when the node runs in this process.
     relays: bool,
     own: Option<(NodeThread, FolderLock)>,
@@ -43,14 +48,17 @@ impl Access {
             let relays = !settings.relay.is_empty();
             let gateway = || gateway(settings);
             if let Some(session) = running(settings).await? {
-                return Ok(Self { session, gateway: gateway(), relays, own: None });
+                let data = settings.data.clone();
+                return Ok(Self { session, gateway: gateway(), data, relays, own: None });
             }
             if let Some(lock) = folder::try_lock(&settings.data)? {
                 let edge = Edge::open(&settings.edge)?;
                 let node = NodeThread::start(settings.clone(), edge, Work::Command).await?;
                 let session = node.handle().session();
                 greet(&session).await?;
-                return Ok(Self { session, gateway: gateway(), relays, own: Some((node, lock)) });
+                let data = settings.data.clone();
+                let own = Some((node, lock));
+                return Ok(Self { session, gateway: gateway(), data, relays, own });
             }
             if start.elapsed() > BUSY_WAIT {
                 return Err(folder::in_use(&settings.data));

@@ -88,6 +88,8 @@ pub(crate) enum Command {
     /// Publish and list sites
     #[command(subcommand)]
     Site(Site),
+    /// Run SQL on a database of this node, or read a published one
+    Sql(Sql),
     /// Keep an object and all below it here
     Pin(Target),
     /// Let go of a pinned object
@@ -260,6 +262,22 @@ pub(crate) struct Publish {
     /// Also publish .git, .DS_Store and the like
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// `craftec sql`
+#[derive(Debug, Args)]
+#[command(after_help = "Lines that begin with a dot are commands of the shell: `.help` lists them.")]
+pub(crate) struct Sql {
+    /// Name of a database of this node, made if there is none, or `craftobj://DID/NAME`,
+    /// `craftobj://me/NAME`, `craftobj://CID` to read a published one; without it they are listed
+    #[arg(value_name = "DATABASE")]
+    pub(crate) database: Option<String>,
+    /// Statements; without them standard input is read, or a shell opens
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: Vec<String>,
+    /// Remove the database with all its content; snapshots stay
+    #[arg(long, requires = "database", conflicts_with = "sql")]
+    pub(crate) drop: bool,
 }
 
 /// `craftec id`

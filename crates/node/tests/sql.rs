@@ -219,7 +219,7 @@ fn a_restart_keeps_what_was_written_and_a_dropped_one_is_gone() {
         assert_eq!(session.call(drop_it()).await.unwrap_err().code, ErrorCode::NotFound);
         let handle = own(&session, "shop").await;
         let gone = query(&session, handle, count, &[]).await.unwrap_err();
-        assert_eq!(gone.message, "no such table: t in SELECT count(*) FROM t at offset 21");
+        assert_eq!(gone.message, "no such table: t");
     });
 }
 

@@ -8,6 +8,7 @@ mod inspect;
 mod publish;
 mod put;
 mod restore;
+mod sql;
 mod tree;
 mod up;
 mod walk;
@@ -60,6 +61,7 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Site(Site::List) => inspect::sites(access, console).await,
         Command::Stat(one) => inspect::stat(cid(&one.cid)?, access, console).await,
         Command::Ls(ls) => inspect::list(&Target::parse(&ls.target)?, access, console).await,
+        Command::Sql(command) => sql::run(command, access, console).await,
         Command::Pin(one) => inspect::pin(cid(&one.cid)?, true, access, console).await,
         Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
         Command::Id(id) => inspect::id(id.words, access, console).await,

@@ -1,0 +1,117 @@
+//! A database as the node gives it: statements, rows, snapshots, files.
+
+use std::{
+    fs::OpenOptions,
+    io::Write,
+    path::Path,
+};
+
+use craftec_api::{
+    Command, OpenedDatabase, Reply, Snapshot, SqlRows, SqlStatement, SqlValue,
+};
+use craftec_core::Cid;
+
+use crate::{
+    error::{RelayError, Result},
+    session::{Session, unexpected},
+};
+
+/// A database that is open.
+pub(super) struct Client<'a> {
+    pub(super) session: &'a Session,
+    pub(super) opened: OpenedDatabase,
+}
+
+impl<'a> Client<'a> {
+    pub(super) async fn open(session: &'a Session, database: &str) -> Result<Self> {
+        match session.call(Command::SqlOpen { database: database.to_owned() }).await? {
+            Reply::Database(opened) => Ok(Self { session, opened }),
+            other => Err(unexpected("database", &other)),
+        }
+    }
+
+    /// Runs one statement; all of its rows.
+    pub(super) async fn query(&self, sql: &str, params: Vec<SqlValue>) -> Result<SqlRows> {
+        let handle = self.opened.handle;
+        let query = Command::SqlQuery { handle, sql: sql.to_owned(), params };
+        let mut all = rows(self.session.call(query).await?)?;
+        while let Some(handle) = all.more.take() {
+            let more = rows(self.session.call(Command::SqlRows { handle }).await?)?;
+            all.rows.extend(more.rows);
+            all.more = more.more;
+        }
+        Ok(all)
+    }
+
+    /// The texts of a result's first column.
+    pub(super) async fn texts(&self, sql: &str, params: Vec<SqlValue>) -> Result<Vec<String>> {
+        let found = self.query(sql, params).await?;
+        let first = |row: Vec<SqlValue>| match row.into_iter().next() {
+            Some(SqlValue::Text(text)) => text,
+            other => other.as_ref().map(super::print::plain).unwrap_or_default(),
+        };
+        Ok(found.rows.into_iter().map(first).collect())
+    }
+
+    /// Runs several statements; how many rows they changed.
+    pub(super) async fn script(&self, sql: &str) -> Result<u64> {
+        let script = Command::SqlScript { handle: self.opened.handle, sql: sql.to_owned() };
+        executed(self.session.call(script).await?)
+    }
+
+    /// Runs statements as one transaction.
+    pub(super) async fn batch(&self, statements: Vec<SqlStatement>) -> Result<u64> {
+        let batch = Command::SqlBatch { handle: self.opened.handle, statements };
+        executed(self.session.call(batch).await?)
+    }
+
+    pub(super) async fn snapshot(&self, name: Option<String>) -> Result<Snapshot> {
+        let handle = self.opened.handle;
+        match self.session.call(Command::SqlSnapshot { handle, name, replicas: None }).await? {
+            Reply::Snapshot(snapshot) => Ok(snapshot),
+            other => Err(unexpected("snapshot", &other)),
+        }
+    }
+
+    pub(super) async fn restore(&self, root: Cid) -> Result<()> {
+        self.session.done(Command::SqlRestore { handle: self.opened.handle, root }).await
+    }
+
+    /// Writes it as an ordinary SQLite file, which must not exist yet; its length.
+    pub(super) async fn export(&self, to: &Path) -> Result<u64> {
+        let opened = self.session.open(Command::SqlExport { handle: self.opened.handle }).await?;
+        let open = OpenOptions::new().write(true).create_new(true).open(to);
+        let mut file = open.map_err(RelayError::file("create", to))?;
+        let mut length = 0;
+        loop {
+            let bytes = self.session.bytes(Command::GetRead { handle: opened.handle }).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            length += bytes.len() as u64;
+            file.write_all(&bytes).map_err(RelayError::file("write", to))?;
+        }
+        file.sync_all().map_err(RelayError::file("write", to))?;
+        self.session.done(Command::Close { handle: opened.handle }).await?;
+        Ok(length)
+    }
+}
+
+fn rows(reply: Reply) -> Result<SqlRows> {
+    match reply {
+        Reply::Rows(rows) => Ok(rows),
+        other => Err(unexpected("rows", &other)),
+    }
+}
+
+fn executed(reply: Reply) -> Result<u64> {
+    match reply {
+        Reply::Executed { changes, .. } => Ok(changes.iter().sum()),
+        other => Err(unexpected("executed", &other)),
+    }
+}
+
+/// `name` as SQL writes a name that may be anything.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,0 +1,106 @@
+//! `craftec sql`: SQL on a database of this node, or on a snapshot of anybody's. One statement, a
+//! script on standard input, or a shell.
+
+mod client;
+mod files;
+mod print;
+mod shell;
+mod split;
+
+use std::io::{self, IsTerminal, Read};
+
+use craftec_api::{Command, DatabaseRow, Reply};
+use serde::Serialize;
+
+use self::{client::Client, shell::Shell};
+use super::put::settle;
+use crate::{
+    access::Access,
+    cli::Sql,
+    console::{Console, printable},
+    error::{RelayError, Result},
+    session::unexpected,
+};
+
+/// Longest script on standard input.
+const SCRIPT_BYTES: u64 = 256 << 20;
+
+/// `craftec sql`
+pub(crate) async fn run(sql: Sql, access: &Access, console: &Console) -> Result<()> {
+    let Some(database) = &sql.database else { return list(access, console).await };
+    if sql.drop {
+        access.session.done(Command::SqlDrop { name: database.clone() }).await?;
+        let dropped = Dropped { dropped: database.clone() };
+        console.result(&dropped, || format!("Dropped {}", printable(database)));
+        return Ok(());
+    }
+    let client = Client::open(&access.session, database).await?;
+    if client.opened.equivocation {
+        console.note("This database's owner signed two different versions of it: be careful.");
+    }
+    let mut shell = Shell::new(client, console);
+    let interactive = sql.sql.is_empty() && io::stdin().is_terminal() && !console.is_json();
+    let done = if interactive {
+        shell.interact(&access.data, database).await
+    } else {
+        let texts = if sql.sql.is_empty() { vec![script()?] } else { sql.sql };
+        let mut done = Ok(());
+        for text in &texts {
+            done = shell.script(text).await;
+            if done.is_err() {
+                break;
+            }
+        }
+        done
+    };
+    let taken = shell.end(done.is_ok());
+    settle_all(&taken, access, console).await;
+    done
+}
+
+async fn settle_all(taken: &[craftec_core::Cid], access: &Access, console: &Console) {
+    if !taken.is_empty() {
+        settle(taken, access, console).await;
+    }
+}
+
+/// All of standard input.
+fn script() -> Result<String> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(SCRIPT_BYTES).read_to_string(&mut text);
+    read.map_err(RelayError::file("read", "standard input"))?;
+    Ok(text)
+}
+
+#[derive(Serialize)]
+struct Dropped {
+    dropped: String,
+}
+
+#[derive(Serialize)]
+struct Databases {
+    databases: Vec<DatabaseRow>,
+}
+
+async fn list(access: &Access, console: &Console) -> Result<()> {
+    let databases = match access.session.call(Command::SqlDatabases).await? {
+        Reply::Databases { databases } => Databases { databases },
+        other => return Err(unexpected("databases", &other)),
+    };
+    console.result(&databases, || {
+        let line = |row: &DatabaseRow| {
+            let name = printable(&row.name).replace('\n', "\u{fffd}");
+            let root = row.root.map_or("no snapshot yet".to_owned(), |root| root.to_string());
+            let published = row.published.as_ref();
+            let published = published.map_or_else(String::new, |name| {
+                format!(", published as {}", printable(name))
+            });
+            format!("{name}  {root}{published}\n")
+        };
+        match databases.databases.as_slice() {
+            [] => "No database yet: `craftec sql NAME` makes one.".to_owned(),
+            rows => rows.iter().map(line).collect(),
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `craftec sql` with the real binary: statements, scripts, files in and out, and a published database
+//! read on another machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+mod support;
+
+use std::{
+    io::Write,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use support::{Daemon, Home, PATIENCE, Ran};
+
+/// Runs with a script on standard input.
+fn piped(home: &Home, args: &[&str], script: &str) -> Ran {
+    let mut child = home
+        .command()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    Ran::of(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn statements_scripts_and_errors() {
+    let home = Home::new();
+    let none = home.plain(["sql"]);
+    assert!(none.code == 0 && none.stdout.contains("No database yet"), "{none:?}");
+    let made = home.run(["sql", "shop", "CREATE TABLE t (a INTEGER, b TEXT)"]).ok();
+    assert_eq!(made["results"][0]["changes"], 0);
+    let put = home.run(["sql", "shop", "INSERT INTO t VALUES (1, 'x'), (-20, NULL); SELECT * FROM t"]);
+    let put = put.ok();
+    assert_eq!(put["results"][0], json!({
+        "columns": [], "rows": [], "changes": 2, "last_rowid": 2,
+    }));
+    assert_eq!(put["results"][1]["rows"], json!([[1, "x"], [-20, null]]));
+    let table = home.plain(["sql", "shop", "SELECT * FROM t"]);
+    assert_eq!(table.stdout, "a    b\n---  ----\n  1  x\n-20  NULL\n");
+    let listed = home.run(["sql"]).ok();
+    assert_eq!(listed["databases"][0]["name"], "shop");
+
+    let script = ".mode list\nSELECT sum(a)\n FROM t;\nBEGIN;\nDELETE FROM t;\nROLLBACK;\n\
+                  BEGIN; INSERT INTO t VALUES (7, ';'); COMMIT;\n.tables\nSELECT count(*) FROM t";
+    let ran = piped(&home, &["sql", "shop"], script);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "-19\nt\n3\n"), "{ran:?}");
+
+    let bad = |args: &[&str], code: i32, word: &str| {
+        let ran = home.run(args);
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(ran.json()["error"]["message"].as_str().unwrap().contains(word), "{ran:?}");
+    };
+    bad(&["sql", "shop", "SELEKT 1"], 2, "syntax error");
+    bad(&["sql", "shop", "SELECT * FROM u"], 2, "no such table: u");
+    bad(&["sql", "shop", ".fly"], 2, ".fly");
+    bad(&["sql", "shop", "BEGIN; DELETE FROM t"], 2, "inside a transaction");
+    bad(&["sql", "craftobj://x"], 2, "not a name");
+    bad(&["sql", "nothing", "--drop"], 3, "no database");
+    let three = home.plain(["sql", "shop", ".mode csv", "SELECT count(*) AS n FROM t"]);
+    assert_eq!(three.stdout, "n\n3\n");
+    home.run(["sql", "shop", "--drop"]).ok();
+    assert_eq!(home.run(["sql"]).ok()["databases"], json!([]));
+}
+
+#[test]
+fn files_go_in_and_out() {
+    let home = Home::new();
+    let rows: String = (0..3000).map(|i| format!("{i},\"a \"\"{i}\"\", b\"\n")).collect();
+    home.write("in.csv", format!("id,text\n{rows}"));
+    let ran = home.run(["sql", "shop", ".import in.csv words", "CREATE INDEX i ON words (id)"]).ok();
+    assert_eq!(ran["results"][0], json!({ "imported": 3000 }));
+    let sql = "SELECT text FROM words WHERE id = '2999'";
+    assert_eq!(home.run(["sql", "shop", sql]).ok()["results"][0]["rows"], json!([["a \"2999\", b"]]));
+    home.run(["sql", "shop", "CREATE TABLE k (a PRIMARY KEY, b) WITHOUT ROWID",
+        "INSERT INTO k VALUES (x'00ff', 0.1), ('it''s', NULL)"]).ok();
+
+    let dump = home.plain(["sql", "shop", ".dump"]);
+    assert!(dump.stdout.contains("INSERT INTO \"k\"(\"a\",\"b\") VALUES('it''s',NULL);"), "{}", dump.stdout);
+    let again = piped(&home, &["sql", "copy"], &dump.stdout);
+    assert_eq!(again.code, 0, "{again:?}");
+    let sums = ["SELECT count(*), sum(id), max(text) FROM words", "SELECT hex(a), b FROM k"];
+    for sql in sums {
+        let read = |database| home.run(["sql", database, sql]).ok()["results"].clone();
+        assert_eq!(read("shop"), read("copy"), "{sql}");
+    }
+    home.run(["sql", "shop", ".export out.sqlite"]).ok();
+    let file = std::fs::read(home.path("out.sqlite")).unwrap();
+    assert!(file.starts_with(b"SQLite format 3\0") && file.len() % 4096 == 0);
+    let twice = home.run(["sql", "shop", ".export out.sqlite"]);
+    assert_ne!(twice.code, 0, "it overwrites nothing");
+    let schema = home.plain(["sql", "shop", ".schema words"]);
+    assert!(schema.stdout.contains("CREATE INDEX i ON words (id);"), "{schema:?}");
+}
+
+#[test]
+fn a_published_database_is_read_elsewhere_and_survives_a_restart() {
+    let mut author = Daemon::start(&[]);
+    let fill = "CREATE TABLE t (id INTEGER PRIMARY KEY, word TEXT);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO t SELECT i, 'word-' || i FROM n;";
+    author.home.run(["sql", "shop", fill, "CREATE INDEX words ON t (word)"]).ok();
+    let published = author.home.run(["sql", "shop", ".publish shop"]).ok()["results"][0].clone();
+    let (root, uri) = (published["cid"].as_str().unwrap(), published["uri"].as_str().unwrap());
+    assert!(uri.starts_with("craftobj://did:craftec:") && uri.ends_with("/shop"), "{uri}");
+
+    let reader = Daemon::start(&["--relay", &author.addr()]);
+    let question = "SELECT id FROM t WHERE word = 'word-1234'";
+    let start = Instant::now();
+    let found: Value = loop {
+        let ran = reader.home.run(["sql", uri, question]);
+        if ran.code == 0 || start.elapsed() > PATIENCE {
+            break ran.ok();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(found["results"][0]["rows"], json!([[1234]]));
+    let stat = reader.home.run(["stat", root]).ok();
+    let here = stat["local_blocks"].as_u64().unwrap();
+    assert!(here < 40 && stat["blocks"].as_u64().unwrap() > 150, "{stat}");
+    let written = reader.home.run(["sql", uri, "DELETE FROM t"]);
+    assert_eq!(written.code, 2, "{written:?}");
+
+    author.home.run(["sql", "shop", "DELETE FROM t WHERE id > 5"]).ok();
+    assert_eq!(author.stop(), 0);
+    // Without a node that runs, the command runs it itself.
+    let count = "SELECT count(*) FROM t";
+    assert_eq!(author.home.run(["sql", "shop", count]).ok()["results"][0]["rows"], json!([[5]]));
+    let old = author.home.run(["sql", &format!("craftobj://{root}"), count]).ok();
+    assert_eq!(old["results"][0]["rows"], json!([[20_000]]));
+    author.home.run(["sql", "shop", &format!(".restore {root}")]).ok();
+    assert_eq!(author.home.run(["sql", "shop", count]).ok()["results"][0]["rows"], json!([[20_000]]));
+}

@@ -26,6 +26,7 @@ const PAGES: [(&str, &str); 8] = [
     ("relay", "Run a relay"),
     ("how", "How it works"),
     ("alive", "Staying alive"),
+    ("sql", "Databases"),
     ("fair", "Give and take"),
     ("threats", "Threat model"),
     (REFERENCE, "Command line"),

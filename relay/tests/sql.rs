@@ -35,11 +35,15 @@ fn statements_scripts_and_errors() {
     assert!(none.code == 0 && none.stdout.contains("No database yet"), "{none:?}");
     let made = home.run(["sql", "shop", "CREATE TABLE t (a INTEGER, b TEXT)"]).ok();
     assert_eq!(made["results"][0]["changes"], 0);
-    let put = home.run(["sql", "shop", "INSERT INTO t VALUES (1, 'x'), (-20, NULL); SELECT * FROM t"]);
+    let put =
+        home.run(["sql", "shop", "INSERT INTO t VALUES (1, 'x'), (-20, NULL); SELECT * FROM t"]);
     let put = put.ok();
-    assert_eq!(put["results"][0], json!({
-        "columns": [], "rows": [], "changes": 2, "last_rowid": 2,
-    }));
+    assert_eq!(
+        put["results"][0],
+        json!({
+            "columns": [], "rows": [], "changes": 2, "last_rowid": 2,
+        })
+    );
     assert_eq!(put["results"][1]["rows"], json!([[1, "x"], [-20, null]]));
     let table = home.plain(["sql", "shop", "SELECT * FROM t"]);
     assert_eq!(table.stdout, "a    b\n---  ----\n  1  x\n-20  NULL\n");
@@ -73,15 +77,28 @@ fn files_go_in_and_out() {
     let home = Home::new();
     let rows: String = (0..3000).map(|i| format!("{i},\"a \"\"{i}\"\", b\"\n")).collect();
     home.write("in.csv", format!("id,text\n{rows}"));
-    let ran = home.run(["sql", "shop", ".import in.csv words", "CREATE INDEX i ON words (id)"]).ok();
+    let ran =
+        home.run(["sql", "shop", ".import in.csv words", "CREATE INDEX i ON words (id)"]).ok();
     assert_eq!(ran["results"][0], json!({ "imported": 3000 }));
     let sql = "SELECT text FROM words WHERE id = '2999'";
-    assert_eq!(home.run(["sql", "shop", sql]).ok()["results"][0]["rows"], json!([["a \"2999\", b"]]));
-    home.run(["sql", "shop", "CREATE TABLE k (a PRIMARY KEY, b) WITHOUT ROWID",
-        "INSERT INTO k VALUES (x'00ff', 0.1), ('it''s', NULL)"]).ok();
+    assert_eq!(
+        home.run(["sql", "shop", sql]).ok()["results"][0]["rows"],
+        json!([["a \"2999\", b"]])
+    );
+    home.run([
+        "sql",
+        "shop",
+        "CREATE TABLE k (a PRIMARY KEY, b) WITHOUT ROWID",
+        "INSERT INTO k VALUES (x'00ff', 0.1), ('it''s', NULL)",
+    ])
+    .ok();
 
     let dump = home.plain(["sql", "shop", ".dump"]);
-    assert!(dump.stdout.contains("INSERT INTO \"k\"(\"a\",\"b\") VALUES('it''s',NULL);"), "{}", dump.stdout);
+    assert!(
+        dump.stdout.contains("INSERT INTO \"k\"(\"a\",\"b\") VALUES('it''s',NULL);"),
+        "{}",
+        dump.stdout
+    );
     let again = piped(&home, &["sql", "copy"], &dump.stdout);
     assert_eq!(again.code, 0, "{again:?}");
     let sums = ["SELECT count(*), sum(id), max(text) FROM words", "SELECT hex(a), b FROM k"];
@@ -134,5 +151,8 @@ fn a_published_database_is_read_elsewhere_and_survives_a_restart() {
     let old = author.home.run(["sql", &format!("craftobj://{root}"), count]).ok();
     assert_eq!(old["results"][0]["rows"], json!([[20_000]]));
     author.home.run(["sql", "shop", &format!(".restore {root}")]).ok();
-    assert_eq!(author.home.run(["sql", "shop", count]).ok()["results"][0]["rows"], json!([[20_000]]));
+    assert_eq!(
+        author.home.run(["sql", "shop", count]).ok()["results"][0]["rows"],
+        json!([[20_000]])
+    );
 }

@@ -255,7 +255,8 @@ fn another_node_reads_a_published_database_page_by_page() {
         let reader = c.session();
         let opened = open(&reader, &uri).await.expect("it opens");
         assert_eq!((opened.root, opened.writable), (Some(first.cid), false));
-        let word = query(&reader, opened.handle, "SELECT id FROM t WHERE word = ?", &[text("word-777")]);
+        let word =
+            query(&reader, opened.handle, "SELECT id FROM t WHERE word = ?", &[text("word-777")]);
         assert_eq!(word.await.expect("a row").rows, [[SqlValue::Integer(777)]]);
         let there = stat(c.clone(), first.cid).await;
         assert_eq!(there.blocks, first.blocks);
@@ -356,7 +357,9 @@ fn a_statement_without_an_end_is_ended() {
         let sql = format!("{forever} SELECT count(*) FROM n");
         let error = query(&session, handle, &sql, &[]).await.unwrap_err();
         assert!(error.message.contains("longer than 100ms"), "{error}");
-        let sql = format!("BEGIN; INSERT INTO t VALUES (1); {forever} INSERT INTO t SELECT i FROM n; COMMIT");
+        let sql = format!(
+            "BEGIN; INSERT INTO t VALUES (1); {forever} INSERT INTO t SELECT i FROM n; COMMIT"
+        );
         let error = script(&session, handle, &sql).await.unwrap_err();
         assert!(error.message.contains("longer than 100ms"), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(5));
@@ -390,7 +393,8 @@ fn wrong_roots_and_liars_are_told_apart() {
         let (site, _) = common::publish(&session, &[("index.html", b"x")], Some("blog"), 0).await;
         let handle = own(&session, "shop").await;
         script(&session, handle, FILL).await.expect("it is filled");
-        let take = Command::SqlSnapshot { handle, name: Some("blog".to_owned()), replicas: Some(0) };
+        let take =
+            Command::SqlSnapshot { handle, name: Some("blog".to_owned()), replicas: Some(0) };
         let error = session.call(take).await.unwrap_err();
         assert!(error.message.contains(&site.to_string()), "{error}");
 

@@ -102,9 +102,16 @@ mod tests {
             .collect();
         assert_eq!(roots.iter().map(|root| root.links.len()).collect::<Vec<_>>(), [0, 1, 4]);
         assert_eq!(roots[1].bytes, 300 * 4096);
-        assert!(!roots[2].links.iter().any(|cid| {
-            vectors["roots"].as_array().unwrap().iter().any(|root| root["cid"] == cid.to_string())
-        }), "the parent is not below it");
+        assert!(
+            !roots[2].links.iter().any(|cid| {
+                vectors["roots"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|root| root["cid"] == cid.to_string())
+            }),
+            "the parent is not below it"
+        );
         let nodes = vectors["table"]["nodes"].as_array().unwrap();
         let node = nodes.iter().find(|node| node["bytes"].is_string()).unwrap();
         let node = block(&node["cid"], node["bytes"].as_str().unwrap());

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The pages in the order of reading: file name, and how the menu calls it.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("index", "First site in a minute"),
     ("sdk", "SDK guide"),
     ("relay", "Run a relay"),

@@ -8,8 +8,7 @@ use craftec_api::{
     SqlRows, SqlStatement, SqlValue,
 };
 use craftec_core::{Cid, Codec};
-use craftec_obj::{Block, store::Meta};
-use craftec_obj::objects::Label;
+use craftec_obj::{Block, objects::Label, store::Meta};
 use craftec_sql::{Ran, SqlError, Value, page::PAGE_BYTES};
 use futures::{StreamExt, stream};
 
@@ -34,6 +33,8 @@ const CHUNK_ROWS: usize = 4096;
 const ROW_BYTES: usize = 1_000_000;
 /// What each value takes besides its bytes.
 const VALUE_BYTES: usize = 9;
+/// Pages of an export that are read at one time.
+const EXPORTED_PAGES: usize = 32;
 /// How addresses begin.
 const SCHEME: &str = "craftobj://";
 /// The media type of an SQLite file.
@@ -211,7 +212,8 @@ impl Session {
         statements: Vec<SqlStatement>,
     ) -> Result<Reply, ApiError> {
         if statements.len() > STATEMENTS {
-            let message = format!("A batch has {} statements; {STATEMENTS} are the most.", statements.len());
+            let message =
+                format!("A batch has {} statements; {STATEMENTS} are the most.", statements.len());
             return Err(fault::input(message));
         }
         let own = self.own(handle)?;
@@ -291,11 +293,21 @@ impl Session {
         let pages = own.database.page_cids();
         let size = (pages.len() * PAGE_BYTES) as u64;
         let path = format!("{}.sqlite", own.name);
-        let page = move |cid: Option<Cid>| match cid {
-            Some(cid) => own.database.block(&cid).map_err(fault::sql),
-            None => Ok(vec![0; PAGE_BYTES].into()),
+        let parts: Vec<Vec<Option<Cid>>> =
+            pages.chunks(EXPORTED_PAGES).map(<[Option<Cid>]>::to_vec).collect();
+        let part = move |pages: Vec<Option<Cid>>| {
+            let mut part = Vec::with_capacity(pages.len() * PAGE_BYTES);
+            for cid in pages {
+                match cid {
+                    Some(cid) => {
+                        part.extend_from_slice(&own.database.block(&cid).map_err(fault::sql)?);
+                    }
+                    None => part.resize(part.len() + PAGE_BYTES, 0),
+                }
+            }
+            Ok(part.into())
         };
-        let handle = self.open_stream(stream::iter(pages).map(page).boxed_local())?;
+        let handle = self.open_stream(stream::iter(parts).map(part).boxed_local())?;
         let (kind, mime) = (EntryKind::File, SQLITE.to_owned());
         Ok(Reply::Opened(Opened { handle, cid, size, kind, path, mime }))
     }

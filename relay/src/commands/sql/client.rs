@@ -1,14 +1,8 @@
 //! A database as the node gives it: statements, rows, snapshots, files.
 
-use std::{
-    fs::OpenOptions,
-    io::Write,
-    path::Path,
-};
+use std::{fs::OpenOptions, io::Write, path::Path};
 
-use craftec_api::{
-    Command, OpenedDatabase, Reply, Snapshot, SqlRows, SqlStatement, SqlValue,
-};
+use craftec_api::{Command, OpenedDatabase, Reply, Snapshot, SqlRows, SqlStatement, SqlValue};
 use craftec_core::Cid;
 
 use crate::{

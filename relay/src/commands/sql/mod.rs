@@ -92,9 +92,8 @@ async fn list(access: &Access, console: &Console) -> Result<()> {
             let name = printable(&row.name).replace('\n', "\u{fffd}");
             let root = row.root.map_or("no snapshot yet".to_owned(), |root| root.to_string());
             let published = row.published.as_ref();
-            let published = published.map_or_else(String::new, |name| {
-                format!(", published as {}", printable(name))
-            });
+            let published = published
+                .map_or_else(String::new, |name| format!(", published as {}", printable(name)));
             format!("{name}  {root}{published}\n")
         };
         match databases.databases.as_slice() {

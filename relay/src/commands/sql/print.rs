@@ -99,8 +99,7 @@ fn table(columns: &[String], rows: &[Vec<SqlValue>]) -> String {
         value => cell(&plain(value)),
     };
     let names: Vec<String> = columns.iter().map(|name| cell(name)).collect();
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let width = |at: usize| {
         let all = cells.iter().filter_map(|row| row.get(at)).chain(names.get(at));
         all.map(|text| text.chars().count()).max().unwrap_or_default()

@@ -222,7 +222,10 @@ impl<'a> Shell<'a> {
             [".export", file] => {
                 let path = PathBuf::from(file);
                 let bytes = self.client.export(&path).await?;
-                self.tell(&json!({ "exported": file, "bytes": bytes }), &format!("{bytes} bytes\n"));
+                self.tell(
+                    &json!({ "exported": file, "bytes": bytes }),
+                    &format!("{bytes} bytes\n"),
+                );
             }
             [".snapshot"] => self.snapshot(None).await?,
             [".publish", name] => self.snapshot(Some((*name).to_owned())).await?,

@@ -113,10 +113,10 @@ mod tests {
     #[test]
     fn statements_end_where_sqlite_ends_them() {
         assert_eq!(all("SELECT 1; SELECT 2;\n"), ["SELECT 1;", "SELECT 2;", ""]);
-        assert_eq!(all("SELECT ';', \";\", [;], `;` -- ;\n /* ; */ ;x"), [
-            "SELECT ';', \";\", [;], `;` -- ;\n /* ; */ ;",
-            "x"
-        ]);
+        assert_eq!(
+            all("SELECT ';', \";\", [;], `;` -- ;\n /* ; */ ;x"),
+            ["SELECT ';', \";\", [;], `;` -- ;\n /* ; */ ;", "x"]
+        );
         let trigger = "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; SELECT 2; END;";
         assert_eq!(all(&format!("{trigger} SELECT 3;")), [trigger, "SELECT 3;", ""]);
         assert_eq!(all("SELECT 'it''s';"), ["SELECT 'it''s';", ""]);

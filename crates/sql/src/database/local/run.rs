@@ -38,11 +38,7 @@ impl Database {
 
     /// Runs several statements, separated by semicolons, within `limit` of time. Those before one that
     /// fails stay done, unless they are in a transaction of theirs.
-    pub async fn run_script(
-        &self,
-        sql: &str,
-        limit: Option<Duration>,
-    ) -> Result<Ran, SqlError> {
+    pub async fn run_script(&self, sql: &str, limit: Option<Duration>) -> Result<Ran, SqlError> {
         let before = self.connection.total_changes();
         let (ran, _) = self.watch.within(limit, || self.connection.execute_batch(sql));
         let ended = self.end_transaction();

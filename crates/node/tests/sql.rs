@@ -317,6 +317,7 @@ fn what_is_wrong_is_said_in_sqlites_words() {
             ("SELECT load_extension('x')", "no such function: load_extension"),
             ("SELECT 1; SELECT 2", "Multiple statements provided"),
             ("SELECT ?1", "Wrong number of parameters"),
+            ("SELECT length(zeroblob(600000000) || 'x')", "out of memory"),
         ];
         for (sql, words) in wrong {
             let error = query(&session, handle, sql, &[]).await.unwrap_err();

@@ -31,9 +31,13 @@ pub(crate) const RESULT_BYTES: usize = 16 << 20;
 /// Page cache of one database, filled as far as pages are read.
 const CACHE_BYTES: usize = 4 << 20;
 /// The same of a snapshot that is read from elsewhere: what one statement touches must fit.
-const READER_CACHE_BYTES: usize = 48 << 20;
-/// Databases of this node that are open at one time, and snapshots.
+const READER_CACHE_BYTES: usize = 32 << 20;
+/// Databases of this node that are open at one time.
 const OPEN: usize = 128;
+/// Snapshots that are open at one time.
+const SNAPSHOTS: usize = 16;
+/// Memory of SQLite, of all that is open together: 512 MiB. A statement that needs more fails.
+const MEMORY: &str = "PRAGMA hard_heap_limit = 536870912";
 /// Databases of one node.
 const DATABASES: usize = 4096;
 /// Largest encoded record: two names of 255 bytes, a CID and the fixed fields.
@@ -187,6 +191,7 @@ impl Databases {
                 return Err(fault::sql(error));
             }
         };
+        database.query(MEMORY, &[]).await.map_err(fault::sql)?;
         let (turn, publishing) = (Mutex::default(), Mutex::default());
         let limit = self.limit;
         let own = Rc::new(Own { name: name.to_owned(), database, turn, publishing, limit });
@@ -196,8 +201,8 @@ impl Databases {
 
     /// A snapshot whose blocks come from `pages`.
     pub(crate) async fn read(&self, root: Cid, pages: Pages) -> Result<Rc<Snapshot>, ApiError> {
-        if self.snapshots.get() >= OPEN {
-            return Err(too_many("snapshots are open on this node", OPEN));
+        if self.snapshots.get() >= SNAPSHOTS {
+            return Err(too_many("snapshots are open on this node", SNAPSHOTS));
         }
         self.snapshots.set(self.snapshots.get() + 1);
         let counted = Counted(self.snapshots.clone());
@@ -209,6 +214,7 @@ impl Databases {
         };
         let reader = Reader::open(pages.clone(), root, options).await;
         let reader = reader.map_err(|error| pages.told(error))?;
+        reader.query(MEMORY, &[]).await.map_err(fault::sql)?;
         let (reader, limit) = (Mutex::new(reader), self.limit);
         Ok(Rc::new(Snapshot { reader, pages, limit, _counted: counted }))
     }

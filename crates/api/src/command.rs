@@ -214,7 +214,7 @@ pub enum Command {
         /// From `sql_open`.
         handle: u64,
         /// The snapshot.
-        root: Cid,
+        cid: Cid,
     },
     /// A handle that streams the database as an ordinary SQLite file: `Opened`, then `get_read`….
     SqlExport {

@@ -99,7 +99,7 @@ pub struct OpenedDatabase {
     /// For the other commands.
     pub handle: u64,
     /// The snapshot that is read; absent for a database of this node.
-    pub root: Option<Cid>,
+    pub cid: Option<Cid>,
     /// Whether it can be written: it is one of this node's.
     pub writable: bool,
     /// Bytes of the SQLite file that it is.
@@ -133,7 +133,7 @@ pub struct DatabaseRow {
     /// When it was created (ms since 1970).
     pub time_ms: u64,
     /// The snapshot that was taken last.
-    pub root: Option<Cid>,
+    pub cid: Option<Cid>,
     /// The name under which it was published last.
     pub published: Option<String>,
 }

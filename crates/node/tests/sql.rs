@@ -31,7 +31,7 @@ async fn open(session: &Session, database: &str) -> Result<OpenedDatabase, ApiEr
 
 async fn own(session: &Session, name: &str) -> u64 {
     let opened = open(session, name).await.expect("it opens");
-    assert!(opened.writable && opened.root.is_none());
+    assert!(opened.writable && opened.cid.is_none());
     opened.handle
 }
 
@@ -189,11 +189,11 @@ fn a_restart_keeps_what_was_written_and_a_dropped_one_is_gone() {
         let count = "SELECT count(*) FROM t";
         let rows = query(&session, handle, count, &[]).await.expect("a row");
         assert_eq!(rows.rows, [[SqlValue::Integer(10)]]);
-        assert_eq!(session.call(Command::SqlRestore { handle, root }).await, Ok(Reply::Done));
+        assert_eq!(session.call(Command::SqlRestore { handle, cid: root }).await, Ok(Reply::Done));
         let rows = query(&session, handle, count, &[]).await.expect("a row");
         assert_eq!(rows.rows, [[SqlValue::Integer(20_000)]]);
         let other = Cid::of(Codec::DagCbor, b"no snapshot");
-        let unknown = session.call(Command::SqlRestore { handle, root: other }).await.unwrap_err();
+        let unknown = session.call(Command::SqlRestore { handle, cid: other }).await.unwrap_err();
         assert_eq!(unknown.code, ErrorCode::NotFound, "{unknown}");
 
         let exported = session.call(Command::SqlExport { handle }).await;
@@ -254,7 +254,7 @@ fn another_node_reads_a_published_database_page_by_page() {
         world.link(ids[1], ids[2]);
         let reader = c.session();
         let opened = open(&reader, &uri).await.expect("it opens");
-        assert_eq!((opened.root, opened.writable), (Some(first.cid), false));
+        assert_eq!((opened.cid, opened.writable), (Some(first.cid), false));
         let word =
             query(&reader, opened.handle, "SELECT id FROM t WHERE word = ?", &[text("word-777")]);
         assert_eq!(word.await.expect("a row").rows, [[SqlValue::Integer(777)]]);
@@ -292,7 +292,7 @@ fn a_later_snapshot_brings_what_changed_and_sweeps_free_what_no_one_keeps() {
             session.call(Command::Close { handle: opened.handle }).await.expect("closes");
         }
         let mine = open(&session, "craftobj://me/shop").await.expect("it opens");
-        assert_eq!(mine.root, Some(second.cid));
+        assert_eq!(mine.cid, Some(second.cid));
         let used = a.store().used_bytes().expect("a number");
         session.call(Command::Unpin { cid: first.cid }).await.expect("let go");
         let left = a.store().used_bytes().expect("a number");

@@ -97,8 +97,8 @@ impl Session {
                 let taken = self.sql_snapshot(handle, name, replicas).await;
                 self.node.wrote(taken).await
             }
-            Command::SqlRestore { handle, root } => {
-                let restored = self.own(handle)?.restore(root).await;
+            Command::SqlRestore { handle, cid } => {
+                let restored = self.own(handle)?.restore(cid).await;
                 self.node.wrote(restored).await?;
                 Ok(Reply::Done)
             }
@@ -120,7 +120,7 @@ impl Session {
             let handle = self.handles.add(Handle::Database(OpenDatabase::Own(own)))?;
             return Ok(Reply::Database(OpenedDatabase {
                 handle,
-                root: None,
+                cid: None,
                 writable: true,
                 bytes,
                 time_ms: None,
@@ -138,7 +138,7 @@ impl Session {
         let handle = self.handles.add(Handle::Database(OpenDatabase::Snapshot(snapshot)))?;
         Ok(Reply::Database(OpenedDatabase {
             handle,
-            root: Some(root),
+            cid: Some(root),
             writable: false,
             bytes,
             time_ms,
@@ -316,7 +316,7 @@ impl Session {
         let row = |(name, record): (String, databases::DatabaseRecord)| DatabaseRow {
             name,
             time_ms: record.time_ms,
-            root: record.root,
+            cid: record.root,
             published: record.published,
         };
         let databases = self.node.databases.records()?.into_iter().map(row).collect();

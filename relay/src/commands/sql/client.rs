@@ -68,7 +68,7 @@ impl<'a> Client<'a> {
     }
 
     pub(super) async fn restore(&self, root: Cid) -> Result<()> {
-        self.session.done(Command::SqlRestore { handle: self.opened.handle, root }).await
+        self.session.done(Command::SqlRestore { handle: self.opened.handle, cid: root }).await
     }
 
     /// Writes it as an ordinary SQLite file, which must not exist yet; its length.

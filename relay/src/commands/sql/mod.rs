@@ -90,7 +90,7 @@ async fn list(access: &Access, console: &Console) -> Result<()> {
     console.result(&databases, || {
         let line = |row: &DatabaseRow| {
             let name = printable(&row.name).replace('\n', "\u{fffd}");
-            let root = row.root.map_or("no snapshot yet".to_owned(), |root| root.to_string());
+            let root = row.cid.map_or("no snapshot yet".to_owned(), |root| root.to_string());
             let published = row.published.as_ref();
             let published = published
                 .map_or_else(String::new, |name| format!(", published as {}", printable(name)));

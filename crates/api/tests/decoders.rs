@@ -5,9 +5,14 @@
 #[path = "../../../fuzz/src/api.rs"]
 mod bodies;
 
-use craftec_api::{Command, ErrorCode, FromNode, Range, Reply, ToNode};
+use craftec_api::{Command, ErrorCode, FromNode, Range, Reply, SqlRows, SqlValue, ToNode};
 use craftec_core::{Cid, Codec, cbor};
 use proptest::{prelude::*, sample::Index};
+
+fn values() -> Vec<SqlValue> {
+    let text = SqlValue::Text("x".to_owned());
+    vec![SqlValue::Null, SqlValue::Integer(-7), SqlValue::Real(0.1), text, SqlValue::Blob(vec![1])]
+}
 
 fn frames() -> Vec<Vec<u8>> {
     let cid = Cid::of(Codec::DagPb, b"folder");
@@ -16,12 +21,15 @@ fn frames() -> Vec<Vec<u8>> {
         Command::Hello { versions: vec![1] },
         Command::Status,
         Command::GetOpen { cid, path: "a/b".to_owned(), range },
+        Command::SqlQuery { handle: 1, sql: "SELECT ?".to_owned(), params: values() },
     ];
     let error = craftec_api::ApiError::new(ErrorCode::BadInput, "no").hint("yes");
+    let rows = SqlRows { columns: vec!["a".to_owned()], rows: vec![values()], ..SqlRows::default() };
     let answers = [
         FromNode::Ok { id: 1, reply: Reply::Stored { cid, size: 5 } },
         FromNode::Ok { id: 2, reply: Reply::Bytes { bytes: vec![1; 40].into() } },
         FromNode::Err { id: 3, error },
+        FromNode::Ok { id: 4, reply: Reply::Rows(rows) },
     ];
     let commands = commands.map(|command| cbor::encode(&ToNode { id: 7, command }).unwrap());
     commands.into_iter().chain(answers.map(|answer| cbor::encode(&answer).unwrap())).collect()

@@ -159,6 +159,7 @@ impl Databases {
     /// The database `name` of this node, created if there is none.
     pub(crate) async fn open(&self, name: &str, now_ms: u64) -> Result<Rc<Own>, ApiError> {
         check_name(name).map_err(fault::head)?;
+        let folder = self.folder.clone().ok_or_else(nowhere)?;
         let _opening = self.opening.lock().await;
         if let Some(own) = self.is_open(name) {
             return Ok(own);
@@ -180,7 +181,6 @@ impl Databases {
             result_bytes: RESULT_BYTES,
             ..DatabaseOptions::default()
         };
-        let folder = self.folder.clone().ok_or_else(nowhere)?;
         let opened = Database::open_with(folder, name, options).await;
         let database = match (opened, known) {
             (Ok(database), _) => database,

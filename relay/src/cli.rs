@@ -266,7 +266,9 @@ pub(crate) struct Publish {
 
 /// `craftec sql`
 #[derive(Debug, Args)]
-#[command(after_help = "Lines that begin with a dot are commands of the shell: `.help` lists them.")]
+#[command(
+    after_help = "Lines that begin with a dot are commands of the shell: `.help` lists them."
+)]
 pub(crate) struct Sql {
     /// Name of a database of this node, made if there is none, or `craftobj://DID/NAME`,
     /// `craftobj://me/NAME`, `craftobj://CID` to read a published one; without it they are listed

@@ -24,7 +24,8 @@ fn frames() -> Vec<Vec<u8>> {
         Command::SqlQuery { handle: 1, sql: "SELECT ?".to_owned(), params: values() },
     ];
     let error = craftec_api::ApiError::new(ErrorCode::BadInput, "no").hint("yes");
-    let rows = SqlRows { columns: vec!["a".to_owned()], rows: vec![values()], ..SqlRows::default() };
+    let rows =
+        SqlRows { columns: vec!["a".to_owned()], rows: vec![values()], ..SqlRows::default() };
     let answers = [
         FromNode::Ok { id: 1, reply: Reply::Stored { cid, size: 5 } },
         FromNode::Ok { id: 2, reply: Reply::Bytes { bytes: vec![1; 40].into() } },

@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState, Limit, Link,
-    Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range, Reply, Restored, Role, Secret,
-    Serving, SiteRow, Snapshot, SqlRows, SqlStatement, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState,
+    Limit, Link, Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range,
+    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SqlRows, SqlStatement, SqlValue,
+    Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};

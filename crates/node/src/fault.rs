@@ -152,8 +152,9 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
 fn log(error: &LogError, message: String) -> ApiError {
     match error {
         LogError::Full { .. } => room::disk_full(),
-        LogError::NoSuchRoot { .. } => ApiError::new(ErrorCode::NotFound, message)
-            .hint("The last 16 snapshots can be restored. Older ones can be opened and copied from."),
+        LogError::NoSuchRoot { .. } => ApiError::new(ErrorCode::NotFound, message).hint(
+            "The last 16 snapshots can be restored. Older ones can be opened and copied from.",
+        ),
         LogError::Name(_) | LogError::Transaction => ApiError::new(ErrorCode::BadInput, message),
         LogError::Busy
         | LogError::Rotten { .. }

@@ -15,8 +15,8 @@ use super::{Objects, sweep::PAUSE};
 use crate::{
     ObjError,
     block::Block,
-    database::database,
     coded::{Code, CodedError, Coding, Generation, Piece, Shard, Spread, leaves},
+    database::database,
     read::BlockSource,
     unixfs::{Node, NodeError},
 };

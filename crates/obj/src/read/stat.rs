@@ -26,7 +26,8 @@ pub struct Stat {
     pub blocks: u64,
 }
 
-/// The numbers of `root`. A database counts as one file, of the bytes of its pages. Reads nodes only; lengths of raw leaves are what their parents claim.
+/// The numbers of `root`. Reads nodes only; lengths of raw leaves are what their parents claim. A
+/// database counts as one file, of the bytes of its pages.
 pub async fn stat(
     source: Rc<dyn BlockSource>,
     root: Cid,

@@ -255,9 +255,9 @@ fn another_node_reads_a_published_database_page_by_page() {
         let reader = c.session();
         let opened = open(&reader, &uri).await.expect("it opens");
         assert_eq!((opened.cid, opened.writable), (Some(first.cid), false));
-        let word =
-            query(&reader, opened.handle, "SELECT id FROM t WHERE word = ?", &[text("word-777")]);
-        assert_eq!(word.await.expect("a row").rows, [[SqlValue::Integer(777)]]);
+        let (sql, word) = ("SELECT id FROM t WHERE word = ?", [text("word-777")]);
+        let found = query(&reader, opened.handle, sql, &word).await.expect("a row");
+        assert_eq!(found.rows, [[SqlValue::Integer(777)]]);
         let there = stat(c.clone(), first.cid).await;
         assert_eq!(there.blocks, first.blocks);
         assert!(there.local_blocks < 40, "{} of {}", there.local_blocks, there.blocks);

@@ -217,7 +217,7 @@ impl Session {
             return Err(fault::input(message));
         }
         let own = self.own(handle)?;
-        let each = |statement: SqlStatement| {
+        let each = |statement: SqlStatement| -> (String, Vec<Value>) {
             (statement.sql, statement.params.into_iter().map(value).collect())
         };
         let statements: Vec<(String, Vec<Value>)> = statements.into_iter().map(each).collect();

@@ -82,7 +82,9 @@ impl<'a> Marker<'a> {
         let mut open = vec![(root, true)];
         while let Some((cid, follow)) = open.pop() {
             let known = !self.kept.cids.insert(cid);
-            if known && !(follow && self.parts.remove(&cid)) {
+            let again = follow && self.parts.remove(&cid);
+            // A root may have been reached as what another one refers to, and then names less.
+            if known && !again && cid != root {
                 continue;
             }
             self.pause().await;

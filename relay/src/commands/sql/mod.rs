@@ -43,7 +43,11 @@ pub(crate) async fn run(sql: Sql, access: &Access, console: &Console) -> Result<
     let done = if interactive {
         shell.interact(&access.data, database).await
     } else {
-        let texts = if sql.sql.is_empty() { vec![script()?] } else { sql.sql };
+        let texts = match sql.sql.is_empty() {
+            // On another thread: a signal must end it.
+            true => vec![tokio::task::spawn_blocking(script).await.map_err(|_| RelayError::Ended)??],
+            false => sql.sql,
+        };
         let mut done = Ok(());
         for text in &texts {
             done = shell.script(text).await;

@@ -126,7 +126,8 @@ fn a_published_database_is_read_elsewhere_and_survives_a_restart() {
     let (root, uri) = (published["cid"].as_str().unwrap(), published["uri"].as_str().unwrap());
     assert!(uri.starts_with("craftobj://did:craftec:") && uri.ends_with("/shop"), "{uri}");
 
-    let reader = Daemon::start(&["--relay", &author.addr()]);
+    // It takes no copy, so that what is here was read.
+    let reader = Daemon::start(&["--relay", &author.addr(), "--lend", "0"]);
     let question = "SELECT id FROM t WHERE word = 'word-1234'";
     let start = Instant::now();
     let found: Value = loop {

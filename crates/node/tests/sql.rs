@@ -311,7 +311,7 @@ fn what_is_wrong_is_said_in_sqlites_words() {
         let handle = own(&session, "shop").await;
         let wrong = [
             ("SELEKT 1", "near \"SELEKT\": syntax error"),
-            ("SELECT * FROM nothing", "no such table: nothing"),
+            ("SELECT * FROM nowhere", "no such table: nowhere"),
             ("ATTACH '/etc/passwd' AS x", "not authorized"),
             ("VACUUM INTO '/tmp/x'", "not authorized"),
             ("SELECT load_extension('x')", "no such function: load_extension"),

@@ -45,7 +45,9 @@ pub(crate) async fn run(sql: Sql, access: &Access, console: &Console) -> Result<
     } else {
         let texts = match sql.sql.is_empty() {
             // On another thread: a signal must end it.
-            true => vec![tokio::task::spawn_blocking(script).await.map_err(|_| RelayError::Ended)??],
+            true => {
+                vec![tokio::task::spawn_blocking(script).await.map_err(|_| RelayError::Ended)??]
+            }
             false => sql.sql,
         };
         let mut done = Ok(());

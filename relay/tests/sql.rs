@@ -108,7 +108,7 @@ fn files_go_in_and_out() {
     }
     home.run(["sql", "shop", ".export out.sqlite"]).ok();
     let file = std::fs::read(home.path("out.sqlite")).unwrap();
-    assert!(file.starts_with(b"SQLite format 3\0") && file.len() % 4096 == 0);
+    assert!(file.starts_with(b"SQLite format 3\0") && file.len().is_multiple_of(4096));
     let twice = home.run(["sql", "shop", ".export out.sqlite"]);
     assert_ne!(twice.code, 0, "it overwrites nothing");
     let schema = home.plain(["sql", "shop", ".schema words"]);

@@ -14,11 +14,13 @@ pub struct Slot(pub u64);
 impl Slot {
     /// The slot of an object at a moment. Objects change slots at moments of their own, so that a
     /// holder of many doesn't scan all of them at once.
+    #[inline]
     pub fn at(root: &[u8], now_ms: u64, slot_ms: u64) -> Self {
         Self((now_ms + phase_ms(root, slot_ms)) / slot_ms.max(1))
     }
 
     /// When it begins (0 for slots before the first).
+    #[inline]
     pub fn begins_ms(self, root: &[u8], slot_ms: u64) -> u64 {
         (self.0 * slot_ms.max(1)).saturating_sub(phase_ms(root, slot_ms))
     }
@@ -35,6 +37,7 @@ pub struct Order(u64);
 
 impl Order {
     /// Of an object in a slot.
+    #[inline]
     pub fn of(root: &[u8], slot: Slot) -> Self {
         Self(xxh3_64_with_seed(root, slot.0))
     }
@@ -42,6 +45,7 @@ impl Order {
     /// A holder with less comes first; of equal ones the one whose name is less.
     ///
     /// Not secret, and needn't be: who takes a turn and does nothing wins a step's delay.
+    #[inline]
     pub fn weight(self, holder: &[u8]) -> u64 {
         xxh3_64_with_seed(holder, self.0)
     }
@@ -71,6 +75,7 @@ pub fn own_delay_ms(root: &[u8], slot: Slot, holder: &[u8], slot_ms: u64) -> u64
     ((u128::from(weight) * u128::from(slot_ms)) >> 64) as u64
 }
 
+#[inline]
 fn phase_ms(root: &[u8], slot_ms: u64) -> u64 {
     xxh3_64_with_seed(root, 0) % slot_ms.max(1)
 }

@@ -64,11 +64,7 @@ impl World<'_> {
         }
         let session_ms = node.session_ms(self.config, &mut self.dice);
         self.at(now_ms + session_ms, Happens::Toggle(id, turn));
-        if !std::mem::replace(&mut self.views[id.at()].trusted, true) {
-            let wholes = std::mem::take(&mut self.nodes[id.at()].wholes);
-            wholes.iter().for_each(|index| self.changed(*index));
-            self.nodes[id.at()].wholes = wholes;
-        }
+        self.views[id.at()].trusted = true;
         if !std::mem::replace(&mut self.views[id.at()].counted, true) {
             self.counted[shell] += 1;
             self.kinds[shell].came_back();
@@ -78,10 +74,24 @@ impl World<'_> {
                 object.counts(view);
                 let debt = &mut object.debts[Cause::Absent as usize];
                 *debt = debt.saturating_sub(1);
-                self.changed(*index);
             }
             self.nodes[id.at()].pieces = pieces;
+            self.asks(id, false);
         }
+        self.asks(id, true);
+    }
+
+    /// Who is back asks at once whether what it has is still needed: of what was made in its place it
+    /// could not know.
+    fn asks(&mut self, id: NodeId, wholes: bool) {
+        let node = &self.nodes[id.at()];
+        let mut had = std::mem::take(&mut self.asked);
+        had.extend(if wholes { &node.wholes } else { &node.pieces });
+        for index in had.drain(..) {
+            self.release(index);
+            self.changed(index);
+        }
+        self.asked = had;
     }
 
     /// Takes the list of a node's pieces out, to walk over it; the caller puts it back.

@@ -103,14 +103,18 @@ impl World<'_> {
     fn give_turn(&mut self, index: u32, from: usize) {
         let (root, slot_ms) = (Object::root(index), self.slot_ms);
         let slot = TurnSlot::at(&root, self.now_ms, slot_ms);
+        let mut weights = std::mem::take(&mut self.weights);
         let object = &self.objects[index as usize];
-        let first = if from == 0 { self.first_here(object, slot, &root) } else { None };
-        let found = first.or_else(|| self.next_here(object, slot, &root, from));
+        let found = match from {
+            0 => self.first_here(object, slot, &root, &mut weights),
+            _ => self.next_here(object, slot, &root, from),
+        };
+        let holders = object.pieces.len() + object.wholes.len();
+        self.weights = weights;
         let Some((actor, place)) = found else {
             self.await_look(index);
             return;
         };
-        let holders = object.pieces.len() + object.wholes.len();
         let at_ms = slot.begins_ms(&root, slot_ms) + delay_ms(place, holders, slot_ms);
         if at_ms <= self.now_ms {
             self.turn(index, actor, place as u32);
@@ -121,12 +125,19 @@ impl World<'_> {
     }
 
     /// The first holder that is here, and its place.
-    fn first_here(&self, object: &Object, slot: TurnSlot, root: &[u8]) -> Option<(NodeId, usize)> {
+    fn first_here(
+        &self,
+        object: &Object,
+        slot: TurnSlot,
+        root: &[u8],
+        weights: &mut Vec<(u64, NodeId)>,
+    ) -> Option<(NodeId, usize)> {
         let order = Order::of(root, slot);
-        let all = || object.pieces.iter().chain(&object.wholes).copied();
-        let weight = |id: NodeId| (order.weight(&id.0.to_le_bytes()), id);
-        let first = all().filter(|id| self.views[id.at()].here).map(weight).min()?;
-        let place = all().filter(|id| weight(*id) < first).count();
+        let all = object.pieces.iter().chain(&object.wholes);
+        weights.clear();
+        weights.extend(all.map(|id| (order.weight(&id.0.to_le_bytes()), *id)));
+        let first = weights.iter().filter(|(_, id)| self.views[id.at()].here).min()?;
+        let place = weights.iter().filter(|other| *other < first).count();
         Some((first.1, place))
     }
 

@@ -70,6 +70,12 @@ pub(super) struct Object {
 }
 
 impl Object {
+    /// Of this scheme, with nothing of it anywhere yet.
+    pub(super) fn new(scheme: usize, now_ms: u64) -> Self {
+        let scheme = scheme as u8;
+        Self { scheme, born_ms: now_ms, weighed_ms: now_ms, ..Self::default() }
+    }
+
     pub(super) fn root(index: u32) -> [u8; 4] {
         index.to_le_bytes()
     }

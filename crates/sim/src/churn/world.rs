@@ -87,6 +87,9 @@ pub(super) struct World<'a> {
     pub(super) hours: [(f64, u64); 24],
     /// A buffer for what the policy is shown.
     pub(super) held: Vec<Held>,
+    /// Buffers: of objects that are walked over, and of holders' places in a slot.
+    pub(super) asked: Vec<u32>,
+    pub(super) weights: Vec<(u64, NodeId)>,
     /// A running hash of what happened.
     pub(super) trace: u64,
 }
@@ -121,6 +124,8 @@ impl<'a> World<'a> {
             left_together: 0,
             hours: [(0.0, 0); 24],
             held: Vec::new(),
+            asked: Vec::new(),
+            weights: Vec::new(),
             trace: mix(seed),
         };
         (0..config.nodes).for_each(|_| world.spawn());
@@ -265,7 +270,7 @@ impl<'a> World<'a> {
             };
             for _ in 0..objects {
                 let index = self.objects.len() as u32;
-                self.objects.push(Object { scheme: scheme as u8, ..Object::default() });
+                self.objects.push(Object::new(scheme, self.now_ms));
                 self.put(index);
             }
         }
@@ -273,12 +278,11 @@ impl<'a> World<'a> {
 
     /// A fresh object.
     fn put(&mut self, index: u32) {
-        let (now_ms, scheme) = (self.now_ms, self.objects[index as usize].scheme);
-        let kept = &mut self.kept[usize::from(scheme)];
+        let (now_ms, scheme) = (self.now_ms, self.objects[index as usize].scheme.into());
+        let kept: &mut Kept = &mut self.kept[scheme];
         let pieces = kept.scheme.first_pieces(self.config.k);
         kept.figures.objects += 1;
-        let fresh = Object { scheme, born_ms: now_ms, weighed_ms: now_ms, ..Object::default() };
-        self.objects[index as usize] = fresh;
+        self.objects[index as usize] = Object::new(scheme, now_ms);
         for _ in 0..pieces {
             if let Some(holder) = self.new_holder(index) {
                 self.give(index, holder, false);

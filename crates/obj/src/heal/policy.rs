@@ -178,8 +178,9 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
 
 /// Which holder lets go of what it has, where more is stored than may be: of whole copies beyond the
 /// wanted number the one that least likely returns, of equals the last, keeps one piece (the caller
-/// puts the worthiest first); else the last holder goes without which enough still counts. `None`
-/// where nothing need go, or can.
+/// puts the worthiest first); else the last holder goes without which enough still counts, one that is
+/// here before one that is away. `None` where nothing need go, or can. Who is away has it on its disk
+/// until it is back, and asks then.
 pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
     if tally.stored(aim.k) <= u32::from(aim.ceiling) {
         return None;
@@ -200,7 +201,9 @@ pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
         let piece = !gone.whole && gone.pieces > 0 && counting(&gone);
         piece && Tally::of(&left, aim.group_most).coded >= least
     };
-    (0..holders.len()).rev().find(spare)
+    let here = |at: &usize| holders[*at].standing == Standing::Present;
+    let last = || (0..holders.len()).rev();
+    last().filter(here).find(spare).or_else(|| last().filter(|at| !here(at)).find(spare))
 }
 
 fn from_whole(missing: u16) -> Repair {

@@ -114,6 +114,17 @@ fn a_crowded_group_counts_no_more_than_it_may() {
 }
 
 #[test]
+fn who_is_here_lets_go_before_who_is_away() {
+    let tight = Aim { ceiling: 140, ..aim() };
+    let mut all = vec![whole(Standing::Present)];
+    all.extend(holders(80, Standing::Present));
+    all.iter_mut().skip(60).for_each(|held| held.standing = AWAY);
+    assert_eq!(surplus(&tight, &all, &Tally::of(&all, 5)), Some(59));
+    all.iter_mut().for_each(|held| held.standing = AWAY);
+    assert_eq!(surplus(&tight, &all, &Tally::of(&all, 5)), Some(80));
+}
+
+#[test]
 fn a_second_whole_copy_goes_before_pieces_do() {
     let mut all = vec![whole(Standing::Present), whole(Standing::Present)];
     all.extend(holders(75, Standing::Present));

@@ -90,10 +90,15 @@ impl World<'_> {
             object.seen(&self.views, |node| self.returns(node), &mut held);
             let gone = surplus(aim, &held, &Tally::of(&held, aim.group_most));
             self.held = held;
-            match gone {
-                Some(at) => self.let_go(index, at),
-                None => return,
+            let Some(at) = gone else { return };
+            let object = &self.objects[index as usize];
+            let pieces = object.pieces.len();
+            let id = if at < pieces { object.pieces[at] } else { object.wholes[at - pieces] };
+            // Who is away can't free its disk; it asks when it is back.
+            if !self.views[id.at()].here {
+                return;
             }
+            self.let_go(index, at);
         }
     }
 

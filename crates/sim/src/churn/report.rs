@@ -112,11 +112,13 @@ impl Found {
         }
     }
 
-    /// File names and contents of the pictures: margin over time, traffic beside others, survival.
+    /// File names and contents of the pictures: margin over time, traffic beside others and
+    /// by cause, survival.
     pub fn pictures(&self) -> Vec<(&'static str, String)> {
         vec![
             ("churn-margin.svg", plot::margin(self)),
             ("churn-traffic.svg", plot::traffic(self)),
+            ("churn-causes.svg", plot::causes(self)),
             ("churn-survival.svg", plot::survival(self)),
         ]
     }
@@ -171,7 +173,7 @@ impl Found {
     }
 
     /// Audits are by holder: an object bears them by its share of what the holder has.
-    fn audit_per_month(&self) -> f64 {
+    pub(super) fn audit_per_month(&self) -> f64 {
         let held_bytes = self.config.held_gib.max(1e-3) * (1u64 << 30) as f64;
         self.ours().space() * AUDIT_DAY_BYTES * MONTH_DAYS / held_bytes
     }
@@ -234,7 +236,9 @@ impl fmt::Display for Found {
         let (found, certain) = ours.nines();
         writeln!(
             f,
-            "\nours: nines of a year's survival {} (certain to 95%: {}); audits {:.5} a month",
+            "\nours: lost {:.3e} per object-month; nines of a year's survival {} (certain to 95%: {}); \
+             audits {:.5} a month",
+            self.lost() as f64 / (ours.lived / MONTH_MS as f64).max(1e-9),
             nines(found),
             nines(certain),
             self.audit_per_month()

@@ -162,8 +162,7 @@ fn lives(options: &Options) -> ExitCode {
             match live(k, mending, turnovers, draws, seed) {
                 Ok(lived) => {
                     println!("sim object-life seed={seed} mending={mending:?} {lived}");
-                    let over = lived.traffic.ratio() / lived.traffic.bound().max(1e-9);
-                    let dear = mending != Mending::Single && over > 1.15;
+                    let dear = mending != Mending::Single && lived.over_bound() > 1.15;
                     failed += u32::from(lived.lost || lived.failed != [0; 2] || dear);
                 }
                 Err(error) => {

@@ -202,7 +202,8 @@ impl Figures {
         // Wilson and Hilferty's approximation of the upper end of a Poisson mean.
         let next = lost + 1.0;
         let most = next * (1.0 - 1.0 / (9.0 * next) + 1.645 / (3.0 * next.sqrt())).powi(3);
-        let nines = |lost: f64| (lost > 0.0 && years > 0.0).then(|| (years / lost).log10().max(0.0));
+        let nines =
+            |lost: f64| (lost > 0.0 && years > 0.0).then(|| (years / lost).log10().max(0.0));
         (nines(lost), nines(most))
     }
 

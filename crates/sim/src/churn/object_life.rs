@@ -82,12 +82,19 @@ pub struct Lived {
     pub lost: bool,
 }
 
+impl Lived {
+    /// Traffic over the cut-set bound.
+    pub fn over_bound(&self) -> f64 {
+        self.traffic.ratio() / self.traffic.bound().max(1e-9)
+    }
+}
+
 impl fmt::Display for Lived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
             "k={} turnovers={:.0} departures={} lost={} draws_k={} failed_k={} draws_k2={} \
-             failed_k2={} crossed_per_restored={:.4} bound={:.4}",
+             failed_k2={} crossed_per_restored={:.4} bound={:.4} over_bound={:.3}",
             self.k,
             self.turnovers,
             self.departures,
@@ -98,6 +105,7 @@ impl fmt::Display for Lived {
             self.failed[1],
             self.traffic.ratio(),
             self.traffic.bound(),
+            self.over_bound(),
         )
     }
 }
@@ -163,7 +171,8 @@ impl Life {
                 let floor = most - wide;
                 Aim { wholes: 1, urgent: floor - wide / 8, ..Aim::lazy(wide, floor, floor) }
             }
-            Mending::Batched => Aim::lazy(wide, wide + wide / 2, most),
+            // The later, the larger the batch; not so late that what isn't noticed yet is too much.
+            Mending::Batched => Aim::lazy(wide, wide + (wide / 4).max(6), most),
             Mending::Single => Aim::lazy(wide, most, most),
         };
         let code = Generation::new(k, PIECE_BYTES);
@@ -334,8 +343,8 @@ mod tests {
             let lived = live(k, Mending::BesideWhole, 100, draws, 1).unwrap();
             assert!(!lived.lost && lived.turnovers >= 100.0, "{lived}");
             assert_eq!((lived.draws, lived.failed), ([draws; 2], [0; 2]), "{lived}");
-            // Whole copies: nothing crosses but what is made anew.
-            assert!(lived.traffic.ratio() <= 1.001 * lived.traffic.bound(), "{lived}");
+            // Little crosses but what is made anew: reads while the whole copy is away.
+            assert!((1.0..=1.15).contains(&lived.over_bound()), "{lived}");
         }
     }
 
@@ -345,9 +354,8 @@ mod tests {
             let batched = live(k, Mending::Batched, 20, 0, 2).unwrap();
             let single = live(k, Mending::Single, 2, 0, 2).unwrap();
             assert!(!batched.lost && !single.lost, "{batched}\n{single}");
-            let over = |lived: &Lived| lived.traffic.ratio() / lived.traffic.bound();
-            assert!((1.0..=1.15).contains(&over(&batched)), "{batched}");
-            assert!(single.traffic.ratio() > 4.0 && over(&single) > 2.0, "{single}");
+            assert!((1.0..=1.15).contains(&batched.over_bound()), "{batched}");
+            assert!(single.over_bound() > 5.0, "{single}");
         }
     }
 

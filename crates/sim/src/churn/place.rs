@@ -131,7 +131,14 @@ impl World<'_> {
     }
 
     /// Counts a piece that was written, for what it was missing.
-    pub(super) fn charge(&mut self, index: u32, from: NodeId, to: NodeId, paid: [u16; 3], rest: u16) {
+    pub(super) fn charge(
+        &mut self,
+        index: u32,
+        from: NodeId,
+        to: NodeId,
+        paid: [u16; 3],
+        rest: u16,
+    ) {
         let scheme = usize::from(self.objects[index as usize].scheme);
         let mut pieces = 1.0;
         if self.kept[scheme].scheme == Scheme::Msr {
@@ -149,7 +156,14 @@ impl World<'_> {
         self.count(index, cause, pieces, from, to);
     }
 
-    pub(super) fn count(&mut self, index: u32, cause: Cause, pieces: f64, from: NodeId, to: NodeId) {
+    pub(super) fn count(
+        &mut self,
+        index: u32,
+        cause: Cause,
+        pieces: f64,
+        from: NodeId,
+        to: NodeId,
+    ) {
         if !self.measures() {
             return;
         }

@@ -66,6 +66,10 @@ impl World<'_> {
                 }
             }
             Decision::Rest(_) => self.await_look(index),
+            // Whoever has it whole comes first, as in the node.
+            Decision::Act(repair) if repair.way == Way::FromWhole => {
+                self.send_from_whole(index, &repair);
+            }
             Decision::Act(_) => self.give_turn(index, 0),
         }
     }

@@ -26,13 +26,12 @@ impl World<'_> {
         let tally = object.tally(aim.group_most, &self.views, |_| 1.0);
         let full = tally.stored(aim.k) <= u32::from(aim.ceiling);
         let rank = object.rank(aim, &tally, aim.k);
-        if full && object.decoding.is_none() {
-            if let Decision::Rest(Rest::Healthy) = decide(aim, &tally, rank, 0) {
-                if kept.scheme == Scheme::Ours {
-                    object.debts = Debts::default();
-                }
-                return;
+        let idle = full && object.decoding.is_none();
+        if idle && decide(aim, &tally, rank, 0) == Decision::Rest(Rest::Healthy) {
+            if kept.scheme == Scheme::Ours {
+                object.debts = Debts::default();
             }
+            return;
         }
         self.await_look(index);
     }

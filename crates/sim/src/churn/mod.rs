@@ -6,8 +6,8 @@
 //! the node calls. Schemes that are compared live on one trace: the same nodes, the same absences.
 //!
 //! Assumptions are flags of [`Config`]. That k pieces are independent is assumed, not computed (see
-//! `Object::rank`, and [`object_life`] for the proof in real bytes); transfers take no time within a look's slot, except decodings, which wait for
-//! holders to show up.
+//! `Object::rank`, and [`object_life`] for the proof in real bytes); transfers take no time within a
+//! look's slot, except decodings, which wait for holders to show up.
 
 mod config;
 mod dice;

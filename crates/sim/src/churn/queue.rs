@@ -92,7 +92,8 @@ mod tests {
         for round in 0..20_000_u32 {
             for _ in 0..dice.below(3) {
                 let most = [1, 1000, 60_000, 5 * 3_600_000, 90 * 24 * 3_600_000];
-                let after = dice.below(most[dice.below(most.len())]) as u64;
+                let most = most[dice.below(most.len())];
+                let after = dice.below(most) as u64;
                 sequence += 1;
                 queue.push(now_ms + after, round);
                 plain.push(Reverse((now_ms + after, sequence, round)));

@@ -7,4 +7,5 @@ pub mod endpoint;
 pub mod objects;
 pub mod relay;
 pub mod signed;
+pub mod sql;
 pub mod webrtc;

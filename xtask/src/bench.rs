@@ -15,10 +15,11 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 9] = [
+const BENCHES: [Bench; 10] = [
     ("size", size),
     ("coding", coding),
     ("store", store),
+    ("sql", sql),
     ("native-get", native_get),
     ("gateway", gateway),
     ("strangers", strangers),
@@ -66,6 +67,11 @@ fn coding() -> anyhow::Result<()> {
 /// The block store beside other ways to keep blocks.
 fn store() -> anyhow::Result<()> {
     run(cargo_in("benches/store").args(["run", "--quiet", "--release"]))
+}
+
+/// Databases beside stock SQLite.
+fn sql() -> anyhow::Result<()> {
+    run(cargo_in("benches/sql").args(["run", "--quiet", "--release"]))
 }
 
 /// Objects over loopback, beside `iroh-blobs`.

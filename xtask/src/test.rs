@@ -95,14 +95,15 @@ fn rust() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 
-/// The Rust tests that need a browser: the ports and the store on OPFS, in a dedicated worker, and the
-/// coder's kernel for it.
+/// The Rust tests that need a browser: the ports, the store and databases on OPFS, in a dedicated worker,
+/// and the coder's kernel for it.
 fn rust_in_a_tab() -> anyhow::Result<()> {
     let toolchain = setup::wasm_toolchain()?;
     setup::all()?;
     let mut tests = toolchain.cargo();
     tests.args(["test", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
     tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
+    tests.args(["--package", "craftec-sql"]);
     tests.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]);
     let runner = paths::tool("wasm-bindgen-test-runner");
     tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);

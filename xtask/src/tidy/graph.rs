@@ -7,13 +7,14 @@ use anyhow::Context;
 use crate::shell::{cargo, read};
 
 /// Each crate and all that it may use of ours.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("craftec-core", &[]),
     ("craftec-rlnc", &[]),
     ("craftec-platform", &[]),
     ("craftec-api", &["craftec-core"]),
     ("craftec-p2p", &["craftec-core", "craftec-platform"]),
     ("craftec-obj", &["craftec-core", "craftec-rlnc", "craftec-platform", "craftec-p2p"]),
+    ("craftec-sql", &["craftec-core", "craftec-platform", "craftec-obj"]),
     (
         "craftec-node",
         &["craftec-core", "craftec-platform", "craftec-p2p", "craftec-obj", "craftec-api"],

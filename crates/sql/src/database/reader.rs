@@ -1,0 +1,270 @@
+//! A snapshot of anybody's database, read lazily.
+//!
+//! A statement that touches a page which is not here is stopped (`SQLITE_INTERRUPT`, which leaves
+//! everything as it was), the page is fetched, and the statement runs again. Pages behind it are
+//! fetched too, twice as many each time that the next miss follows there, so that a scan of a whole
+//! table takes few rounds and a look-up fetches little more than it needs.
+
+use std::{cell::RefCell, collections::HashSet, rc::Rc};
+
+use bytes::Bytes;
+use craftec_core::{Cid, limits};
+use futures::future::LocalBoxFuture;
+use rusqlite::{Connection, types::Value};
+
+use super::{Rows, Sql, connection};
+use crate::{
+    error::SqlError,
+    page::{PAGE_BYTES, Page, PageNo},
+    store::PageStore,
+    table::{NODE_BYTES, Root, Step},
+    vfs::{Mount, RemotePages},
+};
+
+/// A miss so close behind what was fetched counts as the same scan.
+const SAME_SCAN_PAGES: u32 = 16;
+/// After so many rounds of one statement more is fetched, wherever the misses are.
+const PATIENT_ROUNDS: u32 = 6;
+/// Nodes or pages asked for at one time.
+const BATCH: usize = limits::WANT_CIDS;
+
+/// How a snapshot is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReaderOptions {
+    /// Memory for pages: as much as one statement touches.
+    pub cache_bytes: usize,
+    /// Longest result.
+    pub result_bytes: usize,
+    /// Most pages that its root may claim.
+    pub pages: u32,
+}
+
+impl Default for ReaderOptions {
+    fn default() -> Self {
+        // 64 GiB of database, of which a tab can hold 48 MiB.
+        Self { cache_bytes: 48 << 20, result_bytes: 64 << 20, pages: 16 << 20 }
+    }
+}
+
+/// What reading cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Pages that came.
+    pub pages: u64,
+    /// Nodes of the page table that came.
+    pub nodes: u64,
+    /// Times that the store was asked.
+    pub asked: u64,
+    /// Times that a statement ran.
+    pub runs: u64,
+}
+
+/// A snapshot that is open for reading.
+pub struct Reader {
+    // Closed before what it reads from.
+    connection: Connection,
+    _mount: Mount,
+    source: Source,
+    options: ReaderOptions,
+}
+
+/// Where its pages come from.
+struct Source {
+    pages: Rc<RefCell<RemotePages>>,
+    store: Rc<dyn PageStore>,
+    cid: Cid,
+    fetched: RefCell<Fetched>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader({})", self.source.cid)
+    }
+}
+
+impl Reader {
+    /// Opens the snapshot `root`: fetches it, its first page and the schema.
+    pub async fn open(
+        store: Rc<dyn PageStore>,
+        root: Cid,
+        options: ReaderOptions,
+    ) -> Result<Self, SqlError> {
+        let bytes = one(&*store, &root, root, limits::BLOCK_BYTES).await?;
+        let decoded = Root::decode(&bytes)?;
+        if decoded.pages > options.pages {
+            return Err(SqlError::TooLarge { pages: decoded.pages, limit: options.pages });
+        }
+        let pages = Rc::new(RefCell::new(RemotePages::new(decoded, options.cache_bytes)));
+        let source = Source { pages: pages.clone(), store, cid: root, fetched: RefCell::default() };
+        // SQLite reads it when it opens, before anything can be run again.
+        source.fetch(PageNo::FIRST, 1).await?;
+        let mount = Mount::new(pages);
+        let (connection, _) = connection::open(&mount)?;
+        let reader = Self { connection, _mount: mount, source, options };
+        reader
+            .run(|connection| {
+                connection::set_up(connection, options.cache_bytes)?;
+                // Not ours: its schema may call no function that does more than compute.
+                connection.execute_batch(
+                    "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
+                     PRAGMA query_only = ON; SELECT count(*) FROM sqlite_schema;",
+                )
+            })
+            .await?;
+        Ok(reader)
+    }
+
+    /// What it reads.
+    pub fn root(&self) -> (Cid, Root) {
+        (self.source.cid, self.source.pages.borrow().root().clone())
+    }
+
+    /// What that cost so far.
+    pub fn fetched(&self) -> Fetched {
+        *self.source.fetched.borrow()
+    }
+
+    /// Runs one statement and gives its rows.
+    pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, SqlError> {
+        let limit = self.options.result_bytes;
+        let rows = self.run(|connection| connection::query(connection, sql, params, limit)).await?;
+        rows.ok_or(SqlError::TooMuch { limit })
+    }
+
+    /// Fetches every page, for what can't tell a miss from damage (`PRAGMA integrity_check`). The
+    /// cache must have room.
+    pub async fn hydrate(&self) -> Result<(), SqlError> {
+        let (pages, room) = {
+            let pages = self.source.pages.borrow();
+            (pages.root().pages, pages.room())
+        };
+        if pages as usize > room {
+            return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });
+        }
+        self.source.fetch(PageNo::FIRST, pages).await
+    }
+
+    /// Runs `statement` until it lacks nothing.
+    async fn run<T>(
+        &self,
+        mut statement: impl FnMut(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, SqlError> {
+        let (mut ahead, mut rounds) = (1, 0);
+        let mut next = 0;
+        let mut seen = HashSet::new();
+        loop {
+            self.source.fetched.borrow_mut().runs += 1;
+            let result = statement(&self.connection);
+            let missed = self.source.pages.borrow_mut().take_missed();
+            // Also where SQLite went on without the page, as its checks of integrity do.
+            let Some(page) = missed else { return Ok(result?) };
+            // It was here already and went for others: the statement would never end.
+            if !seen.insert(page) {
+                return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });
+            }
+            rounds += 1;
+            let same_scan = (next..next + SAME_SCAN_PAGES).contains(&page.number());
+            let room = self.source.pages.borrow().room() as u32;
+            if same_scan || rounds > PATIENT_ROUNDS {
+                ahead = (ahead * 2).min(room / 2);
+            } else {
+                ahead = 1;
+            }
+            self.source.fetch(page, ahead).await?;
+            next = page.number() + ahead;
+        }
+    }
+}
+
+impl Source {
+    /// Fetches `count` pages from `first` on, as far as they are not here.
+    async fn fetch(&self, first: PageNo, count: u32) -> Result<(), SqlError> {
+        let wanted = self.pages.borrow().lacking(first, count);
+        for wanted in wanted.chunks(BATCH) {
+            let cids = self.resolve(wanted).await?;
+            let asked: Vec<Cid> = cids.iter().flatten().copied().collect();
+            let mut blocks = self.ask(&asked, PAGE_BYTES).await?.into_iter();
+            self.fetched.borrow_mut().pages += asked.len() as u64;
+            for (page, cid) in wanted.iter().zip(cids) {
+                let mut bytes: Box<Page> = Box::new([0; PAGE_BYTES]);
+                if let Some(cid) = cid {
+                    let block = blocks.next().filter(|block| block.len() == PAGE_BYTES);
+                    bytes.copy_from_slice(&block.ok_or(SqlError::WrongBytes { cid })?);
+                }
+                self.pages.borrow_mut().take_page(*page, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// CIDs of pages, fetching the nodes that say so.
+    async fn resolve(&self, wanted: &[PageNo]) -> Result<Vec<Option<Cid>>, SqlError> {
+        loop {
+            let step = self.pages.borrow().resolve(wanted)?;
+            let missing = match step {
+                Step::Done(cids) => return Ok(cids),
+                Step::Need(missing) => missing,
+            };
+            for some in missing.chunks(BATCH) {
+                let nodes = self.ask(some, NODE_BYTES).await?;
+                self.fetched.borrow_mut().nodes += nodes.len() as u64;
+                for (cid, bytes) in some.iter().zip(nodes) {
+                    self.pages.borrow_mut().take_node(*cid, &bytes)?;
+                }
+            }
+        }
+    }
+
+    async fn ask(&self, cids: &[Cid], limit: usize) -> Result<Vec<Bytes>, SqlError> {
+        if cids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.fetched.borrow_mut().asked += 1;
+        verified(&*self.store, &self.cid, cids, limit).await
+    }
+}
+
+/// Blocks of a snapshot, each what its CID names and at most `limit` bytes long.
+async fn verified(
+    store: &dyn PageStore,
+    root: &Cid,
+    cids: &[Cid],
+    limit: usize,
+) -> Result<Vec<Bytes>, SqlError> {
+    let given = store.get(root, cids).await?;
+    let mut blocks = Vec::with_capacity(cids.len());
+    for (at, cid) in cids.iter().enumerate() {
+        let bytes = given.get(at).cloned().flatten().ok_or(SqlError::Missing { cid: *cid })?;
+        if bytes.len() > limit || !cid.matches(&bytes) {
+            return Err(SqlError::WrongBytes { cid: *cid });
+        }
+        blocks.push(bytes);
+    }
+    Ok(blocks)
+}
+
+async fn one(store: &dyn PageStore, root: &Cid, cid: Cid, limit: usize) -> Result<Bytes, SqlError> {
+    let mut blocks = verified(store, root, &[cid], limit).await?;
+    blocks.pop().ok_or(SqlError::Missing { cid })
+}
+
+impl Sql for Reader {
+    fn query<'a>(
+        &'a self,
+        sql: &'a str,
+        params: &'a [Value],
+    ) -> LocalBoxFuture<'a, Result<Rows, SqlError>> {
+        Box::pin(self.query(sql, params))
+    }
+
+    fn execute<'a>(
+        &'a self,
+        sql: &'a str,
+        params: &'a [Value],
+    ) -> LocalBoxFuture<'a, Result<u64, SqlError>> {
+        Box::pin(async move {
+            self.query(sql, params).await?;
+            Ok(0)
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong with a statement, by cause.
+
+use craftec_core::Cid;
+
+use crate::{log::LogError, store::PageStoreError, table::TableError};
+
+/// A statement or an operation on a database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// SQLite says so: a wrong statement, a constraint, a database that is not one.
+    #[error("{message}")]
+    Sqlite {
+        /// SQLite's extended result code.
+        code: i32,
+        /// What it says.
+        message: String,
+    },
+    /// The result is longer than the handle takes.
+    #[error("the result has more than {limit} bytes: ask for less of it, or raise the limit")]
+    TooMuch {
+        /// The handle's limit.
+        limit: usize,
+    },
+    /// A statement touches more pages than the reader's cache has room for.
+    #[error("the statement needs more than the {cache_bytes} bytes of this reader's cache")]
+    CacheTooSmall {
+        /// Its size.
+        cache_bytes: usize,
+    },
+    /// The database has more pages than the reader takes.
+    #[error("the database has {pages} pages, this reader takes {limit}")]
+    TooLarge {
+        /// What its root claims.
+        pages: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// Nobody has a block of the database that is needed.
+    #[error("block {cid} of the database can't be had now; try again later")]
+    Missing {
+        /// The block.
+        cid: Cid,
+    },
+    /// Whoever was asked gave other bytes than were asked for.
+    #[error("wrong bytes were given for block {cid}")]
+    WrongBytes {
+        /// The block.
+        cid: Cid,
+    },
+    /// The log of a database of this node.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A root or a node that is not one.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// The store of its pages.
+    #[error(transparent)]
+    Store(#[from] PageStoreError),
+}
+
+impl SqlError {
+    /// Whether the same call may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Missing { .. } => true,
+            Self::Log(error) => error.is_retryable(),
+            Self::Store(error) => error.is_retryable(),
+            Self::Sqlite { code, .. } => matches!(code & 0xff, 5 | 6),
+            _ => false,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for SqlError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(failure, message) => Self::Sqlite {
+                code: failure.extended_code,
+                message: message.unwrap_or_else(|| failure.to_string()),
+            },
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                Self::Sqlite { code: error.extended_code, message: msg }
+            }
+            // The binding's own: a wrong number of parameters, several statements in one.
+            error => {
+                Self::Sqlite { code: rusqlite::ffi::SQLITE_MISUSE, message: error.to_string() }
+            }
+        }
+    }
+}

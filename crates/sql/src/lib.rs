@@ -1,0 +1,21 @@
+//! CraftSQL: SQLite on content-addressed pages.
+//!
+//! A database is a list of pages of 4096 bytes, each a block; a [`table`] of CIDs leads from one
+//! root to all of them, so a root is a snapshot for ever. A database that this node writes is a
+//! [`log`] of commits; SQLite reaches it through a VFS of ours. [`Database`] and [`Reader`] are what
+//! others use; where pages come from when they are not here is a [`PageStore`]'s business.
+
+mod database;
+mod error;
+pub mod log;
+pub mod page;
+mod store;
+pub mod table;
+mod vfs;
+
+pub use database::{
+    Database, DatabaseOptions, Fetched, Reader, ReaderOptions, Rows, Sql, Transaction,
+};
+pub use error::SqlError;
+pub use rusqlite::types::Value;
+pub use store::{LocalStore, MemoryStore, PageStore, PageStoreError, Stored};

@@ -1,0 +1,112 @@
+//! A snapshot whose pages come when they are asked for.
+
+use std::collections::{HashMap, VecDeque};
+
+use craftec_core::Cid;
+
+use super::{Fault, Paged};
+use crate::{
+    page::{PAGE_BYTES, Page, PageNo},
+    table::{Nodes, Root, Step, TableError, resolve},
+};
+
+/// Pages of a snapshot that are here, and the page that a statement lacked last.
+pub(crate) struct RemotePages {
+    root: Root,
+    nodes: Nodes,
+    cache: HashMap<u32, Box<Page>>,
+    /// In the order in which they came.
+    order: VecDeque<u32>,
+    room: usize,
+    missed: Option<PageNo>,
+}
+
+impl RemotePages {
+    /// Nothing of `root` is here yet; room for `cache_bytes` of it.
+    pub(crate) fn new(root: Root, cache_bytes: usize) -> Self {
+        Self {
+            root,
+            nodes: Nodes::default(),
+            cache: HashMap::new(),
+            order: VecDeque::new(),
+            room: (cache_bytes / PAGE_BYTES).max(16),
+            missed: None,
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// How many pages there is room for.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
+    /// What the last statement lacked, if it was stopped for that.
+    pub(crate) fn take_missed(&mut self) -> Option<PageNo> {
+        self.missed.take()
+    }
+
+    /// Of `count` pages from `first` on, those that are not here.
+    pub(crate) fn lacking(&self, first: PageNo, count: u32) -> Vec<PageNo> {
+        let end = first.number().saturating_add(count).min(self.root.pages.saturating_add(1));
+        let numbers = (first.number()..end).filter(|number| !self.cache.contains_key(number));
+        numbers.filter_map(PageNo::new).collect()
+    }
+
+    /// CIDs of pages, or the nodes that are needed to say.
+    pub(crate) fn resolve(&self, pages: &[PageNo]) -> Result<Step<Vec<Option<Cid>>>, TableError> {
+        resolve(&self.root, pages, &self.nodes)
+    }
+
+    /// Takes a node, verified.
+    pub(crate) fn take_node(&mut self, cid: Cid, bytes: &[u8]) -> Result<(), TableError> {
+        self.nodes.insert(cid, bytes)
+    }
+
+    /// Takes a page, verified. The first page stays; of the others the oldest goes for it.
+    pub(crate) fn take_page(&mut self, page: PageNo, bytes: Box<Page>) {
+        if self.cache.insert(page.number(), bytes).is_none() && page != PageNo::FIRST {
+            self.order.push_back(page.number());
+        }
+        while self.order.len() > self.room {
+            if let Some(oldest) = self.order.pop_front() {
+                self.cache.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Paged for RemotePages {
+    fn pages(&self) -> u32 {
+        self.root.pages
+    }
+
+    fn read(&mut self, page: PageNo, out: &mut Page) -> Result<(), Fault> {
+        let Some(bytes) = self.cache.get(&page.number()) else {
+            self.missed = Some(page);
+            return Err(Fault::Miss);
+        };
+        out.copy_from_slice(&**bytes);
+        Ok(())
+    }
+
+    fn write(&mut self, _page: PageNo, _bytes: &Page) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn set_pages(&mut self, _pages: u32) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn commit(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn rollback(&mut self) {}
+
+    fn is_immutable(&self) -> bool {
+        true
+    }
+}

@@ -56,7 +56,8 @@ fn condition(dice: &mut Dice) -> String {
 }
 
 fn table(dice: &mut Dice) -> &'static str {
-    *dice.pick(&["t0", "t1", "t2", "temp.s"])
+    let names: [&str; 4] = ["t0", "t1", "t2", "temp.s"];
+    names[dice.roll(4) as usize]
 }
 
 fn schema(dice: &mut Dice) -> String {

@@ -77,7 +77,7 @@ fn crash_everywhere(seed: u64, damages: usize, step: usize) -> (usize, usize) {
     disk.record();
     let marks = live(&disk, seed);
     let mut replay = disk.replay();
-    let (mut at, mut crashes, mut next) = (0, 0, 0);
+    let (mut at, mut crashes, mut next) = (0usize, 0usize, 0usize);
     loop {
         while marks[next].0 <= at {
             next += 1;

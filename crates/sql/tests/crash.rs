@@ -99,7 +99,13 @@ fn crash_everywhere(seed: u64, damages: usize, step: usize) -> (usize, usize) {
             let case = format!("seed {seed}, change {at}, {damage:?}, torn {torn}");
             // The first mark is of two statements: between them the first may be there alone.
             let under_way = state(&found) == marks[next].1 || next == 0;
-            assert!(state(&found) == before || under_way, "{case}: {found:?}");
+            // VACUUM commits a shorter database and cuts the file afterwards: pages beyond what page 1
+            // says belong to nothing.
+            let vacuumed = next + 1 == marks.len() && state(&found).starts_with(&marks[next].1);
+            assert!(state(&found) == before || under_way || vacuumed, "{case}: {found:?}");
+            if vacuumed && !under_way {
+                still_works(&disk.duplicate(), &case);
+            }
             drop(found);
             crashes += 1;
             if crashes % 50 == 0 {

@@ -95,8 +95,8 @@ fn rust() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 
-/// The Rust tests that need a browser: the ports, the store and databases on OPFS, in a dedicated worker, and the
-/// coder's kernel for it.
+/// The Rust tests that need a browser: the ports, the store and databases on OPFS, in a dedicated worker,
+/// and the coder's kernel for it.
 fn rust_in_a_tab() -> anyhow::Result<()> {
     let toolchain = setup::wasm_toolchain()?;
     setup::all()?;

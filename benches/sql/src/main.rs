@@ -83,8 +83,11 @@ async fn measure(db: &dyn Sql) -> anyhow::Result<Row> {
     for n in 0..100 {
         db.execute(insert, &row(n)).await?;
     }
-    let autocommit =
-        timed(COMMITS, async |n| anyhow::Ok(drop(db.execute(insert, &row(n)).await?))).await?;
+    let commit = async |n: usize| {
+        db.execute(insert, &row(n)).await?;
+        anyhow::Ok(())
+    };
+    let autocommit = timed(COMMITS, commit).await?;
 
     let begun = Instant::now();
     db.execute("BEGIN", &[]).await?;

@@ -7,18 +7,28 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
+    time::Instant,
 };
 
 use clap::Parser;
-use craftec_sim::{Campaign, Report, churn, kept::kept, scenario::Scenario};
+use craftec_sim::{
+    Campaign, Report,
+    churn::{
+        self, Progress,
+        object_life::{Mending, live},
+    },
+    kept::kept,
+    scenario::Scenario,
+};
 use tracing_subscriber::EnvFilter;
 
 /// Runs a scenario in simulated worlds.
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar, mesh, storm or reciprocity; `churn`, which is abstract and years long; or
-    /// `kept`, which replays every seed that once failed.
+    /// The scenario: put-get, liar, mesh, storm or reciprocity; `churn`, which is abstract and years
+    /// long; `object-life`, a hundred turnovers of holders in real bytes; or `kept`, which replays
+    /// every seed that once failed.
     scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]
@@ -41,6 +51,9 @@ struct Options {
     /// Fails `churn` if repair costs more than this a month, in objects' sizes.
     #[arg(long, value_name = "SIZES")]
     repair_most: Option<f64>,
+    /// Random sets of pieces that each life of `object-life` decodes.
+    #[arg(long, default_value_t = 1000)]
+    draws: u64,
     #[command(flatten)]
     churn: churn::Config,
 }
@@ -49,6 +62,7 @@ struct Options {
 enum Which {
     One(Scenario),
     Churn,
+    ObjectLife,
     Kept,
 }
 
@@ -59,6 +73,7 @@ impl std::str::FromStr for Which {
         match name {
             "kept" => Ok(Self::Kept),
             "churn" => Ok(Self::Churn),
+            "object-life" => Ok(Self::ObjectLife),
             _ => name.parse().map(Self::One),
         }
     }
@@ -89,6 +104,7 @@ fn main() -> ExitCode {
         .init();
     let campaigns = match (options.scenario, kept()) {
         (Which::Churn, _) => return years(&options),
+        (Which::ObjectLife, _) => return lives(&options),
         (Which::One(scenario), _) => vec![(scenario, options.seeds.clone())],
         (Which::Kept, Ok(kept)) => {
             kept.into_iter().map(|kept| (kept.scenario, kept.seed..kept.seed + 1)).collect()
@@ -105,7 +121,13 @@ fn main() -> ExitCode {
 /// Runs `churn`; fails where more is lost or spent than may be.
 fn years(options: &Options) -> ExitCode {
     let threads = options.threads.unwrap_or_else(cores);
-    let found = churn::churn(&options.churn, options.seeds.clone(), threads);
+    let began = Instant::now();
+    let tell = |now: Progress| {
+        let Progress { seed, years, of, lost } = now;
+        let seconds = began.elapsed().as_secs();
+        eprintln!("sim churn: seed {seed}: year {years} of {of:.1}, lost {lost}, {seconds} s");
+    };
+    let found = churn::churn(&options.churn, options.seeds.clone(), threads, &tell);
     let found = match found {
         Ok(found) => found,
         Err(error) => {
@@ -124,6 +146,34 @@ fn years(options: &Options) -> ExitCode {
     let lost = options.none_lost && found.lost() > 0;
     let dear = options.repair_most.is_some_and(|most| found.repair_per_month() > most);
     if lost || dear { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Lives of one object for k = 16, 32 and 64, one of each for each seed; fails if one is lost, a set
+/// does not decode, or batches cost more than 1.15 x the cut-set bound.
+fn lives(options: &Options) -> ExitCode {
+    let mut failed = 0;
+    for (seed, k) in options.seeds.clone().flat_map(|seed| [16, 32, 64].map(|k| (seed, k))) {
+        for mending in [Mending::BesideWhole, Mending::Batched, Mending::Single] {
+            let (turnovers, draws) = match mending {
+                Mending::BesideWhole => (100, options.draws),
+                Mending::Batched => (100, 0),
+                Mending::Single => (5, 0),
+            };
+            match live(k, mending, turnovers, draws, seed) {
+                Ok(lived) => {
+                    println!("sim object-life seed={seed} mending={mending:?} {lived}");
+                    let dear = mending != Mending::Single && lived.over_bound() > 1.15;
+                    failed += u32::from(lived.lost || lived.failed != [0; 2] || dear);
+                }
+                Err(error) => {
+                    eprintln!("sim: {error}");
+                    return ExitCode::from(2);
+                }
+            }
+        }
+    }
+    println!("sim object-life seeds={} failed={failed}", options.seeds.clone().count());
+    if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn draw(found: &churn::Found, folder: &Path) -> std::io::Result<()> {

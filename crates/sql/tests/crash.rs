@@ -1,4 +1,5 @@
-//! Power fails at every write and flush of a thousand statements.
+//! Power fails at the writes and flushes of a thousand statements: at every seventh in the ordinary
+//! tests, at every one, in six ways, in the long one.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
@@ -70,13 +71,13 @@ fn live(disk: &SimDisk, seed: u64) -> Vec<(usize, Vec<Option<Digest>>)> {
     marks
 }
 
-/// Crashes such a life at every change, `damages` times each in turn.
-fn crash_everywhere(seed: u64, damages: usize) -> (usize, usize) {
+/// Crashes such a life at every `step`th change, `damages` times each in turn.
+fn crash_everywhere(seed: u64, damages: usize, step: usize) -> (usize, usize) {
     let disk = SimDisk::new();
     disk.record();
     let marks = live(&disk, seed);
     let mut replay = disk.replay();
-    let (mut at, mut crashes, mut next) = (0, 0, 0);
+    let (mut at, mut crashes, mut next) = (0usize, 0usize, 0usize);
     loop {
         while marks[next].0 <= at {
             next += 1;
@@ -91,17 +92,23 @@ fn crash_everywhere(seed: u64, damages: usize) -> (usize, usize) {
             (Damage::Shredded(random), false),
             (Damage::Kept, false),
         ];
-        for n in 0..damages {
-            let (damage, torn) = all[(at + n) % all.len()];
+        for n in 0..if at.is_multiple_of(step) { damages } else { 0 } {
+            let (damage, torn) = all[(at / step + n) % all.len()];
             let disk = replay.crashed(damage, torn);
             let found = reopened(&disk);
             let case = format!("seed {seed}, change {at}, {damage:?}, torn {torn}");
             // The first mark is of two statements: between them the first may be there alone.
             let under_way = state(&found) == marks[next].1 || next == 0;
-            assert!(state(&found) == before || under_way, "{case}: {found:?}");
+            // VACUUM commits a shorter database and cuts the file afterwards: pages beyond what page 1
+            // says belong to nothing.
+            let vacuumed = next + 1 == marks.len() && state(&found).starts_with(&marks[next].1);
+            assert!(state(&found) == before || under_way || vacuumed, "{case}: {found:?}");
+            if vacuumed && !under_way {
+                still_works(&disk.duplicate(), &case);
+            }
             drop(found);
             crashes += 1;
-            if crashes % 200 == 0 {
+            if crashes % 50 == 0 {
                 still_works(&disk, &case);
             }
         }
@@ -129,8 +136,8 @@ fn still_works(disk: &SimDisk, case: &str) {
 }
 
 #[test]
-fn a_crash_at_any_change_gives_the_last_commit_or_the_one_in_flight() {
-    let (changes, crashes) = crash_everywhere(7, 1);
+fn a_crash_at_many_changes_gives_the_last_commit_or_the_one_in_flight() {
+    let (changes, crashes) = crash_everywhere(7, 1, 7);
     println!("{changes} changes, {crashes} crashes");
     assert!(changes > STATEMENTS);
 }
@@ -141,6 +148,6 @@ fn a_crash_at_any_change_gives_the_last_commit_or_the_one_in_flight() {
 fn every_damage_at_any_change_gives_the_last_commit_or_the_one_in_flight() {
     let seeds = std::env::var("CRAFTEC_SEEDS").ok().and_then(|text| text.parse().ok());
     for seed in 0..seeds.unwrap_or(3) {
-        println!("seed {seed}: {:?} changes and crashes", crash_everywhere(seed, 6));
+        println!("seed {seed}: {:?} changes and crashes", crash_everywhere(seed, 6, 1));
     }
 }

@@ -23,7 +23,7 @@ fn options() -> DatabaseOptions {
 }
 
 /// Stock SQLite on an ordinary file.
-fn stock(path: &std::path::Path) -> rusqlite::Connection {
+fn open_stock(path: &std::path::Path) -> rusqlite::Connection {
     let stock = rusqlite::Connection::open(path).unwrap();
     let set_up = format!(
         "PRAGMA page_size = 4096; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF;
@@ -56,7 +56,8 @@ fn condition(dice: &mut Dice) -> String {
 }
 
 fn table(dice: &mut Dice) -> &'static str {
-    *dice.pick(&["t0", "t1", "t2", "temp.s"])
+    let names: [&str; 4] = ["t0", "t1", "t2", "temp.s"];
+    names[dice.roll(4) as usize]
 }
 
 fn schema(dice: &mut Dice) -> String {
@@ -172,7 +173,7 @@ fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
 async fn life(seed: u64, statements: usize) -> usize {
     let (disk, folder) = (SimDisk::new(), tempfile::tempdir().unwrap());
     let path = folder.path().join("stock.sqlite");
-    let stock = stock(&path);
+    let mut stock = open_stock(&path);
     let mut ours = open_with(&disk, "fuzz", options()).await;
     let words = "CREATE VIRTUAL TABLE words USING fts5(text)";
     ours.execute(words, &[]).await.unwrap();
@@ -198,8 +199,8 @@ async fn life(seed: u64, statements: usize) -> usize {
             drop(ours);
             disk.crash(Damage::Lost);
             ours = open_with(&disk, "fuzz", options()).await;
-            let _ = stock.execute_batch("ROLLBACK");
-            stock.execute_batch("DROP TABLE IF EXISTS temp.s").unwrap();
+            drop(stock);
+            stock = open_stock(&path);
         }
     }
     succeeded

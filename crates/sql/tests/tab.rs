@@ -59,7 +59,8 @@ async fn a_snapshot_is_read_lazily() {
     empty("sql-lazy").await;
     let db = open("sql-lazy").await;
     let fill = "CREATE TABLE t AS WITH RECURSIVE n(i) AS
-                (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) SELECT i, hex(i) AS h FROM n;
+                (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+                SELECT i, hex(i) AS h FROM n;
                 CREATE INDEX i ON t (i)";
     db.execute_batch(fill).await.unwrap();
     let (store, root) = (MemoryStore::default(), db.snapshot().unwrap());

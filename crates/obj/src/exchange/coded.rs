@@ -59,6 +59,31 @@ impl Recovery {
 }
 
 impl Inner {
+    /// Peers that may hold something.
+    fn plan_peers(&self) -> Vec<PeerId> {
+        self.plan.borrow().peers()
+    }
+
+    /// Asks a peer only for `has` from now on, or for anything.
+    fn narrow_plan(&self, peer: PeerId, has: Option<Rc<BTreeSet<Cid>>>) {
+        self.plan.borrow_mut().narrow(&peer, has);
+    }
+
+    /// Whether somebody may give a block.
+    fn is_offered(&self, cid: &Cid) -> bool {
+        self.plan.borrow().is_offered(cid)
+    }
+
+    /// Whether somebody who was heard of may give a block.
+    fn is_sure(&self, cid: &Cid) -> bool {
+        self.plan.borrow().is_sure(cid)
+    }
+
+    /// Leaves that nobody can give, or that are late.
+    fn stranded(&self, shared: &Shared) -> Vec<Cid> {
+        self.plan.borrow().stranded(shared.clock.monotonic())
+    }
+
     /// Begins to ask who has which shards, where the root is a file that may be coded.
     pub(super) fn survey(self: &Rc<Self>, shared: &Rc<Shared>) {
         if self.root().codec() != Codec::DagPb || self.recovery.0.borrow().begun {

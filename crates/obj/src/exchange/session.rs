@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -63,7 +63,7 @@ pub struct Session {
 pub(super) struct Inner {
     shared: Weak<Shared>,
     root: Cid,
-    plan: RefCell<Plan>,
+    pub(super) plan: RefCell<Plan>,
     waiters: RefCell<BTreeMap<Cid, Vec<Waiter>>>,
     received: RefCell<BTreeMap<PeerId, u64>>,
     total: Cell<Option<u64>>,
@@ -240,31 +240,6 @@ impl Inner {
             self.plan.borrow_mut().add_peer(peer, window, hinted);
             self.ask_shards(shared, peer);
         }
-    }
-
-    /// Peers that may hold something.
-    pub(super) fn plan_peers(&self) -> Vec<PeerId> {
-        self.plan.borrow().peers()
-    }
-
-    /// Asks a peer only for `has` from now on, or for anything.
-    pub(super) fn narrow_plan(&self, peer: PeerId, has: Option<Rc<BTreeSet<Cid>>>) {
-        self.plan.borrow_mut().narrow(&peer, has);
-    }
-
-    /// Whether somebody may give a block.
-    pub(super) fn is_offered(&self, cid: &Cid) -> bool {
-        self.plan.borrow().is_offered(cid)
-    }
-
-    /// Whether somebody who was heard of may give a block.
-    pub(super) fn is_sure(&self, cid: &Cid) -> bool {
-        self.plan.borrow().is_sure(cid)
-    }
-
-    /// Leaves that nobody can give, or that are late.
-    pub(super) fn stranded(&self, shared: &Shared) -> Vec<Cid> {
-        self.plan.borrow().stranded(shared.clock.monotonic())
     }
 
     /// A wanted block came about in another way than by a want.

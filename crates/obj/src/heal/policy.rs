@@ -144,7 +144,7 @@ impl Tally {
 }
 
 /// A whole copy that is away and less likely to return than this is made anew, where something has to
-/// be done at once.
+/// be done at once. Less would read for nothing more often, more would store two more often.
 const WHOLE_LIKELY: f64 = 0.5;
 
 /// Decides for an object whose repairer has `own` independent pieces of it already.
@@ -164,11 +164,12 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
     if !lacks_whole && tally.wholes > 0 && tally.coded >= aim.urgent {
         return Decision::Rest(Rest::WholeAway);
     }
-    let decode = decode(aim.k, missing, own, aim.wholes > 0);
+    // A whole copy that is rather gone has to be made anyway: its read is no cost of this repair. One
+    // that is rather coming back is not doubled, or 2.5 x would not hold when it is back.
+    let needed = lacks_whole || aim.wholes > 0 && tally.whole_returns < WHOLE_LIKELY;
+    let decode = decode(aim.k, missing, own, needed);
     let recode = recode(aim.k, missing);
     let cheaper = recode.bytes(1) < decode.bytes(1);
-    // A whole copy that is rather gone has to be made anyway: its read is no cost of this repair.
-    let needed = lacks_whole || aim.wholes > 0 && tally.whole_returns < WHOLE_LIKELY;
     if !needed && cheaper && rank.reachable >= aim.k {
         return Decision::Act(recode);
     }
@@ -177,8 +178,9 @@ pub fn decide(aim: &Aim, tally: &Tally, rank: Rank, own: u16) -> Decision {
 
 /// Which holder lets go of what it has, where more is stored than may be: of whole copies beyond the
 /// wanted number the one that least likely returns, of equals the last, keeps one piece (the caller
-/// puts the worthiest first); else the last holder goes without which enough still counts. `None`
-/// where nothing need go, or can.
+/// puts the worthiest first); else the last holder goes without which enough still counts, one that is
+/// here before one that is away. `None` where nothing need go, or can. Who is away has it on its disk
+/// until it is back, and asks then.
 pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
     if tally.stored(aim.k) <= u32::from(aim.ceiling) {
         return None;
@@ -199,7 +201,9 @@ pub fn surplus(aim: &Aim, holders: &[Held], tally: &Tally) -> Option<usize> {
         let piece = !gone.whole && gone.pieces > 0 && counting(&gone);
         piece && Tally::of(&left, aim.group_most).coded >= least
     };
-    (0..holders.len()).rev().find(spare)
+    let here = |at: &usize| holders[*at].standing == Standing::Present;
+    let last = || (0..holders.len()).rev();
+    last().filter(here).find(spare).or_else(|| last().filter(|at| !here(at)).find(spare))
 }
 
 fn from_whole(missing: u16) -> Repair {

@@ -53,7 +53,8 @@ fn an_absent_whole_copy_is_waited_for_until_it_is_urgent() {
     let Decision::Act(repair) = decided(&aim(), &all, Rank { reachable: 63, counted: 64 }) else {
         panic!()
     };
-    assert_eq!(repair.way, Way::Decode { keeps_whole: true });
+    // The whole copy that is away is rather coming back: there are not to be two.
+    assert_eq!(repair.way, Way::Decode { keeps_whole: false });
 }
 
 #[test]
@@ -110,6 +111,17 @@ fn a_crowded_group_counts_no_more_than_it_may() {
     // Once they are placed elsewhere, and space is short, the crowd goes first.
     let tight = Aim { ceiling: 100, ..aim() };
     assert_eq!(surplus(&tight, &all, &tally), Some(7));
+}
+
+#[test]
+fn who_is_here_lets_go_before_who_is_away() {
+    let tight = Aim { ceiling: 140, ..aim() };
+    let mut all = vec![whole(Standing::Present)];
+    all.extend(holders(80, Standing::Present));
+    all.iter_mut().skip(60).for_each(|held| held.standing = AWAY);
+    assert_eq!(surplus(&tight, &all, &Tally::of(&all, 5)), Some(59));
+    all.iter_mut().for_each(|held| held.standing = AWAY);
+    assert_eq!(surplus(&tight, &all, &Tally::of(&all, 5)), Some(80));
 }
 
 #[test]
@@ -201,7 +213,9 @@ proptest! {
                     }
                     Way::Decode { keeps_whole } => {
                         prop_assert_eq!(cost, missing + u64::from(aim.k.saturating_sub(own)));
-                        prop_assert_eq!(keeps_whole, aim.wholes > 0);
+                        // Never beside a whole copy that is rather coming back.
+                        let lacks = tally.wholes < aim.wholes || tally.whole_returns < 0.5;
+                        prop_assert_eq!(keeps_whole, aim.wholes > 0 && lacks);
                     }
                 }
             }

@@ -14,11 +14,13 @@ pub struct Slot(pub u64);
 impl Slot {
     /// The slot of an object at a moment. Objects change slots at moments of their own, so that a
     /// holder of many doesn't scan all of them at once.
+    #[inline]
     pub fn at(root: &[u8], now_ms: u64, slot_ms: u64) -> Self {
         Self((now_ms + phase_ms(root, slot_ms)) / slot_ms.max(1))
     }
 
     /// When it begins (0 for slots before the first).
+    #[inline]
     pub fn begins_ms(self, root: &[u8], slot_ms: u64) -> u64 {
         (self.0 * slot_ms.max(1)).saturating_sub(phase_ms(root, slot_ms))
     }
@@ -29,11 +31,30 @@ impl Slot {
     }
 }
 
+/// What the order of holders in one slot is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Order(u64);
+
+impl Order {
+    /// Of an object in a slot.
+    #[inline]
+    pub fn of(root: &[u8], slot: Slot) -> Self {
+        Self(xxh3_64_with_seed(root, slot.0))
+    }
+
+    /// A holder with less comes first; of equal ones the one whose name is less.
+    ///
+    /// Not secret, and needn't be: who takes a turn and does nothing wins a step's delay.
+    #[inline]
+    pub fn weight(self, holder: &[u8]) -> u64 {
+        xxh3_64_with_seed(holder, self.0)
+    }
+}
+
 /// The holders' order in a slot, as indices into `holders`: the first one's turn comes first.
 pub fn order<K: AsRef<[u8]>>(root: &[u8], slot: Slot, holders: &[K]) -> Vec<usize> {
-    let seed = xxh3_64_with_seed(root, slot.0);
-    // Not secret, and needn't be: who takes a turn and does nothing wins a step's delay.
-    let weight = |holder: &K| xxh3_64_with_seed(holder.as_ref(), seed);
+    let of = Order::of(root, slot);
+    let weight = |holder: &K| of.weight(holder.as_ref());
     let mut order: Vec<(u64, usize)> = holders.iter().map(weight).zip(0..).collect();
     order.sort_unstable_by(|(a, i), (b, j)| {
         a.cmp(b).then_with(|| holders[*i].as_ref().cmp(holders[*j].as_ref()))
@@ -50,10 +71,11 @@ pub fn delay_ms(place: usize, holders: usize, slot_ms: u64) -> u64 {
 /// How long after the slot's begin a holder acts that does not know who the others are: a time of its
 /// own, anywhere in the slot. Of n holders the first acts after about the n-th part of a slot.
 pub fn own_delay_ms(root: &[u8], slot: Slot, holder: &[u8], slot_ms: u64) -> u64 {
-    let weight = xxh3_64_with_seed(holder, xxh3_64_with_seed(root, slot.0));
+    let weight = Order::of(root, slot).weight(holder);
     ((u128::from(weight) * u128::from(slot_ms)) >> 64) as u64
 }
 
+#[inline]
 fn phase_ms(root: &[u8], slot_ms: u64) -> u64 {
     xxh3_64_with_seed(root, 0) % slot_ms.max(1)
 }

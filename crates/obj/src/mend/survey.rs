@@ -88,7 +88,7 @@ impl Inner {
             if asks.is_empty() && !searching {
                 return survey.answers;
             }
-            futures::select! {
+            futures::select_biased! {
                 (peer, told) = asks.select_next_some() => {
                     survey.owing.remove(&peer);
                     let others = told.iter().flat_map(|told| &told.others);

@@ -18,7 +18,7 @@ pub struct Config {
     /// Nodes at any moment, absent ones included; who departs is replaced by a stranger.
     #[arg(long, default_value_t = Config::default().nodes)]
     pub nodes: u32,
-    /// Objects of ours in each world; each of the schemes beside has an eighth of that.
+    /// Objects of ours in each world; each of the schemes beside has a part of that.
     #[arg(long, default_value_t = Config::default().objects)]
     pub objects: u32,
     /// Years that are measured, after those of settling.
@@ -42,6 +42,12 @@ pub struct Config {
     /// Share of time that a tab is open, before nights and long absences.
     #[arg(long, default_value_t = Config::default().presence)]
     pub presence: f64,
+    /// Hours of a node's night, in which no tab comes back; 0 for none.
+    #[arg(long, default_value_t = Config::default().night_hours)]
+    pub night_hours: u64,
+    /// Time zones over which nodes are spread; 24 has no wave by day and night in the whole.
+    #[arg(long, default_value_t = Config::default().zones)]
+    pub zones: f64,
     /// Share of nodes that are not tabs: they restart now and then.
     #[arg(long, default_value_t = Config::default().steady)]
     pub steady: f64,
@@ -108,6 +114,8 @@ impl Default for Config {
             uneven: 0.0,
             session_minutes: 120.0,
             presence: 0.4,
+            night_hours: 7,
+            zones: 12.0,
             steady: 0.25,
             long_absence_days: 60.0,
             reachable: 0.7,
@@ -178,6 +186,9 @@ impl Config {
         }
         if !(0.0..=100.0).contains(&self.years) || !(0.0..=600.0).contains(&self.settle_months) {
             return Err("a world ends within a hundred years".to_owned());
+        }
+        if self.night_hours > 20 || !(0.0..=24.0).contains(&self.zones) {
+            return Err("a night has 0 to 20 hours, and there are 24 zones at most".to_owned());
         }
         if self.choices == 0 || self.choices > 64 || self.objects == 0 {
             return Err("there is at least one object, and 1 to 64 choices".to_owned());

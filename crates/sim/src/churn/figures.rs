@@ -69,6 +69,50 @@ impl Margins {
     }
 }
 
+/// What is stored of one object, in pieces.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stock {
+    /// On all disks that there are, of absent nodes too.
+    pub(super) stored: u32,
+    /// Of these, what a reader has read for a decoding that isn't done.
+    pub(super) reading: u32,
+    /// Whole copies.
+    pub(super) wholes: u16,
+    /// Pieces that decode.
+    pub(super) k: u16,
+}
+
+/// Why more than 2.5 x is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Above {
+    /// Two whole copies: one of an absent holder, and the one that replaces it.
+    Wholes,
+    /// What a reader has read so far, while the whole copy that it replaces is away.
+    Reading,
+    /// Pieces: their holders were given up and weren't gone.
+    Pieces,
+}
+
+impl Above {
+    pub(super) const ALL: [Self; 3] = [Self::Wholes, Self::Reading, Self::Pieces];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Wholes => "second whole copies",
+            Self::Reading => "reading",
+            Self::Pieces => "pieces",
+        }
+    }
+
+    fn of(stock: Stock) -> Self {
+        if stock.wholes > 1 {
+            return Self::Wholes;
+        }
+        let kept = stock.stored - stock.reading;
+        if kept * 2 <= u32::from(stock.k) * 5 { Self::Reading } else { Self::Pieces }
+    }
+}
+
 /// Of one scheme, in one world or many.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Figures {
@@ -87,10 +131,15 @@ pub(super) struct Figures {
     /// Repairs by the one whose turn it was not, because those before it were away.
     pub(super) taken_over: u64,
     pub(super) recoded: u64,
-    /// Samples: how often, stored bytes, readable at once.
-    pub(super) samples: u64,
+    /// Objects' sizes stored, by objects' milliseconds measured; and the most of any object, ever.
     pub(super) stored: f64,
+    pub(super) weighed: f64,
     pub(super) stored_most: f64,
+    /// Objects' milliseconds, from the first on, and for how many of them more than 2.5 x was stored.
+    pub(super) lived: f64,
+    pub(super) above: [f64; 3],
+    /// Samples, and of them readable at once.
+    pub(super) samples: u64,
     pub(super) readable: u64,
     /// By month since the objects were put, settling included.
     pub(super) margins: Vec<Margins>,
@@ -113,7 +162,24 @@ impl Figures {
 
     /// Bytes stored over the object's size, on average.
     pub(super) fn space(&self) -> f64 {
-        self.stored / self.samples.max(1) as f64
+        self.stored / self.weighed.max(1.0)
+    }
+
+    /// What was stored of one object for `passed_ms`, of which `measured_ms` are measured.
+    pub(super) fn weigh(&mut self, stock: Stock, passed_ms: u64, measured_ms: u64) {
+        let stored = f64::from(stock.stored) / f64::from(stock.k);
+        self.stored += stored * measured_ms as f64;
+        self.weighed += measured_ms as f64;
+        self.lived += passed_ms as f64;
+        self.stored_most = self.stored_most.max(stored);
+        if stock.stored * 2 > u32::from(stock.k) * 5 {
+            self.above[Above::of(stock) as usize] += passed_ms as f64;
+        }
+    }
+
+    /// The share of objects' time in which more than 2.5 x is stored, for one reason.
+    pub(super) fn above_share(&self, why: Above) -> f64 {
+        self.above[why as usize] / self.lived.max(1.0)
     }
 
     pub(super) fn readable_share(&self) -> f64 {
@@ -122,6 +188,23 @@ impl Figures {
 
     pub(super) fn object_years(&self) -> f64 {
         self.object_months / 12.0
+    }
+
+    /// Losses and years of all objects, settling included.
+    fn all_lost(&self) -> (f64, f64) {
+        ((self.lost + self.lost_settling) as f64, self.lived / (12 * MONTH_MS) as f64)
+    }
+
+    /// The nines of a year's survival: what was found, and what is certain to 95% (losses are taken to
+    /// be independent). `None` where nothing was lost, or nothing lived.
+    pub(super) fn nines(&self) -> (Option<f64>, Option<f64>) {
+        let (lost, years) = self.all_lost();
+        // Wilson and Hilferty's approximation of the upper end of a Poisson mean.
+        let next = lost + 1.0;
+        let most = next * (1.0 - 1.0 / (9.0 * next) + 1.645 / (3.0 * next.sqrt())).powi(3);
+        let nines =
+            |lost: f64| (lost > 0.0 && years > 0.0).then(|| (years / lost).log10().max(0.0));
+        (nines(lost), nines(most))
     }
 
     pub(super) fn month(&mut self, since_ms: u64) -> &mut Margins {
@@ -143,6 +226,9 @@ impl Figures {
         self.taken_over += other.taken_over;
         self.recoded += other.recoded;
         self.samples += other.samples;
+        self.lived += other.lived;
+        self.above.iter_mut().zip(other.above).for_each(|(sum, more)| *sum += more);
+        self.weighed += other.weighed;
         self.stored += other.stored;
         self.stored_most = self.stored_most.max(other.stored_most);
         self.readable += other.readable;
@@ -158,6 +244,33 @@ impl Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_lost_in_few_years_proves_little() {
+        let lived = 30_000.0 * 12.0 * MONTH_MS as f64;
+        let none = Figures { lived, ..Figures::default() };
+        let (found, certain) = none.nines();
+        // The rule of three: 3 in 30,000 at most.
+        assert!(found.is_none() && (certain.unwrap() - 4.0).abs() < 0.01, "{certain:?}");
+        let three = Figures { lost: 3, lived, ..Figures::default() };
+        let (found, certain) = three.nines();
+        assert!((found.unwrap() - 4.0).abs() < 1e-9 && certain.unwrap() < 3.65, "{certain:?}");
+        assert_eq!(Figures::default().nines(), (None, None));
+    }
+
+    #[test]
+    fn what_is_stored_is_weighed_by_time_and_by_why_it_is_too_much() {
+        let mut figures = Figures::default();
+        let stock = Stock { stored: 128, reading: 0, wholes: 1, k: 64 };
+        figures.weigh(stock, 100, 50);
+        figures.weigh(Stock { stored: 200, wholes: 2, ..stock }, 10, 10);
+        figures.weigh(Stock { stored: 170, reading: 20, ..stock }, 20, 0);
+        figures.weigh(Stock { stored: 170, ..stock }, 70, 0);
+        assert!((figures.space() - (2.0 * 50.0 + 3.125 * 10.0) / 60.0).abs() < 1e-9);
+        assert!((figures.stored_most - 3.125).abs() < 1e-9);
+        let shares = Above::ALL.map(|why| figures.above_share(why) * 200.0);
+        assert_eq!(shares.map(f64::round), [10.0, 20.0, 70.0]);
+    }
 
     #[test]
     fn quantiles_are_of_all_that_was_added() {

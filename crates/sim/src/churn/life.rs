@@ -68,12 +68,35 @@ impl World<'_> {
         if !std::mem::replace(&mut self.views[id.at()].counted, true) {
             self.counted[shell] += 1;
             self.kinds[shell].came_back();
-            for object in self.nodes[id.at()].holds.clone() {
-                let debt = &mut self.objects[object as usize].debts[Cause::Absent as usize];
+            let (view, pieces) = (self.views[id.at()], self.pieces_of(id));
+            for index in &pieces {
+                let object = &mut self.objects[*index as usize];
+                object.counts(view);
+                let debt = &mut object.debts[Cause::Absent as usize];
                 *debt = debt.saturating_sub(1);
-                self.await_look(object);
             }
+            self.nodes[id.at()].pieces = pieces;
+            self.asks(id, false);
         }
+        self.asks(id, true);
+    }
+
+    /// Who is back asks at once whether what it has is still needed: of what was made in its place it
+    /// could not know.
+    fn asks(&mut self, id: NodeId, wholes: bool) {
+        let node = &self.nodes[id.at()];
+        let mut had = std::mem::take(&mut self.asked);
+        had.extend(if wholes { &node.wholes } else { &node.pieces });
+        for index in had.drain(..) {
+            self.release(index);
+            self.changed(index);
+        }
+        self.asked = had;
+    }
+
+    /// Takes the list of a node's pieces out, to walk over it; the caller puts it back.
+    fn pieces_of(&mut self, id: NodeId) -> Vec<u32> {
+        std::mem::take(&mut self.nodes[id.at()].pieces)
     }
 
     /// A node departs for good, and a stranger takes its place.
@@ -88,39 +111,45 @@ impl World<'_> {
         node.alive = false;
         node.departed_ms = self.now_ms;
         if !node.liar {
-            for object in node.holds.clone() {
-                self.vanish(object, id);
-            }
+            // Who loses an object for good by this is no longer its holder.
+            let mut pieces = self.pieces_of(id);
+            pieces.retain(|index| !self.vanish(*index, id, false));
+            self.nodes[id.at()].pieces = pieces;
+            let mut wholes = std::mem::take(&mut self.nodes[id.at()].wholes);
+            wholes.retain(|index| !self.vanish(*index, id, true));
+            self.nodes[id.at()].wholes = wholes;
         }
         if !self.views[id.at()].counted {
-            self.forget(id, false, Cause::Departed);
+            self.forget_pieces(id, Cause::Departed);
         }
         if !self.views[id.at()].trusted {
-            self.forget(id, true, Cause::Departed);
+            self.forget_wholes(id, Cause::Departed);
             self.release_index(id);
         }
         self.spawn();
     }
 
-    /// What a node had is gone, though nobody knows.
-    fn vanish(&mut self, index: u32, id: NodeId) {
+    /// What a node had is gone, though nobody knows; whether the object is.
+    fn vanish(&mut self, index: u32, id: NodeId, whole: bool) -> bool {
+        self.weigh(index);
         let object = &mut self.objects[index as usize];
-        let Some(slot) = object.slot(id).map(|at| object.slots[at]) else { return };
-        if slot.whole {
+        if whole {
             object.alive_wholes = object.alive_wholes.saturating_sub(1);
         } else {
             object.alive_coded = object.alive_coded.saturating_sub(1);
             let read = object.decoding.as_ref().is_some_and(|reading| reading.from.contains(&id));
             object.saved += u16::from(read);
         }
-        if object.is_lost(self.kept[object.scheme].aim.k) {
+        let lost = object.is_lost(self.kept[usize::from(object.scheme)].aim.k);
+        if lost {
             self.lose(index);
         }
+        lost
     }
 
     /// A holder of pieces was waited for long enough.
     pub(super) fn give_up(&mut self, id: NodeId) {
-        self.views[id.at()].counted = false;
+        let view = self.views[id.at()];
         let (now_ms, measures) = (self.now_ms, self.measures());
         let node = &self.nodes[id.at()];
         let (shell, alive) = (node.shell as usize, node.alive);
@@ -130,14 +159,20 @@ impl World<'_> {
             if measures {
                 self.delays.push(((now_ms - node.departed_ms) / HOUR_MS) as u32);
             }
-            self.forget(id, false, Cause::Departed);
+            self.forget_pieces(id, Cause::Departed);
+            self.views[id.at()].counted = false;
             return;
         }
+        self.views[id.at()].counted = false;
         self.false_alarms += u64::from(measures);
-        for object in node.holds.clone() {
-            self.objects[object as usize].debts[Cause::Absent as usize] += 1;
-            self.await_look(object);
+        let pieces = self.pieces_of(id);
+        for index in &pieces {
+            let object = &mut self.objects[*index as usize];
+            object.counts_not(view);
+            object.debts[Cause::Absent as usize] += 1;
+            self.changed(*index);
         }
+        self.nodes[id.at()].pieces = pieces;
     }
 
     /// The same for whole copies, for which more patience pays.
@@ -146,36 +181,48 @@ impl World<'_> {
         let node = &self.nodes[id.at()];
         self.kinds[node.shell as usize].gave_up_whole(self.now_ms - node.left_ms);
         if node.alive {
-            self.nodes[id.at()].holds.clone().into_iter().for_each(|o| self.await_look(o));
+            let wholes = std::mem::take(&mut self.nodes[id.at()].wholes);
+            wholes.iter().for_each(|index| self.changed(*index));
+            self.nodes[id.at()].wholes = wholes;
         } else {
             // Also what it has been told to keep of a whole copy since its pieces were given up.
-            self.forget(id, false, Cause::Departed);
-            self.forget(id, true, Cause::Departed);
+            self.forget_pieces(id, Cause::Departed);
+            self.forget_wholes(id, Cause::Departed);
             self.release_index(id);
         }
     }
 
     /// A stranger may have this index, now that no object names it.
     fn release_index(&mut self, id: NodeId) {
-        assert!(self.nodes[id.at()].holds.is_empty(), "{id:?} is still named");
+        let node = &self.nodes[id.at()];
+        assert!(node.pieces.is_empty() && node.wholes.is_empty(), "{id:?} is still named");
         self.free.push(id);
     }
 
-    /// Takes a node out of the objects of which it has pieces, or whole copies; what it had is owed.
-    fn forget(&mut self, id: NodeId, wholes: bool, cause: Cause) {
-        let mut left = Vec::new();
-        for index in std::mem::take(&mut self.nodes[id.at()].holds) {
+    /// Takes a node out of the objects of which it has pieces; what it had is owed.
+    fn forget_pieces(&mut self, id: NodeId, cause: Cause) {
+        let view = self.views[id.at()];
+        for index in self.pieces_of(id) {
             let object = &mut self.objects[index as usize];
-            let Some(at) = object.slot(id) else { continue };
-            if object.slots[at].whole != wholes {
-                left.push(index);
-                continue;
+            if object.drop_piece(id) {
+                if view.counted {
+                    object.counts_not(view);
+                }
+                object.debts[cause as usize] += 1;
+                self.changed(index);
             }
-            object.slots.remove(at);
-            object.debts[cause as usize] += 1;
-            self.await_look(index);
         }
-        self.nodes[id.at()].holds = left;
+    }
+
+    /// The same for whole copies.
+    fn forget_wholes(&mut self, id: NodeId, cause: Cause) {
+        for index in std::mem::take(&mut self.nodes[id.at()].wholes) {
+            let object = &mut self.objects[index as usize];
+            if object.drop_whole(id) {
+                object.debts[cause as usize] += 1;
+                self.changed(index);
+            }
+        }
     }
 
     /// A liar was caught: it is shut out, and comes again under another name.
@@ -193,8 +240,8 @@ impl World<'_> {
         if self.views[id.at()].counted {
             self.counted[node.shell as usize] -= 1;
         }
-        self.forget(id, false, Cause::Lied);
-        self.forget(id, true, Cause::Lied);
+        self.forget_pieces(id, Cause::Lied);
+        self.forget_wholes(id, Cause::Lied);
         self.release_index(id);
         self.spawn();
     }
@@ -217,6 +264,7 @@ impl World<'_> {
 
     /// A bad update, a power cut, a holiday: many tabs close at once and come back hours later.
     pub(super) fn close(&mut self) {
+        self.closings += u64::from(self.measures());
         for id in self.here.clone() {
             let tab = self.nodes[id.at()].shell == Shell::Tab;
             if tab && self.dice.chance(self.config.close_share) {
@@ -236,6 +284,7 @@ impl World<'_> {
     }
 
     pub(super) fn together(&mut self) {
+        self.left_together += u64::from(self.measures());
         let secret = self.dice.chance(0.5);
         let one_hand = |node: &Node| if secret { node.colluder } else { node.operated };
         let all: Vec<NodeId> = (0..self.nodes.len() as u32)

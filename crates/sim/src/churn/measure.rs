@@ -8,6 +8,7 @@ use craftec_obj::heal::{
 
 use super::{
     config::{DAY_MS, HOUR_MS},
+    node::NodeId,
     world::{Happens, World},
 };
 
@@ -35,14 +36,17 @@ impl World<'_> {
         let mut parts = [[0.0; 3]; 2];
         // Holders of pieces and of whole copies, among a few objects: nothing a node couldn't know.
         let of_ours = self.objects.iter().filter(|object| object.scheme == 0);
-        for slot in of_ours.take(200).flat_map(|object| &object.slots) {
-            let node = &self.nodes[slot.node.at()];
-            let part = &mut parts[usize::from(slot.whole)];
-            part[0] += 1.0;
-            let kind = &self.kinds[node.shell as usize];
-            let blind_ms = if slot.whole { kind.whole_blind_ms() } else { kind.blind_ms() };
-            part[1] += blind_ms as f64;
-            part[2] += node.history.presence(self.now_ms);
+        for object in of_ours.take(200) {
+            let pieces = object.pieces.iter().map(|id| (id, false));
+            for (id, whole) in pieces.chain(object.wholes.iter().map(|id| (id, true))) {
+                let node = &self.nodes[id.at()];
+                let part = &mut parts[usize::from(whole)];
+                part[0] += 1.0;
+                let kind = &self.kinds[node.shell as usize];
+                let blind_ms = if whole { kind.whole_blind_ms() } else { kind.blind_ms() };
+                part[1] += blind_ms as f64;
+                part[2] += node.history.presence(self.now_ms);
+            }
         }
         let [pieces, mut wholes] = parts;
         if wholes[0] < 20.0 {
@@ -67,27 +71,21 @@ impl World<'_> {
         self.samples += 1;
         let measures = self.measures();
         let now_ms = self.now_ms;
+        let hour = &mut self.hours[(now_ms / HOUR_MS % 24) as usize];
+        *hour = (hour.0 + self.here.len() as f64 / f64::from(self.config.nodes), hour.1 + 1);
         for index in (self.samples as usize % 16..self.objects.len()).step_by(16) {
             let object = &self.objects[index];
-            let kept = &mut self.kept[object.scheme];
+            let kept = &mut self.kept[usize::from(object.scheme)];
             let margin = i32::from(object.alive_coded) - i32::from(kept.aim.k);
             kept.figures.month(now_ms - self.config.put_ms()).add(margin);
             if !measures {
                 continue;
             }
-            let (mut coded, mut whole) = (0, false);
-            for slot in &object.slots {
-                let here = self.views[slot.node.at()].here && !self.nodes[slot.node.at()].liar;
-                coded += u16::from(here && !slot.whole);
-                whole |= here && slot.whole;
-            }
-            let stored = f64::from(object.alive_coded) / f64::from(kept.aim.k)
-                + f64::from(object.alive_wholes);
-            let figures = &mut kept.figures;
-            figures.samples += 1;
-            figures.stored += stored;
-            figures.stored_most = figures.stored_most.max(stored);
-            figures.readable += u64::from(whole || coded >= kept.aim.k);
+            let here = |id: &&NodeId| self.views[id.at()].here && !self.nodes[id.at()].liar;
+            let whole = object.wholes.iter().any(|id| here(&id));
+            let coded = || object.pieces.iter().filter(here).count() >= usize::from(kept.aim.k);
+            kept.figures.samples += 1;
+            kept.figures.readable += u64::from(whole || coded());
         }
         self.at(now_ms + 25 * HOUR_MS, Happens::Sample);
     }

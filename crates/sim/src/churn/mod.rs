@@ -6,8 +6,8 @@
 //! the node calls. Schemes that are compared live on one trace: the same nodes, the same absences.
 //!
 //! Assumptions are flags of [`Config`]. That k pieces are independent is assumed, not computed (see
-//! `Object::rank`); transfers take no time within a look's slot, except decodings, which wait for
-//! holders to show up.
+//! `Object::rank`, and [`object_life`] for the proof in real bytes); transfers take no time within a
+//! look's slot, except decodings, which wait for holders to show up.
 
 mod config;
 mod dice;
@@ -17,8 +17,12 @@ mod measure;
 mod mend;
 mod node;
 mod object;
+pub mod object_life;
+mod place;
 mod plan;
 mod plot;
+mod queue;
+mod repair;
 mod report;
 mod world;
 
@@ -31,10 +35,30 @@ use std::{
 pub use config::Config;
 pub use report::Found;
 
+use craftec_obj::heal::forecast::YEAR_MS;
 use world::World;
 
-/// Runs a world for each seed, `threads` at a time; what all of them found together.
-pub fn churn(config: &Config, seeds: Range<u64>, threads: usize) -> Result<Found, String> {
+/// How far one world has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Whose world.
+    pub seed: u64,
+    /// Years that passed in it, and how many there are.
+    pub years: f64,
+    /// To live through, settling included.
+    pub of: f64,
+    /// Objects of ours that were lost in it.
+    pub lost: u64,
+}
+
+/// Runs a world for each seed, `threads` at a time; what all of them found together. `tell` is told
+/// once for each year of each world.
+pub fn churn(
+    config: &Config,
+    seeds: Range<u64>,
+    threads: usize,
+    tell: &(dyn Fn(Progress) + Sync),
+) -> Result<Found, String> {
     config.check()?;
     let next = AtomicU64::new(seeds.start);
     let work = || {
@@ -44,7 +68,7 @@ pub fn churn(config: &Config, seeds: Range<u64>, threads: usize) -> Result<Found
             if seed >= seeds.end {
                 return found;
             }
-            found.push((seed, one(config, seed)));
+            found.push((seed, one(config, seed, tell)));
         }
     };
     let mut all = thread::scope(|scope| {
@@ -58,9 +82,10 @@ pub fn churn(config: &Config, seeds: Range<u64>, threads: usize) -> Result<Found
     worlds.reduce(|sum, found| sum.merge(&found)).ok_or_else(|| "no seeds".to_owned())
 }
 
-fn one(config: &Config, seed: u64) -> Found {
+fn one(config: &Config, seed: u64, tell: &dyn Fn(Progress)) -> Found {
     let mut world = World::new(config, seed);
-    world.run();
+    let of = config.end_ms() as f64 / YEAR_MS as f64;
+    world.run(&|years, lost| tell(Progress { seed, years, of, lost }));
     Found::of(world)
 }
 

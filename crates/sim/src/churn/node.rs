@@ -50,8 +50,9 @@ pub(super) struct Node {
     pub(super) departed_ms: u64,
     /// Place in the list of those that are here.
     pub(super) listed: usize,
-    /// Objects of which it has something.
-    pub(super) holds: Vec<u32>,
+    /// Objects of which it has a piece, or all.
+    pub(super) pieces: Vec<u32>,
+    pub(super) wholes: Vec<u32>,
     pub(super) audited: bool,
 }
 
@@ -74,20 +75,30 @@ impl Node {
             operated: (config.liars..operator).contains(&odd),
             colluder: (operator..operator + config.colluders).contains(&odd),
             dialable: dice.chance(config.reachable),
-            zone: dice.below(24) as u64,
+            zone: (dice.unit() * config.zones) as u64,
             history: History::new(now_ms),
             budget: Budget::new(config.budget_pieces, BURST_PIECES, now_ms),
             left_ms: now_ms,
             departed_ms: u64::MAX,
             listed: 0,
-            holds: Vec::new(),
+            pieces: Vec::new(),
+            wholes: Vec::new(),
             audited: false,
         }
     }
 
-    /// What others see of its neighbours: a prefix or an operator. 0 where nothing is shared.
-    pub(super) fn group(&self) -> u64 {
-        u64::from(self.operated)
+    /// It has a piece of an object no longer.
+    pub(super) fn drop_piece(&mut self, index: u32) {
+        if let Some(at) = self.pieces.iter().position(|held| *held == index) {
+            self.pieces.swap_remove(at);
+        }
+    }
+
+    /// It has a whole copy no longer.
+    pub(super) fn drop_whole(&mut self, index: u32) {
+        if let Some(at) = self.wholes.iter().position(|held| *held == index) {
+            self.wholes.swap_remove(at);
+        }
     }
 
     /// Until it departs for good.
@@ -124,16 +135,16 @@ impl Node {
             dice.log_normal(median, sigma)
         };
         let gap = (gap as u64).max(MINUTE_MS);
-        if tab { gap + self.sleep_ms(now_ms + gap, dice) } else { gap }
+        if tab { gap + self.sleep_ms(config, now_ms + gap, dice) } else { gap }
     }
 
     /// Who would come back at night comes in the morning.
-    fn sleep_ms(&self, at_ms: u64, dice: &mut Dice) -> u64 {
+    fn sleep_ms(&self, config: &Config, at_ms: u64, dice: &mut Dice) -> u64 {
         let hour = (at_ms / HOUR_MS + self.zone) % 24;
-        if hour >= 7 {
+        if hour >= config.night_hours {
             return 0;
         }
-        let morning = (7 - hour) * HOUR_MS - at_ms % HOUR_MS;
+        let morning = (config.night_hours - hour) * HOUR_MS - at_ms % HOUR_MS;
         morning + (dice.unit() * 3.0 * HOUR_MS as f64) as u64
     }
 }

@@ -3,7 +3,12 @@
 
 use std::fmt::Write;
 
-use super::{config::MONTH_MS, figures::Figures, plan::Scheme, report::Found};
+use super::{
+    config::MONTH_MS,
+    figures::{Cause, Figures},
+    plan::Scheme,
+    report::Found,
+};
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
@@ -76,14 +81,39 @@ pub(super) fn traffic(found: &Found) -> String {
     // (ν − λ + 1) / (MTTF ln(ν/λ)), as Storj published it.
     let published = (3.0 - 1.25 + 1.0) / (found.config.mttf_months * (3.0f64 / 1.25).ln());
     rows.push(("lazy Reed-Solomon, as published".to_owned(), published, false));
-    let most = rows.iter().map(|(_, value, _)| *value).fold(0.0, f64::max);
-    let x = Scale { from: 0.0, to: most, low: 300.0, high: RIGHT - 60.0 };
-    let mut svg = open(44.0 + 34.0 * rows.len() as f64);
     let name = format!(
         "Repair traffic in objects’ sizes a month, when a holder lives {} months",
         found.config.mttf_months
     );
-    text(&mut svg, 8.0, 20.0, "start", "", &name);
+    bars(&name, &rows)
+}
+
+/// What our repair traffic was for, and what audits cost beside it.
+pub(super) fn causes(found: &Found) -> String {
+    let name = |cause| match cause {
+        Cause::Departed => "pieces of holders that are gone",
+        Cause::Absent => "pieces of holders given up in vain",
+        Cause::Lied => "pieces of liars that were caught",
+        Cause::Read => "reads for new whole copies",
+        Cause::Other => "pieces moved from crowded groups, and more",
+    };
+    let of = |cause: &Cause| found.figures[0].cause_per_month(*cause);
+    let rows = Cause::ALL.iter().map(|cause| (name(*cause).to_owned(), of(cause), true));
+    let mut rows: Vec<(String, f64, bool)> = rows.collect();
+    rows.push(("audits".to_owned(), found.audit_per_month(), false));
+    let name = format!(
+        "Our traffic by cause, in objects’ sizes a month, when a holder lives {} months",
+        found.config.mttf_months
+    );
+    bars(&name, &rows)
+}
+
+/// Rows of what, how much, and whether it is ours.
+fn bars(name: &str, rows: &[(String, f64, bool)]) -> String {
+    let most = rows.iter().map(|(_, value, _)| *value).fold(0.0, f64::max);
+    let x = Scale { from: 0.0, to: most, low: 300.0, high: RIGHT - 60.0 };
+    let mut svg = open(44.0 + 34.0 * rows.len() as f64);
+    text(&mut svg, 8.0, 20.0, "start", "", name);
     for (row, (title, value, ours)) in rows.iter().enumerate() {
         let top = 36.0 + 34.0 * row as f64;
         text(&mut svg, 8.0, top + 16.0, "start", "small", title);
@@ -96,7 +126,7 @@ pub(super) fn traffic(found: &Found) -> String {
              fill=\"{fill}\" fill-opacity=\".35\" stroke=\"{INK}\"/>",
             x.low
         );
-        let label = format!("{value:.2}");
+        let label = if most < 1.0 { format!("{value:.3}") } else { format!("{value:.2}") };
         text(&mut svg, x.at(*value) + 6.0, top + 16.0, "start", "small", &label);
     }
     svg + "</svg>\n"

@@ -1,21 +1,21 @@
 //! A world: nodes come, go and return, objects lose pieces, and whoever's turn it is mends them.
 //! Event-driven; one seed, one run.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
-use craftec_obj::heal::{aim::Aim, history::Kind, policy::Held};
+use craftec_obj::heal::{aim::Aim, forecast::YEAR_MS, history::Kind, policy::Held};
 
 use super::{
     config::{Config, DAY_MS, HOUR_MS, MONTH_MS},
-    dice::Dice,
-    figures::Figures,
+    dice::{Dice, mix},
+    figures::{Figures, Stock},
     node::{Node, NodeId},
-    object::{Object, Slot, View},
+    object::{Object, View},
     plan::Scheme,
+    queue::Queue,
 };
 
-/// One object of each other scheme for so many of ours.
+/// One object of each other scheme for so many of ours, and so many at most: enough for their traffic.
 const PEERS: u32 = 48;
+const PEERS_MOST: u32 = 128;
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,8 +58,10 @@ pub(super) struct World<'a> {
     pub(super) config: &'a Config,
     pub(super) now_ms: u64,
     pub(super) dice: Dice,
-    events: BinaryHeap<Reverse<(u64, u64, Happens)>>,
-    sequence: u64,
+    events: Queue<Happens>,
+    /// When measurement begins.
+    pub(super) settle_ms: u64,
+    pub(super) slot_ms: u64,
     pub(super) nodes: Vec<Node>,
     /// What is known of each node.
     pub(super) views: Vec<View>,
@@ -78,9 +80,18 @@ pub(super) struct World<'a> {
     pub(super) false_alarms: u64,
     pub(super) convicted: u64,
     pub(super) samples: u32,
+    /// Closings of tabs, and departures of one hand's nodes, that were measured.
+    pub(super) closings: u64,
+    pub(super) left_together: u64,
+    /// By hour of the world's day: sums of the share of nodes that are here, and of how many.
+    pub(super) hours: [(f64, u64); 24],
     /// A buffer for what the policy is shown.
     pub(super) held: Vec<Held>,
-    pub(super) trace: blake3::Hasher,
+    /// Buffers: of objects that are walked over, and of holders' places in a slot.
+    pub(super) asked: Vec<u32>,
+    pub(super) weights: Vec<(u64, NodeId)>,
+    /// A running hash of what happened.
+    pub(super) trace: u64,
 }
 
 impl<'a> World<'a> {
@@ -93,8 +104,9 @@ impl<'a> World<'a> {
             config,
             now_ms: 0,
             dice: Dice::new(seed),
-            events: BinaryHeap::new(),
-            sequence: 0,
+            events: Queue::new(),
+            settle_ms: config.settle_ms(),
+            slot_ms: config.slot_ms(),
             nodes: Vec::new(),
             views: Vec::new(),
             free: Vec::new(),
@@ -108,8 +120,13 @@ impl<'a> World<'a> {
             false_alarms: 0,
             convicted: 0,
             samples: 0,
+            closings: 0,
+            left_together: 0,
+            hours: [(0.0, 0); 24],
             held: Vec::new(),
-            trace: blake3::Hasher::new(),
+            asked: Vec::new(),
+            weights: Vec::new(),
+            trace: mix(seed),
         };
         (0..config.nodes).for_each(|_| world.spawn());
         world.at(config.put_ms(), Happens::Put);
@@ -121,18 +138,23 @@ impl<'a> World<'a> {
     }
 
     pub(super) fn at(&mut self, at_ms: u64, what: Happens) {
-        self.sequence += 1;
-        self.events.push(Reverse((at_ms.max(self.now_ms), self.sequence, what)));
+        self.events.push(at_ms.max(self.now_ms), what);
     }
 
-    /// Lives through all of it.
-    pub(super) fn run(&mut self) {
+    /// Lives through all of it; tells the years that passed, and how many objects of ours were lost.
+    pub(super) fn run(&mut self, tell: &dyn Fn(f64, u64)) {
         let end_ms = self.config.end_ms();
-        while let Some(Reverse((at_ms, _, what))) = self.events.pop() {
+        let mut years = 0;
+        while let Some((at_ms, what)) = self.events.pop() {
             if at_ms >= end_ms {
                 break;
             }
             self.now_ms = at_ms;
+            if at_ms / YEAR_MS > years {
+                years = at_ms / YEAR_MS;
+                let figures = &self.kept[0].figures;
+                tell(years as f64, figures.lost + figures.lost_settling);
+            }
             match what {
                 Happens::Toggle(node, turn) if self.is_at(node, turn) => self.toggle(node),
                 Happens::Depart(node, life) if self.lives(node, life) => self.depart(node),
@@ -152,10 +174,11 @@ impl<'a> World<'a> {
             }
         }
         self.now_ms = end_ms;
+        (0..self.objects.len() as u32).for_each(|index| self.weigh(index));
     }
 
     pub(super) fn measures(&self) -> bool {
-        self.now_ms >= self.config.settle_ms()
+        self.now_ms >= self.settle_ms
     }
 
     fn is_at(&self, node: NodeId, turn: u32) -> bool {
@@ -175,7 +198,8 @@ impl<'a> World<'a> {
             self.nodes.get(id.at()).map_or((0, 0), |old| (old.turn + 1, old.life + 1));
         let node = Node::new(self.config, (turn, life), now_ms, &mut self.dice);
         self.counted[node.shell as usize] += 1;
-        let view = View { here: false, counted: true, trusted: true, group: node.group() };
+        let operated = node.operated;
+        let view = View { here: false, counted: true, trusted: true, operated };
         let life_ms = Node::life_ms(self.config, &mut self.dice);
         let session_ms = node.session_ms(self.config, &mut self.dice);
         if id.at() == self.nodes.len() {
@@ -207,12 +231,24 @@ impl<'a> World<'a> {
 
     /// Gives a node a part of an object.
     pub(super) fn give(&mut self, index: u32, id: NodeId, whole: bool) {
+        self.weigh(index);
         let node = &mut self.nodes[id.at()];
-        node.holds.push(index);
+        if whole {
+            node.wholes.push(index);
+        } else {
+            node.pieces.push(index);
+        }
         let (liar, life, asked) = (node.liar, node.life, node.audited);
         node.audited = true;
-        let object = &mut self.objects[index as usize];
-        object.slots.push(Slot { node: id, whole });
+        let (object, view) = (&mut self.objects[index as usize], self.views[id.at()]);
+        if whole {
+            object.wholes.push(id);
+        } else {
+            object.pieces.push(id);
+            if view.counted {
+                object.counts(view);
+            }
+        }
         if liar {
             if !asked {
                 // Every holder is audited once a day, at a moment it can't know.
@@ -228,10 +264,13 @@ impl<'a> World<'a> {
 
     fn put_all(&mut self) {
         for scheme in 0..self.kept.len() {
-            let share = if scheme == 0 { 1 } else { PEERS };
-            for _ in 0..(self.config.objects / share).max(1) {
+            let objects = match scheme {
+                0 => self.config.objects,
+                _ => (self.config.objects / PEERS).clamp(1, PEERS_MOST),
+            };
+            for _ in 0..objects {
                 let index = self.objects.len() as u32;
-                self.objects.push(Object { scheme, ..Object::default() });
+                self.objects.push(Object::new(scheme, self.now_ms));
                 self.put(index);
             }
         }
@@ -239,12 +278,11 @@ impl<'a> World<'a> {
 
     /// A fresh object.
     fn put(&mut self, index: u32) {
-        let scheme = self.objects[index as usize].scheme;
-        let pieces = self.kept[scheme].scheme.first_pieces(self.config.k);
-        let life = self.objects[index as usize].life + 1;
-        let born_ms = self.now_ms;
-        self.objects[index as usize] = Object { scheme, life, born_ms, ..Object::default() };
-        self.kept[scheme].figures.objects += 1;
+        let (now_ms, scheme) = (self.now_ms, self.objects[index as usize].scheme.into());
+        let kept: &mut Kept = &mut self.kept[scheme];
+        let pieces = kept.scheme.first_pieces(self.config.k);
+        kept.figures.objects += 1;
+        self.objects[index as usize] = Object::new(scheme, now_ms);
         for _ in 0..pieces {
             if let Some(holder) = self.new_holder(index) {
                 self.give(index, holder, false);
@@ -252,30 +290,53 @@ impl<'a> World<'a> {
         }
     }
 
+    /// An object is gone; another one is put in its place.
     pub(super) fn lose(&mut self, index: u32) {
-        let object = &self.objects[index as usize];
-        let (scheme, age_ms) = (object.scheme, self.now_ms - object.born_ms);
         let measures = self.measures();
+        let object = &mut self.objects[index as usize];
+        let (scheme, age_ms) = (usize::from(object.scheme), self.now_ms - object.born_ms);
+        let (pieces, wholes) =
+            (std::mem::take(&mut object.pieces), std::mem::take(&mut object.wholes));
+        let awaited = object.awaited;
         let figures = &mut self.kept[scheme].figures;
         figures.lost += u64::from(measures);
         figures.lost_settling += u64::from(!measures);
         figures.lost_at.push((age_ms / MONTH_MS) as u32);
         self.note(index, u64::MAX);
-        for slot in std::mem::take(&mut self.objects[index as usize].slots) {
-            let holds = &mut self.nodes[slot.node.at()].holds;
-            if let Some(at) = holds.iter().position(|held| *held == index) {
-                holds.swap_remove(at);
-            }
+        for id in pieces {
+            self.nodes[id.at()].drop_piece(index);
         }
-        let awaited = self.objects[index as usize].awaited;
+        for id in wholes {
+            self.nodes[id.at()].drop_whole(index);
+        }
         self.put(index);
         self.objects[index as usize].awaited = awaited;
     }
 
+    /// Accounts for what was stored of an object until now; to be called before that changes.
+    pub(super) fn weigh(&mut self, index: u32) {
+        let object = &mut self.objects[index as usize];
+        let passed_ms = self.now_ms - object.weighed_ms;
+        if passed_ms == 0 {
+            return;
+        }
+        let measured_ms = passed_ms.min(self.now_ms.saturating_sub(self.settle_ms));
+        object.weighed_ms = self.now_ms;
+        let kept = &mut self.kept[usize::from(object.scheme)];
+        let k = kept.aim.k;
+        let reading = object.decoding.as_ref().map_or(0, |decoding| decoding.from.len());
+        let stock = Stock {
+            stored: object.stored(k),
+            reading: reading as u32,
+            wholes: object.alive_wholes,
+            k,
+        };
+        kept.figures.weigh(stock, passed_ms, measured_ms);
+    }
+
     /// Writes something down in the trace.
     pub(super) fn note(&mut self, index: u32, what: u64) {
-        self.trace.update(&self.now_ms.to_le_bytes());
-        self.trace.update(&index.to_le_bytes());
-        self.trace.update(&what.to_le_bytes());
+        let at = mix(self.trace ^ self.now_ms);
+        self.trace = mix(at ^ u64::from(index) ^ what.rotate_left(32));
     }
 }

@@ -150,7 +150,7 @@ pub(super) fn query(
     limit: usize,
 ) -> rusqlite::Result<Option<Rows>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let count = columns.len();
     let mut found = statement.query(params_from_iter(params))?;
     let (mut rows, mut bytes) = (Vec::new(), 0);

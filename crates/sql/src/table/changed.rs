@@ -61,8 +61,10 @@ impl ChangedPages {
                 return None;
             }
             let run = (|| {
-                let (gap, more) = unsigned_varint::decode::u32(rest).ok()?;
-                let (length, more) = unsigned_varint::decode::u32(more).ok()?;
+                // As 64 bits: the decoder of 32 lets bits beyond them fall away.
+                let (gap, more) = unsigned_varint::decode::u64(rest).ok()?;
+                let (length, more) = unsigned_varint::decode::u64(more).ok()?;
+                let (gap, length) = (u32::try_from(gap).ok()?, u32::try_from(length).ok()?);
                 rest = more;
                 let gap = if first { gap } else { gap.checked_add(1)? };
                 let start = after.checked_add(gap)?;
@@ -121,6 +123,13 @@ mod tests {
         assert_eq!(ChangedPages::of((0..100_000).map(|n| n * 2 + 1)), None, "too long a set");
         assert_eq!(ChangedPages::of([]).unwrap().check(0), Ok(0));
         assert_eq!(ChangedPages::of([5, 4]), None, "out of order");
+    }
+
+    #[test]
+    fn numbers_have_one_encoding() {
+        for bad in [&[0x80, 0, 0][..], &[0xff, 0xff, 0xff, 0xff, 0x7f, 0], &[0], &[0x80]] {
+            assert_eq!(ChangedPages(bad.to_vec()).check(MAX_PAGES), Err(TableError::Changed));
+        }
     }
 
     proptest! {

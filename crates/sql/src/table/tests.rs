@@ -237,7 +237,10 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_root_is_refused_or_is_another_root(at in any::<prop::sample::Index>(), flip in 1u8..) {
+    fn a_damaged_root_is_refused_or_is_another_root(
+        at in any::<prop::sample::Index>(),
+        flip in 1u8..,
+    ) {
         let mut root = Root::new(300, Some(Cid::of(Codec::DagCbor, b"t")));
         root.changed = ChangedPages::of([1, 7, 8]);
         root.schema = Hash([7; 32]);

@@ -215,7 +215,9 @@ impl Main {
 
     fn write(&mut self, bytes: &[u8], offset: u64) -> Result<(), Fault> {
         // Pages of another size, which a hostile header may claim, are nothing that can be stored.
-        let (Ok(bytes), true) = (<&Page>::try_from(bytes), offset % PAGE_BYTES as u64 == 0) else {
+        let (Ok(bytes), true) =
+            (<&Page>::try_from(bytes), offset.is_multiple_of(PAGE_BYTES as u64))
+        else {
             return Err(Fault::ReadOnly);
         };
         let page = PageNo::at(offset).ok_or(Fault::Full)?;

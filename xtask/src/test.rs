@@ -78,6 +78,8 @@ fn otel() -> anyhow::Result<()> {
 }
 
 fn clippy_wasm() -> anyhow::Result<()> {
+    // SQLite is C, and built for it too.
+    setup::clang()?;
     let toolchain = setup::wasm_toolchain()?;
     if toolchain == setup::WasmToolchain::Fallback {
         say("the fallback toolchain has no clippy; skipped");

@@ -39,7 +39,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     npm(&paths::root())
 }
 
-fn clang() -> anyhow::Result<()> {
+pub(crate) fn clang() -> anyhow::Result<()> {
     if works(command("clang").arg("--version")) {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{head::HeadError, record::RecordError};
 use craftec_obj::{ObjError, StoreError, coded::CodedError};
 use craftec_p2p::NetError;
+#[cfg(feature = "sql")]
 use craftec_sql::{PageStoreError, SqlError, log::LogError};
 
 use crate::{backup::BackupError, room};
@@ -122,6 +123,7 @@ pub(crate) fn backup(error: BackupError) -> ApiError {
 
 /// The API's word for a statement that failed, or a database that can't be had. Where SQLite says why,
 /// it is said in its own words.
+#[cfg(feature = "sql")]
 pub(crate) fn sql(error: SqlError) -> ApiError {
     let retryable = error.is_retryable();
     let message = sentence(&error.to_string());
@@ -149,6 +151,7 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
     fault
 }
 
+#[cfg(feature = "sql")]
 fn log(error: &LogError, message: String) -> ApiError {
     match error {
         LogError::Full { .. } => room::disk_full(),

@@ -6,6 +6,10 @@
 mod backup;
 mod check;
 mod config;
+#[cfg(feature = "sql")]
+mod databases;
+#[cfg(not(feature = "sql"))]
+#[path = "no_databases.rs"]
 mod databases;
 mod error;
 mod events;

@@ -45,6 +45,7 @@ pub struct Node {
     pub(crate) exchange: Exchange,
     pub(crate) objects: Objects,
     pub(crate) names: Rc<Names>,
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     pub(crate) databases: Databases,
     pub(crate) lending: Rc<Lending>,
     pub(crate) serving: Rc<Serving>,

@@ -53,8 +53,10 @@ pub(super) enum Handle {
     /// Content that is being read. Locked, because a read waits for the network.
     Read(Rc<Mutex<Reader>>),
     /// A database.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     Database(OpenDatabase),
     /// Rows of a result that were not asked for yet.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     Rows(Rows),
 }
 

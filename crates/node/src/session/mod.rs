@@ -5,6 +5,10 @@ mod backup;
 mod handles;
 mod read;
 mod sites;
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(not(feature = "sql"))]
+#[path = "no_sql.rs"]
 mod sql;
 mod write;
 

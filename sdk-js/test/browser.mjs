@@ -362,16 +362,7 @@ const tests = {
       await window.registerApp();
       return (await window.node.obj.put('offline')).cid;
     });
-    await page.waitForFunction(async () => {
-      for (const name of await caches.keys()) {
-        const urls = (await (await caches.open(name)).keys()).map(
-          ({ url }) => new URL(url).pathname,
-        );
-        if (['/', '/page.js', '/sdk/node_bg.wasm', '/sdk/broker.js'].every((u) => urls.includes(u)))
-          return true;
-      }
-      return false;
-    });
+    await appIsCached(page);
     await host.down();
     try {
       await page.reload();
@@ -389,6 +380,7 @@ const tests = {
   async 'a site opens again while the server is away'({ context, host }) {
     const page = await openApp(context, host);
     await page.evaluate(() => window.registerApp());
+    await appIsCached(page);
     const { url } = await publish(page);
     const site = await context.newPage();
     await site.goto(url);
@@ -428,6 +420,19 @@ const tests = {
     assert.deepEqual([result.files, result.text, result.entries], [10_000, 'file 4217', 100]);
   },
 };
+
+/** Waits until the app's worker has all that opens it, and sites, without a server. */
+async function appIsCached(page) {
+  await page.waitForFunction(async () => {
+    const needed = ['/', '/page.js', '/bridge.html', '/sdk/node_bg.wasm', '/sdk/broker.js'];
+    for (const name of await caches.keys()) {
+      const requests = await (await caches.open(name)).keys();
+      const urls = requests.map(({ url }) => new URL(url).pathname);
+      if ([...needed, '/sdk/bridge.js'].every((url) => urls.includes(url))) return true;
+    }
+    return false;
+  });
+}
 
 function publish(page) {
   return page.evaluate(() =>

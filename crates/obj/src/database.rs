@@ -1,7 +1,7 @@
 //! What a database's blocks name, as far as whoever keeps them must know: no SQL, no page numbers.
 //!
 //! The layout is that of `crates/sql/src/table/` (version 1; golden bytes in `tests/vectors/sql.json`,
-//! read by a test here): a root is canonical DAG-CBOR of [`Root`]; a node of its page table is a list
+//! read by a test here): a root is canonical DAG-CBOR of `Root`; a node of its page table is a list
 //! of links and nulls. The root before (`parent`) is not below a root: every snapshot is kept for
 //! itself.
 

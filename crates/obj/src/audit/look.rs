@@ -1,7 +1,7 @@
 //! One look at one holder: what is asked, in which order, and what the answers mean. A pure state
 //! machine: who drives it sends the questions and tells what came back.
 //!
-//! Samples are asked [`TOGETHER`], so that each request is of one kind and its time can be compared with
+//! Samples are asked `TOGETHER`, so that each request is of one kind and its time can be compared with
 //! others. Questions that stayed open are asked last, each alone, and only if the holder answers at all.
 
 use craftec_core::Cid;

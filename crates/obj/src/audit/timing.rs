@@ -1,8 +1,8 @@
 //! How long a holder usually takes to answer, and which answer took longer than that. Values only.
 //!
-//! The usual is the median of its last [`RECENT`] answers, and the median distance from it; neither
+//! The usual is the median of its last `RECENT` answers, and the median distance from it; neither
 //! moves much while less than half of the answers are odd. Late is what takes longer than the median and
-//! [`SPREADS`] such distances, at least [`MARGIN`]: 64 numbers per holder are all that is kept.
+//! `SPREADS` such distances, at least `MARGIN`: 64 numbers per holder are all that is kept.
 //!
 //! # What time shows, and what it can't
 //!

@@ -1,5 +1,5 @@
 //! Keeping objects alive when their author may be gone: holders look after them in turns, and make what
-//! is lost again for new holders: shards of coded files, or whole copies ([`copies`]).
+//! is lost again for new holders: shards of coded files, or whole copies (`copies`).
 //!
 //! Time is cut into slots, and in each slot the holders of a file wait for times of their own before
 //! they look; whoever hears that another looked rests, mostly (see [`care::regardless`]). Who sees so

@@ -10,8 +10,8 @@ pub(crate) fn scenario(scenario: &str, seeds: &str) -> anyhow::Result<()> {
     sim(&[scenario, "--seeds", &format!("{from}..{to}")])
 }
 
-/// What every change must pass: each seed that ever failed, and 200 storms of fifty peers, one in
-/// eight of them twice to see that its trace repeats.
+/// What every change must pass: each seed that ever failed, and 200 storms of fifty peers,
+/// eight of them twice, to see that its trace repeats.
 pub(crate) fn check() -> anyhow::Result<()> {
     sim(&["kept", "--brief"])?;
     // Of storm 80, two runs differ about once in ten, and why is not known: it is not among those that

@@ -1,4 +1,4 @@
-//! Where published pages are: a local log, a map in memory, later the network and S3.
+//! Where published pages are: a local log or a map in memory; the node has one over the network.
 //!
 //! A store is asked for blocks in batches and under the root that they belong to, which tells it
 //! whom to ask. It need not be trusted: whoever reads checks every block against its CID.
@@ -62,16 +62,21 @@ pub trait PageStore {
         wanted: &'a [Cid],
     ) -> LocalBoxFuture<'a, Stored<Vec<Option<Bytes>>>>;
 
-    /// Stores blocks, durably once this returns.
-    fn put<'a>(&'a self, blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>>;
+    /// Stores blocks, durably once this returns. A store that only gives says so.
+    fn put<'a>(&'a self, _blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>> {
+        Box::pin(async { Err(PageStoreError::ReadOnly) })
+    }
 
-    /// Makes `new` the root of `name` if `old` still is: compare and swap.
+    /// Makes `new` the root of `name` if `old` still is: compare and swap. A store that only gives says
+    /// so.
     fn update_root<'a>(
         &'a self,
-        name: &'a str,
-        old: Option<Cid>,
-        new: Cid,
-    ) -> LocalBoxFuture<'a, Stored<()>>;
+        _name: &'a str,
+        _old: Option<Cid>,
+        _new: Cid,
+    ) -> LocalBoxFuture<'a, Stored<()>> {
+        Box::pin(async { Err(PageStoreError::ReadOnly) })
+    }
 }
 
 /// Blocks in memory. Cloning shares them.
@@ -145,18 +150,5 @@ impl PageStore for LocalStore {
         let mut pages = self.0.borrow_mut();
         let found: Result<Vec<_>, _> = wanted.iter().map(|cid| pages.log.block(cid)).collect();
         Box::pin(async move { Ok(found?) })
-    }
-
-    fn put<'a>(&'a self, _blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>> {
-        Box::pin(async { Err(PageStoreError::ReadOnly) })
-    }
-
-    fn update_root<'a>(
-        &'a self,
-        _name: &'a str,
-        _old: Option<Cid>,
-        _new: Cid,
-    ) -> LocalBoxFuture<'a, Stored<()>> {
-        Box::pin(async { Err(PageStoreError::ReadOnly) })
     }
 }

@@ -14,7 +14,7 @@ use common::{Dice, count, integer, open};
 use craftec_core::{Cid, Codec};
 use craftec_platform::sim::SimDisk;
 use craftec_sql::{
-    PageStore, PageStoreError, Reader, ReaderOptions, SqlError, Stored,
+    PageStore, Reader, ReaderOptions, SqlError, Stored,
     page::PAGE_BYTES,
     table::{PageTable, Root, TableError},
 };
@@ -44,15 +44,6 @@ impl PageStore for Liar {
     fn put<'a>(&'a self, blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>> {
         self.blocks.borrow_mut().extend(blocks.iter().cloned());
         Box::pin(async { Ok(()) })
-    }
-
-    fn update_root<'a>(
-        &'a self,
-        _name: &'a str,
-        _old: Option<Cid>,
-        _new: Cid,
-    ) -> LocalBoxFuture<'a, Stored<()>> {
-        Box::pin(async { Err(PageStoreError::ReadOnly) })
     }
 }
 

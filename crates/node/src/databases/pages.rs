@@ -54,17 +54,4 @@ impl PageStore for Pages {
             Ok(found)
         })
     }
-
-    fn put<'a>(&'a self, _blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>> {
-        Box::pin(async { Err(PageStoreError::ReadOnly) })
-    }
-
-    fn update_root<'a>(
-        &'a self,
-        _name: &'a str,
-        _old: Option<Cid>,
-        _new: Cid,
-    ) -> LocalBoxFuture<'a, Stored<()>> {
-        Box::pin(async { Err(PageStoreError::ReadOnly) })
-    }
 }

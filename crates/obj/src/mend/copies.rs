@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use craftec_core::{Cid, PeerId};
 
-use super::{Inner, placing::Holders};
+use super::{Inner, placing::Holders, silent};
 use crate::{
     ObjError,
     objects::MadeShard,
     replicate::{
-        LentRecord, TERM_MS,
+        LentRecord,
         wire::{HEADS, Hold},
     },
 };
@@ -30,8 +30,6 @@ impl Inner {
             // It is a coded file, which was read here for a repair: those with its shards look after it.
             return Ok(());
         }
-        let silent = answers.iter().filter(|(.., told)| told.is_none());
-        let silent: BTreeSet<PeerId> = silent.map(|(peer, ..)| *peer).collect();
         let me = self.rpc.network().local_peer();
         let exchange = self.objects.exchange();
         let now_ms = self.clock.now().0;
@@ -47,7 +45,7 @@ impl Inner {
         self.count(|mended| mended.looks += 1);
         exchange.knows_holders(object, present.clone());
         if missing > 0 {
-            self.copy(object, &lent, missing, &present, silent).await?;
+            self.copy(object, &lent, missing, &present, silent(&answers)).await?;
         }
         self.renew_copies(object, &present).await
     }
@@ -111,21 +109,5 @@ impl Inner {
         let mut heads = self.around.heads_of(object);
         heads.truncate(HEADS);
         heads
-    }
-
-    /// The terms under which something is here, when half of their time is over: then what is here is
-    /// kept for longer, because we want it, and the others are to be asked the same.
-    pub(super) fn renewed(&self, object: Cid) -> Result<Option<LentRecord>, ObjError> {
-        let now_ms = self.clock.now().0;
-        let Some(lent) = self.lent_for(object)? else { return Ok(None) };
-        if lent.until_ms > now_ms + TERM_MS / 2 {
-            return Ok(None);
-        }
-        let me = self.rpc.network().local_peer();
-        for mut record in self.lent_all(object)? {
-            (record.asker, record.until_ms) = (me, now_ms + TERM_MS);
-            record.keep(self.objects.store(), now_ms)?;
-        }
-        Ok(Some(lent))
     }
 }

@@ -148,8 +148,6 @@ impl Inner {
         };
         let coding = self.objects.coding(object, code).await?;
         let answers = self.believed(object, slot).await;
-        let silent = answers.iter().filter(|(.., told)| told.is_none());
-        let silent: BTreeSet<PeerId> = silent.map(|(peer, ..)| *peer).collect();
         let me = self.rpc.network().local_peer();
         let own = exchange.told_of(&object);
         let now_ms = self.clock.now().0;
@@ -167,7 +165,7 @@ impl Inner {
             Plan::Rest => {}
             Plan::DropWhole => self.drop_whole(object).await?,
             Plan::Mend { shards, read } => {
-                self.mend(object, &coding, &shards, read, silent).await?;
+                self.mend(object, &coding, &shards, read, silent(&answers)).await?;
             }
         }
         self.later(object, coding);
@@ -286,6 +284,22 @@ impl Inner {
         Ok(())
     }
 
+    /// The terms under which something is here, when half of their time is over: then what is here is
+    /// kept for longer, because we want it, and the others are to be asked the same.
+    fn renewed(&self, object: Cid) -> Result<Option<LentRecord>, ObjError> {
+        let now_ms = self.clock.now().0;
+        let Some(lent) = self.lent_for(object)? else { return Ok(None) };
+        if lent.until_ms > now_ms + TERM_MS / 2 {
+            return Ok(None);
+        }
+        let me = self.rpc.network().local_peer();
+        for mut record in self.lent_all(object)? {
+            (record.asker, record.until_ms) = (me, now_ms + TERM_MS);
+            record.keep(self.objects.store(), now_ms)?;
+        }
+        Ok(Some(lent))
+    }
+
     /// Under what terms this node holds a shard of the file: of all the ones that end last.
     fn lent_for(&self, object: Cid) -> Result<Option<LentRecord>, ObjError> {
         Ok(self.lent_all(object)?.into_iter().max_by_key(|lent| lent.until_ms))
@@ -355,6 +369,11 @@ fn most_named(shards: &[(Cid, u8, Cid)]) -> Option<Cid> {
         *codes.entry(*code).or_default() += 1;
     }
     codes.into_iter().max_by_key(|(_, shards)| *shards).map(|(code, _)| code)
+}
+
+/// Those that said nothing.
+fn silent(answers: &Answers) -> BTreeSet<PeerId> {
+    answers.iter().filter(|(.., told)| told.is_none()).map(|(peer, ..)| *peer).collect()
 }
 
 /// What a peer told, where it answered.

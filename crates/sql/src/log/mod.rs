@@ -19,7 +19,7 @@
 //! assumed but that a flush that returned well flushed the file.
 //!
 //! Zeros are written ahead of the end, a part of what is there at most, so that most commits
-//! overwrite: on ext4 that is twice as fast as growing the file.
+//! overwrite: a flush of a file that grew has its new length to write too.
 
 mod commit;
 mod compact;

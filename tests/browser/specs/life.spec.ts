@@ -19,7 +19,7 @@ interface Life {
 
 /**
  * Holders look after copies every ten minutes, which is longer than this: one of the first must
- * stay. The form of coded files (`LONG`) is no ordinary test: with pauses of 8 s it lost its object.
+ * stay. The form of coded files (`LONG`) is no ordinary test: with pauses of 8 s it lost one.
  */
 const SHORT: Life = { holders: 6, bytes: 4 << 20, replicas: 5, pauseMs: 2_000, stay: 1 };
 const LONG: Life = { holders: 12, bytes: 16 << 20, pauseMs: 20_000, stay: 0 };

@@ -16,6 +16,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     sim(&["kept", "--brief"])?;
     sim(&["storm", "--seeds", "0..200", "--twice", "20", "--brief"])?;
     sim(&["alive", "--seeds", "0..20", "--twice", "5", "--brief"])?;
+    sim(&["closing", "--seeds", "0..20", "--twice", "5", "--brief"])?;
     sim(&CHURN)
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn soak() -> anyhow::Result<()> {
     sim(&["put-get", "--seeds", "0..500", "--brief"])?;
     sim(&["liar", "--seeds", "0..500", "--brief"])?;
     sim(&["alive", "--seeds", "0..500", "--brief"])?;
+    sim(&["closing", "--seeds", "0..500", "--brief"])?;
     sim(&["churn", "--seeds", "0..16", "--none-lost"])
 }
 

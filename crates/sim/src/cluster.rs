@@ -1,7 +1,14 @@
 //! A cluster: real nodes on simulated machines that can lose power and come back with their disks.
 
-use std::{cell::RefCell, future::Future, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
+use craftec_api::ApiError;
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
 use craftec_obj::{Ledger, Store, StoreError, audit::Served, store::StoreOptions};
@@ -14,7 +21,8 @@ use futures::channel::oneshot;
 
 use crate::{Fabric, Joined, Weather, checked::Remembered};
 
-/// Turns in which holders of a coded object look after it: short, as virtual days are long to run.
+/// Turns in which holders look after objects, unless the scenario says otherwise: short, as virtual days
+/// are long to run.
 const MEND_SLOT: Duration = Duration::from_secs(60);
 /// Memory for each node's index: they are many.
 const CACHE_BYTES: usize = 512 << 10;
@@ -54,6 +62,14 @@ pub enum ClusterError {
         /// Why.
         source: NetError,
     },
+    /// A node refuses what it must do.
+    #[error("node {index}: {source}")]
+    Refused {
+        /// Its number.
+        index: usize,
+        /// What it says.
+        source: ApiError,
+    },
     /// The scenario did not end.
     #[error("{0}")]
     Stalled(
@@ -74,6 +90,7 @@ struct Inner {
     seed: u64,
     dice: SimEntropy,
     check: Arc<dyn RecordCheck>,
+    mend_slot: Cell<Duration>,
     nodes: RefCell<Vec<Machine>>,
 }
 
@@ -110,8 +127,8 @@ impl Cluster {
         let clock = executor.clock().0;
         let dice = SimEntropy::stream(seed, u64::MAX - 1);
         let check = Remembered::new(record_check(executor.wall_clock()));
-        let nodes = RefCell::default();
-        let inner = Inner { executor, clock, fabric, seed, dice, check, nodes };
+        let (mend_slot, nodes) = (Cell::new(MEND_SLOT), RefCell::default());
+        let inner = Inner { executor, clock, fabric, seed, dice, check, mend_slot, nodes };
         let cluster = Self(Rc::new(inner));
         let result = cluster.0.executor.run_until(limit, scenario(cluster.clone()));
         // Nodes hold clocks of the executor, and tasks of the executor hold nodes.
@@ -119,6 +136,11 @@ impl Cluster {
             cluster.crash(index, Damage::Kept);
         }
         result?
+    }
+
+    /// Nodes that boot from now on look after objects in turns of `slot`.
+    pub fn mend_every(&self, slot: Duration) {
+        self.0.mend_slot.set(slot);
     }
 
     /// Starts `count` new machines of one role; returns the number of the first.
@@ -162,7 +184,7 @@ impl Cluster {
             Role::Relay => craftec_api::Role::Relay,
             Role::Foreign => craftec_api::Role::Foreign,
         });
-        config.mend_slot = Some(MEND_SLOT);
+        config.mend_slot = Some(self.0.mend_slot.get());
         config.folder = Some(Rc::new(disk));
         let node = Node::start(ports, store, keys, config).await.map_err(broken)?;
         if let Some(machine) = self.0.nodes.borrow_mut().get_mut(index) {

@@ -1,6 +1,6 @@
 //! The real node in many copies: what is put is copied and read back, and a seed is a run.
 
-use craftec_sim::scenario::{Scenario, Size, alive, liar, mesh, put_get};
+use craftec_sim::scenario::{Scenario, Size, alive, closing, liar, mesh, put_get};
 
 #[test]
 fn fifty_nodes_put_and_get_under_loss_and_delay_and_a_seed_is_a_trace() {
@@ -37,6 +37,16 @@ fn coded_objects_outlive_everyone_who_held_them() {
         println!("{report}");
         assert_eq!(report.failures, Vec::<String>::new(), "seed {seed}");
         assert!(report.number("mended_shards") > 0);
+    }
+}
+
+#[test]
+fn coded_objects_outlive_tabs_that_close_without_a_word_and_have_no_relay() {
+    for seed in 0..3 {
+        let report = closing(seed).unwrap();
+        println!("{report}");
+        assert_eq!(report.failures, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(report.number("gets"), 10);
     }
 }
 

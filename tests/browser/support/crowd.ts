@@ -42,13 +42,13 @@ export class Stranger {
   }
 
   /** Puts an object made of `seed`; done when it is kept as wanted. */
-  async put(bytes: number, seed: number, options: object): Promise<string> {
+  async put(bytes: number, seed: number): Promise<string> {
     return this.page.evaluate(
-      async ([bytes, seed, options]) => {
-        const all = { ...options, ack: 'replicated' };
-        return (await window.node.obj.put(window.made(bytes, seed), all)).cid;
+      async ([bytes, seed]) => {
+        const data = window.made(bytes, seed);
+        return (await window.node.obj.put(data, { ack: 'replicated' })).cid;
       },
-      [bytes, seed, options] as const,
+      [bytes, seed] as const,
     );
   }
 
@@ -70,7 +70,7 @@ export class Stranger {
   }
 }
 
-/** How many there are of each kind. */
+/** How many there are of each kind, and what they do. */
 export interface Numbers {
   /** They hold what is put. */
   holders: number;
@@ -78,6 +78,8 @@ export interface Numbers {
   spares: number;
   /** Each reads once and is closed: what it fetched helps nobody. */
   readers: number;
+  /** How often holders look after a coded object. */
+  mendSeconds: number;
 }
 
 export class Crowd {
@@ -90,14 +92,16 @@ export class Crowd {
   ) {}
 
   /** Opens all, links each to each, and kills the relay. */
-  static async gather(browser: Browser, { holders, spares, readers }: Numbers): Promise<Crowd> {
+  static async gather(browser: Browser, numbers: Numbers): Promise<Crowd> {
+    const { holders, spares, readers, mendSeconds } = numbers;
     const relay = await Relay.start('--lend', '0');
     const relays = await relaysOf(relay);
     const host = await Host.start(relays);
     const all: Stranger[] = [];
     for (let i = 0; i < holders + spares + readers; i++) {
       const lendBytes = i < holders ? LEND_BYTES : 0;
-      const stranger = await Stranger.open(browser, host, { relays, storage: { lendBytes } });
+      const storage = { lendBytes, mendSeconds };
+      const stranger = await Stranger.open(browser, host, { relays, storage });
       await introduce(stranger, all, relays[0]!);
       all.push(stranger);
     }

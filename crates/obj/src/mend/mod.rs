@@ -157,6 +157,8 @@ impl Inner {
             care.heard(me, &own, &answers, code, &mut self.kind.borrow_mut(), now_ms);
             care.plan(&me, coding.spread(), &self.kind.borrow(), now_ms)
         };
+        let asked = answers.len();
+        tracing::debug!(%object, asked, silent = silent(&answers).len(), ?plan, "looked after");
         self.count(|mended| mended.looks += 1);
         let present = self.cares.borrow().get(&object).map(Care::present).unwrap_or_default();
         exchange.knows_holders(object, present.into_keys().filter(|peer| *peer != me).collect());

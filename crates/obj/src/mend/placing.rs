@@ -23,7 +23,10 @@ const AT_ONCE: usize = 4;
 const SILENT: usize = 4;
 /// Peers that may refuse in one look: an answer is soon there, and many have no room.
 const REFUSALS: usize = 64;
-/// A holder that tells nothing for so long is given up; it tells something every five seconds.
+/// A holder that doesn't answer at all for so long is given up for now: a link to a tab that was closed
+/// looks alive for ten seconds and more, and each shard may meet several of them.
+const FIRST: Duration = Duration::from_secs(2);
+/// One that tells nothing more for so long is given up; it tells something every five seconds.
 const SILENCE: Duration = Duration::from_secs(8);
 
 /// Who holds how many, who is not to be asked, and which names come with what is placed.
@@ -126,6 +129,7 @@ impl Inner {
             rpc: &self.rpc,
             clock: self.clock.clone(),
             exchange: self.objects.exchange().clone(),
+            first: FIRST,
             silence: SILENCE,
         }
     }

@@ -1,5 +1,6 @@
 //! Asking the holders of a file what they have of it: those known and those that the DHT names at the
-//! same time, and then whoever these know.
+//! same time, and then whoever these know. Tabs that lost their last relay have no DHT: there, whoever is
+//! connected is asked, when nobody is known or some of the known are away.
 //!
 //! Some holders were killed a moment ago, and it would take many seconds to be sure of each. So a survey
 //! doesn't wait for all: when nobody has said anything for a while, those that still owe an answer count
@@ -11,6 +12,7 @@ use std::{
 };
 
 use craftec_core::{Cid, PeerId};
+use craftec_p2p::{PeerInfo, Role};
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
 use super::{
@@ -40,6 +42,12 @@ struct Survey {
     waiting: VecDeque<PeerId>,
     owing: BTreeSet<PeerId>,
     answers: Answers,
+    /// The DHT named somebody.
+    named: bool,
+    /// Holders are missing: nobody is known, or some of the known are away.
+    missing: bool,
+    /// Whoever is connected was asked.
+    near: bool,
 }
 
 impl Survey {
@@ -54,9 +62,18 @@ impl Survey {
         self.answers.iter().all(|(.., told)| told.is_none())
     }
 
+    /// Asks `connected` too, once, where the DHT named nobody and holders are missing.
+    fn look_near(&mut self, connected: &[PeerInfo]) {
+        if self.missing && !self.named && !std::mem::replace(&mut self.near, true) {
+            let nodes = connected.iter().filter(|info| info.role != Role::Foreign);
+            nodes.for_each(|info| self.add(info.peer));
+        }
+    }
+
     /// Takes those that owe an answer for silent.
     fn give_up(&mut self) {
         let owing = std::mem::take(&mut self.owing);
+        self.missing |= !owing.is_empty();
         self.answers.extend(owing.into_iter().map(|peer| (peer, None, None)));
     }
 }
@@ -67,9 +84,15 @@ impl Inner {
         let network = self.rpc.network();
         let me = network.local_peer();
         let mut survey = Survey { seen: BTreeSet::from([me]), ..Survey::default() };
-        let known = self.cares.borrow().get(&object).map(Care::peers).unwrap_or_default();
+        let (known, present) = {
+            let cares = self.cares.borrow();
+            let care = cares.get(&object);
+            (care.map(Care::peers).unwrap_or_default(), care.map(Care::present).unwrap_or_default())
+        };
+        survey.missing = present.len() < known.len() || known.iter().all(|peer| *peer == me);
         known.into_iter().for_each(|peer| survey.add(peer));
-        let infos = network.peers().into_iter();
+        let connected = network.peers();
+        let infos = connected.iter();
         let places: BTreeMap<PeerId, String> =
             infos.filter_map(|info| Some((info.peer, place(&info.addr)?))).collect();
         let mut found = network.providers(provider_key(&object)).fuse();
@@ -78,6 +101,9 @@ impl Inner {
         let mut quiet = self.clock.sleep(PATIENCE).fuse();
         let mut asks: FuturesUnordered<Asked> = FuturesUnordered::new();
         loop {
+            if !searching {
+                survey.look_near(&connected);
+            }
             while let Some(peer) = survey.waiting.pop_front_if(|_| asks.len() < AT_ONCE) {
                 survey.owing.insert(peer);
                 let exchange = self.objects.exchange().clone();
@@ -97,7 +123,10 @@ impl Inner {
                     quiet = self.clock.sleep(PATIENCE).fuse();
                 }
                 peer = found.next() => match peer {
-                    Some(peer) => survey.add(peer),
+                    Some(peer) => {
+                        survey.named |= peer != me;
+                        survey.add(peer);
+                    }
                     None => searching = false,
                 },
                 () = search => searching = false,

@@ -33,7 +33,10 @@ pub(crate) struct Asker<'a> {
     pub(crate) rpc: &'a Rpc,
     pub(crate) clock: Rc<dyn Clock>,
     pub(crate) exchange: Exchange,
-    /// A holder that tells nothing for so long is given up.
+    /// A holder tells at once that it heard the question: one that doesn't within this time is gone, or
+    /// as good as that.
+    pub(crate) first: Duration,
+    /// A holder that tells nothing for so long afterwards is given up.
     pub(crate) silence: Duration,
 }
 
@@ -53,9 +56,10 @@ impl Asker<'_> {
         let (root, owner) = (hold.root, hold.owner);
         let body = cbor::encode(&Ask::Hold(hold)).map_err(|e| NoPromise::new(e.to_string()))?;
         let mut told = self.rpc.subscribe(peer, PROTOCOL, body);
-        let mut has = 0;
+        let (mut has, mut patience) = (0, self.first);
         loop {
-            let next = timeout(&*self.clock, self.silence, told.next()).await;
+            let next = timeout(&*self.clock, patience, told.next()).await;
+            patience = self.silence;
             if !progress(has) {
                 return Err(NoPromise::new("it is no longer wanted"));
             }

@@ -156,7 +156,7 @@ impl Inner {
                 Box::pin(std::future::ready(Told::Refused(refused)))
             }
         };
-        let steps = Steps { work: Some(work), done, told: 0, clock: self.clock.clone() };
+        let steps = Steps { work: Some(work), done, told: None, clock: self.clock.clone() };
         Box::pin(stream::unfold(steps, |mut steps| async move {
             let told = steps.next().await?;
             Some((Bytes::from(cbor::encode(&told).unwrap_or_default()), steps))
@@ -346,16 +346,20 @@ impl Inner {
     }
 }
 
-/// What is told while a pull runs.
+/// What is told while a pull runs: first that the question was heard.
 struct Steps {
     work: Option<LocalBoxFuture<'static, Told>>,
     done: Rc<Cell<u64>>,
-    told: u64,
+    told: Option<u64>,
     clock: Rc<dyn Clock>,
 }
 
 impl Steps {
     async fn next(&mut self) -> Option<Told> {
+        let Some(told) = self.told else {
+            self.told = Some(0);
+            return Some(Told::Progress(0));
+        };
         let mut work = self.work.take()?;
         let mut silent = Duration::ZERO;
         loop {
@@ -365,8 +369,8 @@ impl Steps {
             };
             silent += PROGRESS;
             let bytes = self.done.get();
-            if bytes != self.told || silent >= ALIVE {
-                self.told = bytes;
+            if bytes != told || silent >= ALIVE {
+                self.told = Some(bytes);
                 self.work = Some(work);
                 return Some(Told::Progress(bytes));
             }

@@ -50,7 +50,9 @@ const MOST_SHARDS: u8 = 40;
 const CODING: usize = 1;
 /// How long a holder may take to answer a release.
 const RELEASE: Duration = Duration::from_secs(10);
-/// A holder that tells nothing for so long is given up: nobody hurries here.
+/// A holder that doesn't answer at all for so long, or that tells nothing more for so long, is given up:
+/// nobody hurries here.
+const FIRST: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Keeps copies of our objects on other nodes. Cloning shares it.
@@ -327,7 +329,7 @@ impl Inner {
     async fn ask(&self, unit: Cid, peer: PeerId) {
         let Some(hold) = self.question(unit) else { return };
         let (clock, exchange) = (self.clock.clone(), self.objects.exchange().clone());
-        let asker = Asker { rpc: &self.rpc, clock, exchange, silence: SILENCE };
+        let asker = Asker { rpc: &self.rpc, clock, exchange, first: FIRST, silence: SILENCE };
         let wanted = || !self.stopped.get() && self.roster.borrow().object_of(&unit).is_some();
         let progress = |bytes| {
             let wanted = wanted();

@@ -20,8 +20,10 @@ use super::{
 
 /// How long opening a connection or a stream may take, as the port says.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
-/// After so long without a sign of life a connection is given up, as QUIC and WebRTC do.
+/// After so long without a sign of life a connection is given up, as QUIC does, and WebRTC, which takes
+/// longer to be sure.
 const SILENCE: Duration = Duration::from_secs(8);
+const SILENCE_OF_TABS: Duration = Duration::from_secs(13);
 /// The protocol whose answers carry blocks.
 const EXCHANGE: &str = "obj";
 
@@ -189,6 +191,19 @@ impl Fabric {
     pub(super) fn lose_later(
         &self,
         connections: Vec<(Pair, u64)>,
+        doomed: impl FnOnce(&Self) -> bool + Clone + 'static,
+    ) {
+        let of_tabs = |(pair, _): &(Pair, u64)| self.are_tabs(pair);
+        let (tabs, others) = connections.into_iter().partition(of_tabs);
+        for (silence, connections) in [(SILENCE, others), (SILENCE_OF_TABS, tabs)] {
+            self.lose_after(silence, connections, doomed.clone());
+        }
+    }
+
+    fn lose_after(
+        &self,
+        silence: Duration,
+        connections: Vec<(Pair, u64)>,
         doomed: impl FnOnce(&Self) -> bool + 'static,
     ) {
         if connections.is_empty() {
@@ -196,7 +211,7 @@ impl Fabric {
         }
         let fabric = self.clone();
         self.clock().spawn(Box::pin(async move {
-            fabric.clock().sleep(SILENCE).await;
+            fabric.clock().sleep(silence).await;
             if !doomed(&fabric) {
                 return;
             }
@@ -207,6 +222,12 @@ impl Fabric {
                 }
             }
         }));
+    }
+
+    fn are_tabs(&self, (a, b): &Pair) -> bool {
+        let peers = self.0.peers.borrow();
+        let is_tab = |peer| peers.get(peer).is_some_and(|entry| entry.role == Role::Tab);
+        is_tab(a) && is_tab(b)
     }
 
     /// `who` no longer believes to be connected to `other`, and hears so.

@@ -11,6 +11,16 @@ use crate::{Cluster, ClusterError};
 /// Bytes of one upload chunk.
 const CHUNK_BYTES: usize = 1 << 20;
 
+/// Has a node do something that it must not refuse.
+pub(super) async fn call(
+    cluster: &Cluster,
+    index: usize,
+    command: Command,
+) -> Result<Reply, ClusterError> {
+    let reply = cluster.session(index)?.call(command).await;
+    reply.map_err(|source| ClusterError::Refused { index, source })
+}
+
 /// Puts `content` with the given number of copies.
 pub(super) async fn put(session: &Session, content: &[u8], replicas: u16) -> Result<Cid, ApiError> {
     put_as(session, content, Some(replicas)).await

@@ -5,6 +5,7 @@
 
 mod alive;
 mod client;
+mod closing;
 mod liar;
 mod mesh;
 mod put_get;
@@ -16,6 +17,7 @@ use std::{fmt, str::FromStr};
 use crate::{ClusterError, Report};
 
 pub use alive::alive;
+pub use closing::closing;
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
@@ -35,14 +37,23 @@ pub enum Scenario {
     Storm,
     /// Coded objects outlive everyone who held them.
     Alive,
+    /// Tabs with a coded object are closed faster than others notice.
+    Closing,
     /// Some give, some only take, and there is not enough for all.
     Reciprocity,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::PutGet, Self::Liar, Self::Mesh, Self::Storm, Self::Alive, Self::Reciprocity];
+    pub const ALL: [Self; 7] = [
+        Self::PutGet,
+        Self::Liar,
+        Self::Mesh,
+        Self::Storm,
+        Self::Alive,
+        Self::Closing,
+        Self::Reciprocity,
+    ];
 
     /// Runs it in a world of `seed`.
     pub fn run(self, seed: u64) -> Result<Report, ClusterError> {
@@ -52,6 +63,7 @@ impl Scenario {
             Self::Mesh => mesh(seed),
             Self::Storm => storm(seed, StormSize::STANDARD),
             Self::Alive => alive(seed),
+            Self::Closing => closing(seed),
             Self::Reciprocity => reciprocity(seed),
         }
     }
@@ -65,6 +77,7 @@ impl fmt::Display for Scenario {
             Self::Mesh => "mesh",
             Self::Storm => "storm",
             Self::Alive => "alive",
+            Self::Closing => "closing",
             Self::Reciprocity => "reciprocity",
         })
     }

@@ -1,11 +1,12 @@
 //! Roots and nodes of databases, and their logs.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
+use craftec_core::database::{Node, PAGE_BYTES, Root};
 use craftec_platform::{Folder, sim::SimDisk};
 use craftec_sql::{
     log::{Log, LogOptions},
-    page::{PAGE_BYTES, PageNo},
-    table::{Node, Nodes, Root, everything, resolve},
+    page::PageNo,
+    table::{Nodes, everything, resolve},
 };
 use futures::executor::block_on;
 

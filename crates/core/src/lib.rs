@@ -9,6 +9,7 @@ pub mod cbor;
 pub mod certificate;
 pub mod cid;
 pub mod contract;
+pub mod database;
 pub mod head;
 pub mod identity;
 pub mod limits;

@@ -1,5 +1,6 @@
 //! In the place of databases, in a node that is built without them.
 
+use craftec_api::ApiError;
 use craftec_obj::Store;
 
 use crate::Config;
@@ -10,5 +11,9 @@ pub(crate) struct Databases;
 impl Databases {
     pub(crate) fn new(_: Store, _: &Config) -> Self {
         Self
+    }
+
+    pub(crate) fn published_as(&self, _: &str) -> Result<Option<String>, ApiError> {
+        Ok(None)
     }
 }

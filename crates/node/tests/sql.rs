@@ -412,3 +412,35 @@ fn wrong_roots_and_liars_are_told_apart() {
         assert_eq!(rows.expect("a row").rows, [[SqlValue::Integer(20_000)]]);
     });
 }
+
+#[test]
+fn a_site_may_not_take_the_name_of_a_database() {
+    run(|world| async move {
+        let disk = SimDisk::new();
+        let a = world.node_on(1, &disk, config(&disk)).await;
+        let b = world.node(2).await;
+        world.link(a.keys().peer_id(), b.keys().peer_id());
+        let session = a.session();
+        let handle = own(&session, "stock").await;
+        script(&session, handle, "CREATE TABLE t (a)").await.expect("a table");
+        let shop = snapshot(&session, handle, Some("shop"), 0).await;
+        let close = async |name: Option<&str>| {
+            let opened = session.call(Command::FolderOpen).await;
+            let Ok(Reply::Handle { handle: folder }) = opened else { panic!("{opened:?}") };
+            let (path, bytes) = ("index.html".to_owned(), b"x".to_vec().into());
+            session.call(Command::FolderAdd { folder, path, bytes }).await.expect("it is added");
+            let name = name.map(str::to_owned);
+            let close = Command::FolderClose { folder, replicas: Some(0), site: true, name };
+            let closed = session.call(close.clone()).await;
+            // What was refused is still there to be closed under another name.
+            (closed, session.call(Command::Close { handle: folder }).await.is_ok())
+        };
+        let (refused, is_open) = close(Some("shop")).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Refused, "{refused}");
+        assert!(refused.message.contains("database `stock`") && is_open, "{refused}");
+        let mine = open(&session, "craftobj://me/shop").await.expect("it opens");
+        assert_eq!(mine.cid, Some(shop.cid));
+        assert!(close(Some("blog")).await.0.is_ok() && close(None).await.0.is_ok());
+    });
+}

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use craftec_core::Cid;
+use craftec_core::{Cid, database::TableError};
 
-use crate::{log::LogError, store::PageStoreError, table::TableError};
+use crate::{log::LogError, store::PageStoreError};
 
 /// A statement or an operation on a database failed.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,9 @@
 //! Pages: their size, their numbers and the hashes that name them.
 
-use craftec_core::{Cid, Codec};
-
-/// Length of every page in bytes. Pinned: a page is a block, and peers must agree on where one ends.
-pub const PAGE_BYTES: usize = 4096;
-/// The largest page count that SQLite knows.
-pub const MAX_PAGES: u32 = u32::MAX - 1;
+use craftec_core::{
+    Cid, Codec,
+    database::{MAX_PAGES, PAGE_BYTES},
+};
 
 /// Bytes of one page.
 pub type Page = [u8; PAGE_BYTES];

@@ -5,12 +5,16 @@
 #[path = "../../../fuzz/src/sql.rs"]
 mod bodies;
 
-use craftec_core::{Cid, Codec, sign::Hash};
+use craftec_core::{
+    Cid, Codec,
+    database::{ChangedPages, PAGE_BYTES, Root},
+    sign::Hash,
+};
 use craftec_platform::{Folder, sim::SimDisk};
 use craftec_sql::{
     log::{Log, LogOptions},
-    page::{Digest, PAGE_BYTES, PageNo},
-    table::{ChangedPages, PageTable, Root},
+    page::{Digest, PageNo},
+    table::PageTable,
 };
 use futures::executor::block_on;
 use proptest::{prelude::*, sample::Index};

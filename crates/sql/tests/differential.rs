@@ -6,12 +6,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Dice, open_with, text};
+use craftec_core::database::PAGE_BYTES;
 use craftec_platform::sim::{Damage, SimDisk};
-use craftec_sql::{
-    Database, DatabaseOptions, Rows, Sql, SqlError,
-    log::LogOptions,
-    page::{PAGE_BYTES, PageNo},
-};
+use craftec_sql::{Database, DatabaseOptions, Rows, Sql, SqlError, log::LogOptions, page::PageNo};
 use futures::executor::block_on;
 
 /// Small enough that large transactions outgrow it.

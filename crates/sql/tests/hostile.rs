@@ -11,13 +11,12 @@ use std::{
 
 use bytes::Bytes;
 use common::{Dice, count, integer, open};
-use craftec_core::{Cid, Codec};
-use craftec_platform::sim::SimDisk;
-use craftec_sql::{
-    PageStore, Reader, ReaderOptions, SqlError, Stored,
-    page::PAGE_BYTES,
-    table::{PageTable, Root, TableError},
+use craftec_core::{
+    Cid, Codec,
+    database::{PAGE_BYTES, Root, TableError},
 };
+use craftec_platform::sim::SimDisk;
+use craftec_sql::{PageStore, Reader, ReaderOptions, SqlError, Stored, table::PageTable};
 use futures::{executor::block_on, future::LocalBoxFuture};
 
 /// Blocks that may be anything, and how often they were asked for.

@@ -257,6 +257,13 @@ impl Databases {
         rows.into_iter().map(read).collect()
     }
 
+    /// The database that was last published under `name`, if one was.
+    pub(crate) fn published_as(&self, name: &str) -> Result<Option<String>, ApiError> {
+        let mut records = self.records()?.into_iter();
+        let found = records.find(|(_, record)| record.published.as_deref() == Some(name));
+        Ok(found.map(|(database, _)| database))
+    }
+
     /// Remembers it so.
     pub(crate) fn keep(&self, name: &str, record: &DatabaseRecord) -> Result<(), ApiError> {
         let value = cbor::encode(record).map_err(|error| fault::store(error.into()))?;

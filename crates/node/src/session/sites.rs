@@ -3,7 +3,7 @@
 //! On disk: namespace `Site`, key `n` and the name, or `c` and the CID where there is no name; value
 //! canonical DAG-CBOR of [`SiteRecord`], at most [`SITE_BYTES`].
 
-use craftec_api::{ApiError, EntryKind, ObjectRow, Reply, SiteRow};
+use craftec_api::{ApiError, EntryKind, ErrorCode, ObjectRow, Reply, SiteRow};
 use craftec_core::{Cid, cbor, head::label};
 use craftec_obj::{
     StoreError,
@@ -77,6 +77,14 @@ impl Session {
         Ok(label)
     }
 
+    /// A name leads to one thing: a database's is not given to a site by mistake.
+    pub(super) fn not_a_database(&self, name: &str) -> Result<(), ApiError> {
+        let Some(database) = self.node.databases.published_as(name)? else { return Ok(()) };
+        let message =
+            format!("`{name}` is the name under which the database `{database}` is published.");
+        Err(ApiError::new(ErrorCode::Refused, message).hint("Choose another name."))
+    }
+
     pub(super) async fn pin(&self, cid: Cid) -> Result<Reply, ApiError> {
         let time_ms = self.node.ports.clock.now().0;
         self.node.objects.pin(cid, time_ms).await.map_err(fault::object)?;
@@ -94,7 +102,7 @@ impl Session {
         self.node.release(cid).map_err(fault::store)?;
         if !self.node.objects.unpin(cid).await.map_err(fault::store)? {
             let message = format!("{cid} is not kept here, so there is nothing to let go.");
-            return Err(ApiError::new(craftec_api::ErrorCode::NotFound, message));
+            return Err(ApiError::new(ErrorCode::NotFound, message));
         }
         Ok(Reply::Done)
     }

@@ -7,9 +7,9 @@ use craftec_api::{
     ApiError, Command, DatabaseRow, EntryKind, ErrorCode, Opened, OpenedDatabase, Reply, Snapshot,
     SqlRows, SqlStatement, SqlValue,
 };
-use craftec_core::{Cid, Codec};
+use craftec_core::{Cid, Codec, database::PAGE_BYTES};
 use craftec_obj::{Block, objects::Label, store::Meta};
-use craftec_sql::{Ran, SqlError, Value, page::PAGE_BYTES};
+use craftec_sql::{Ran, SqlError, Value};
 use futures::{StreamExt, stream};
 
 use super::{

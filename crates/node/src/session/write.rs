@@ -112,6 +112,9 @@ impl Session {
     ) -> Result<Reply, ApiError> {
         let wanted = wanted(replicas)?;
         check_name(name.as_deref())?;
+        if let Some(name) = name.as_deref().filter(|_| site) {
+            self.not_a_database(name)?;
+        }
         self.handles.with(folder, |open| match open {
             Handle::Folder(put) if put.open_files() > 0 => {
                 let message = format!("{} files of this folder are still open.", put.open_files());

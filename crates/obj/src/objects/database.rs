@@ -61,7 +61,7 @@ impl DatabasePut {
     pub fn finish(mut self, root: &Block, label: Label) -> Result<(Stored, u64), ObjError> {
         check_label(&label)?;
         let cid = *root.cid();
-        let size = database(root).ok_or(ObjError::NotUnixFs { cid })?.bytes;
+        let size = database(root).ok_or(ObjError::NotUnixFs { cid })?.bytes();
         let objects = self.sink.objects().clone();
         objects.0.exchange.flush()?;
         for step in self.known.chunks(super::PROMOTED) {

@@ -73,7 +73,7 @@ fn links(block: &Block, root: bool) -> Option<Vec<Cid>> {
         }
         // A root of another kind is kept as it is.
         Codec::DagCbor if root => {
-            Some(database(block).map(|database| database.links).unwrap_or_default())
+            Some(database(block).map(|database| database.links().collect()).unwrap_or_default())
         }
         Codec::DagCbor => table_links(block),
     }

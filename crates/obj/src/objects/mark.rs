@@ -131,7 +131,7 @@ fn named(block: &Block, root: bool) -> Vec<(Cid, bool)> {
         Codec::DagCbor if root => match shard_links(block) {
             Some(links) => links.into_iter().map(|cid| (cid, false)).collect(),
             None => database(block)
-                .map(|database| database.links.into_iter().map(|cid| (cid, true)).collect())
+                .map(|database| database.links().map(|cid| (cid, true)).collect())
                 .unwrap_or_default(),
         },
         // Followed below a database only: nothing else leads to such a block.

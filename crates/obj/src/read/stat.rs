@@ -40,7 +40,7 @@ pub async fn stat(
         }
         Codec::DagCbor => {
             let found = database(&block(&*source, root).await?);
-            let size = found.ok_or(ObjError::NotUnixFs { cid: root })?.bytes;
+            let size = found.ok_or(ObjError::NotUnixFs { cid: root })?.bytes();
             let visits = inventory(source, root, limits);
             let blocks = visits.try_fold(0, async |blocks, _| Ok(blocks + 1)).await?;
             return Ok(Stat { kind: Kind::File, size, files: 1, blocks });

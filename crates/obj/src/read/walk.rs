@@ -159,7 +159,8 @@ impl Walk {
                     self.follow(links.into_iter(), 1)?;
                 } else if let Some(database) = database(&block) {
                     self.database = true;
-                    self.follow(database.links.into_iter(), 1)?;
+                    let links: Vec<Cid> = database.links().collect();
+                    self.follow(links.into_iter(), 1)?;
                 }
             }
             Codec::DagCbor if self.database => {

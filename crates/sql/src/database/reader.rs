@@ -8,7 +8,11 @@
 use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use craftec_core::{Cid, limits};
+use craftec_core::{
+    Cid,
+    database::{NODE_BYTES, PAGE_BYTES, Root},
+    limits,
+};
 use futures::future::LocalBoxFuture;
 use rusqlite::{Connection, types::Value};
 
@@ -19,9 +23,9 @@ use super::{
 };
 use crate::{
     error::SqlError,
-    page::{PAGE_BYTES, Page, PageNo},
+    page::{Page, PageNo},
     store::PageStore,
-    table::{NODE_BYTES, Root, Step},
+    table::Step,
     vfs::{Mount, RemotePages},
 };
 

@@ -8,11 +8,13 @@ use std::{
     io,
 };
 
+use craftec_core::database::PAGE_BYTES;
+
 use super::{
     Kept, Log, LogError,
     record::{Draft, ENTRIES, Kind, Sum},
 };
-use crate::page::{Digest, PAGE_BYTES, Page, PageNo};
+use crate::page::{Digest, Page, PageNo};
 
 /// Zeros written ahead at one time, at most and at least.
 const AHEAD_BYTES: std::ops::Range<u64> = 16 << 10..1 << 20;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use craftec_core::Cid;
+use craftec_core::{Cid, database::PAGE_BYTES};
 use craftec_platform::File;
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
     record::{Draft, ENTRIES, HEADER_BYTES, Header, Kind, Sum},
     scan::file_name,
 };
-use crate::page::{Digest, PAGE_BYTES, PageNo};
+use crate::page::{Digest, PageNo};
 
 /// Where the new file is at.
 struct Copy {

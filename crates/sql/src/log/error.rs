@@ -2,9 +2,7 @@
 
 use std::io;
 
-use craftec_core::Cid;
-
-use crate::table::TableError;
+use craftec_core::{Cid, database::TableError};
 
 /// A log operation failed. Nothing of it took effect unless it says so.
 #[derive(Debug, thiserror::Error)]

@@ -3,12 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use craftec_core::{Cid, head::check_name, sign::Hash};
+use craftec_core::{
+    Cid,
+    database::{ChangedPages, MAX_PAGES, PAGE_BYTES, Root, TableError},
+    head::check_name,
+    sign::Hash,
+};
 
 use super::{Kept, Log, LogError, record::Kind};
 use crate::{
-    page::{Digest, MAX_PAGES, PAGE_BYTES, Page, PageNo},
-    table::{self, ChangedPages, Nodes, Root, Step, TableError},
+    page::{Digest, Page, PageNo},
+    table::{self, Nodes, Step},
 };
 
 /// Pages looked up in a table at one time.

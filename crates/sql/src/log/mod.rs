@@ -36,12 +36,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use craftec_core::Cid;
+use craftec_core::{Cid, database::PAGE_BYTES};
 use craftec_platform::File;
 
 use self::{commit::Pending, record::Sum};
 use crate::{
-    page::{Digest, PAGE_BYTES, Page, PageNo},
+    page::{Digest, Page, PageNo},
     table::PageTable,
 };
 

@@ -23,11 +23,16 @@
 //! A **unit** is what one flush makes durable: a commit, or a snapshot. Units are numbered one by
 //! one; all records of a unit carry its number.
 
-use craftec_core::{Cid, cbor, cid::CID_BYTES, limits};
+use craftec_core::{
+    Cid, cbor,
+    cid::CID_BYTES,
+    database::{MAX_PAGES, PAGE_BYTES},
+    limits,
+};
 use serde::{Deserialize, Serialize};
 
 use super::LogError;
-use crate::page::{Digest, MAX_PAGES, PAGE_BYTES, PageNo};
+use crate::page::{Digest, PageNo};
 
 /// Bytes before the first record.
 pub(super) const HEADER_BYTES: u64 = 4096;

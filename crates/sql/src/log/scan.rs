@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use craftec_core::{Cid, head::check_name};
+use craftec_core::{
+    Cid,
+    database::{PAGE_BYTES, Root},
+    head::check_name,
+};
 use craftec_platform::{File, Folder};
 
 use super::{
@@ -10,10 +14,7 @@ use super::{
     commit::Pending,
     record::{self, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, META_BYTES, RECORD_MAGIC, Sum},
 };
-use crate::{
-    page::{Digest, PAGE_BYTES},
-    table::{PageTable, Root},
-};
+use crate::{page::Digest, table::PageTable};
 
 /// Read at one time while going through heads.
 const WINDOW_BYTES: usize = 16 << 10;

@@ -3,13 +3,11 @@
 //! A 256-way radix tree over page numbers: 256 pages below one node, 65,536 below two levels,
 //! 16 million below three. It is copy-on-write, so two snapshots share every node below which
 //! nothing changed. While a database is written only the digests of its pages are kept; nodes come
-//! into being when somebody asks for a root ([`PageTable::materialise`]).
+//! into being when somebody asks for a root ([`PageTable::materialise`]). The layout of roots and nodes
+//! is `craftec_core::database`.
 //!
 //! Pure: no I/O. What is not at hand is named, fetched by the caller, and tried again ([`Step`]).
 
-mod changed;
-mod node;
-mod root;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -17,87 +15,14 @@ mod walk;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use craftec_core::{Cid, Codec, cbor::CborError};
+use craftec_core::{
+    Cid, Codec,
+    database::{FANOUT, MAX_PAGES, Node, TableError, height, nodes_at},
+};
 
-use crate::page::{Digest, MAX_PAGES, PageNo};
+use crate::page::{Digest, PageNo};
 
-pub use changed::{CHANGED_BYTES, ChangedPages};
-pub use node::{FANOUT, NODE_BYTES, Node};
-pub use root::{HOLDINGS, Holdings, ROOT_VERSION, Root};
 pub use walk::{Nodes, Step, diff, everything, resolve};
-
-/// Why bytes are not a page table of ours, or not one that this reader takes.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// Not canonical DAG-CBOR of the expected shape.
-    #[error(transparent)]
-    Encoding(#[from] CborError),
-    /// A version that this build does not know.
-    #[error("roots of version {0} are not known here, only 1; a newer Craftec may be")]
-    Version(u16),
-    /// Another page size than the one that peers agree on.
-    #[error("pages of {0} bytes are not supported, only of 4096")]
-    PageSize(u32),
-    /// More pages than there can be, or than the reader takes.
-    #[error("the root claims {pages} pages, {limit} are allowed here")]
-    TooManyPages {
-        /// What is claimed.
-        pages: u32,
-        /// What is allowed.
-        limit: u32,
-    },
-    /// A table without pages, or pages without a table.
-    #[error("the root claims {pages} pages and its table does not fit that")]
-    Count {
-        /// What is claimed.
-        pages: u32,
-    },
-    /// A node with too many children, with none, or not ending in one.
-    #[error("a node of the page table has {entries} entries, or ends in an absent one")]
-    Node {
-        /// How many.
-        entries: usize,
-    },
-    /// A link to what can't be below it.
-    #[error("the page table links to {cid} at level {level}, where that can't be")]
-    Link {
-        /// The link.
-        cid: Cid,
-        /// 0 for links to pages.
-        level: u32,
-    },
-    /// A node with children beyond the claimed page count.
-    #[error("node {cid} of the page table goes beyond the root's page count")]
-    Beyond {
-        /// The node.
-        cid: Cid,
-    },
-    /// The set of changed pages is malformed or too long.
-    #[error("the root's set of changed pages is malformed")]
-    Changed,
-    /// More CIDs of packs and references than a root may hold.
-    #[error("the root's holdings are too many, or not in order")]
-    Holdings,
-}
-
-/// How many levels a table of so many pages has.
-pub(crate) fn height(pages: u32) -> u32 {
-    let mut height = 1;
-    while nodes_at(pages, height - 1) > 1 {
-        height += 1;
-    }
-    height
-}
-
-/// How many nodes there are at `level` above so many pages.
-fn nodes_at(pages: u32, level: u32) -> usize {
-    u64::from(pages).div_ceil(below(level)) as usize
-}
-
-/// How many pages are below a node at `level`.
-const fn below(level: u32) -> u64 {
-    (FANOUT as u64).pow(level + 1)
-}
 
 /// Nodes that came into being, and the one that leads to all.
 #[derive(Clone, Debug, PartialEq, Eq)]

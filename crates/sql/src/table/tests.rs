@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use craftec_core::sign::Hash;
+use craftec_core::{
+    database::{ChangedPages, NODE_BYTES, Root},
+    sign::Hash,
+};
 use proptest::prelude::*;
 
 use super::*;

@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use craftec_core::Cid;
+use craftec_core::{
+    Cid,
+    database::{FANOUT, Node, Root, TableError, below},
+};
 
-use super::{FANOUT, Node, Root, TableError, below};
 use crate::page::PageNo;
 
 /// A result, or what must be fetched before there can be one.

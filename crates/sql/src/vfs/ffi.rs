@@ -351,7 +351,7 @@ unsafe fn pragma(file: &OpenFile, parts: *mut *mut c_char) -> c_int {
 }
 
 unsafe extern "C" fn sector_size(_handle: *mut ffi::sqlite3_file) -> c_int {
-    crate::page::PAGE_BYTES as c_int
+    craftec_core::database::PAGE_BYTES as c_int
 }
 
 unsafe extern "C" fn device_characteristics(handle: *mut ffi::sqlite3_file) -> c_int {

@@ -5,12 +5,14 @@ use std::{
     rc::Rc,
 };
 
+use craftec_core::database::PAGE_BYTES;
+
 use super::{
     Fault, Mounted, Paged,
     locks::{Level, Locks},
     mounted,
 };
-use crate::page::{PAGE_BYTES, Page, PageNo};
+use crate::page::{Page, PageNo};
 
 /// Longest file in memory: SQLite's temporary files.
 const FLAT_BYTES: u64 = 1 << 30;

@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use craftec_core::Cid;
+use craftec_core::{
+    Cid,
+    database::{PAGE_BYTES, Root, TableError},
+};
 
 use super::{Fault, Paged};
 use crate::{
-    page::{PAGE_BYTES, Page, PageNo},
-    table::{Nodes, Root, Step, TableError, resolve},
+    page::{Page, PageNo},
+    table::{Nodes, Step, resolve},
 };
 
 /// Pages of a snapshot that are here, and the page that a statement lacked last.

@@ -1,5 +1,6 @@
 //! Files as SQLite uses them, without SQLite: locks, sizes, pragmas, and what is thrown away.
 
+use craftec_core::database::PAGE_BYTES;
 use craftec_platform::sim::SimDisk;
 use futures::executor::block_on;
 
@@ -7,10 +8,7 @@ use super::{
     file::{Answer, OpenFile},
     *,
 };
-use crate::{
-    log::{Log, LogOptions},
-    page::PAGE_BYTES,
-};
+use crate::log::{Log, LogOptions};
 
 fn mount() -> (Mount, Rc<RefCell<LocalPages>>) {
     let log = block_on(Log::open(&SimDisk::new(), "db", LogOptions::default())).unwrap();

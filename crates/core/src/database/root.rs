@@ -3,11 +3,10 @@
 //! Layout: canonical DAG-CBOR of [`Root`], at most `limits::BLOCK_BYTES`. Golden bytes are in
 //! `tests/vectors/sql.json`.
 
-use craftec_core::{Cid, Codec, cbor, limits, sign::Hash};
 use serde::{Deserialize, Serialize};
 
-use super::{ChangedPages, TableError, height};
-use crate::page::{MAX_PAGES, PAGE_BYTES};
+use super::{ChangedPages, MAX_PAGES, PAGE_BYTES, TableError, height};
+use crate::{Cid, Codec, cbor, limits, sign::Hash};
 
 /// Version of the layout of roots and of the nodes below them.
 pub const ROOT_VERSION: u16 = 1;
@@ -82,6 +81,17 @@ impl Root {
     /// Levels of its table.
     pub fn height(&self) -> u32 {
         height(self.pages.max(1))
+    }
+
+    /// What it names of what belongs to it: the top of the page table, packs, references.
+    pub fn links(&self) -> impl Iterator<Item = Cid> {
+        let Holdings { packs, refs } = &self.holdings;
+        self.table.iter().chain(packs).chain(refs).copied()
+    }
+
+    /// Bytes of the SQLite file that its pages make.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.pages) * u64::from(self.page_bytes)
     }
 
     fn check(&self) -> Result<(), TableError> {

@@ -10,8 +10,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::TableError;
-use crate::page::MAX_PAGES;
+use super::{MAX_PAGES, TableError};
 
 /// Longest set that a root carries; a root with more leaves it out, and followers compare tables.
 pub const CHANGED_BYTES: usize = 64 << 10;

@@ -6,9 +6,8 @@
 //! Links of the lowest level are raw blocks, all others DAG-CBOR, so that whoever can walk DAG-CBOR
 //! can walk a database without knowing SQLite.
 
-use craftec_core::{Cid, Codec, cbor};
-
 use super::TableError;
+use crate::{Cid, Codec, cbor};
 
 /// Children of a node.
 pub const FANOUT: usize = 256;
@@ -21,7 +20,7 @@ pub struct Node(Vec<Option<Cid>>);
 
 impl Node {
     /// The node with these children; none if all are absent.
-    pub(super) fn of(children: impl Iterator<Item = Option<Cid>>) -> Option<Self> {
+    pub fn of(children: impl Iterator<Item = Option<Cid>>) -> Option<Self> {
         let mut links: Vec<Option<Cid>> = children.collect();
         while links.pop_if(|link| link.is_none()).is_some() {}
         (!links.is_empty()).then_some(Self(links))
@@ -41,13 +40,19 @@ impl Node {
         Ok(cbor::encode_sized(&self.0, NODE_BYTES)?)
     }
 
-    /// How many entries it has.
-    pub(super) fn len(&self) -> usize {
+    /// What it names, whatever its level.
+    pub fn links(&self) -> impl Iterator<Item = Cid> {
+        self.0.iter().flatten().copied()
+    }
+
+    /// How many entries it has; there is always one.
+    #[allow(clippy::len_without_is_empty, reason = "none is empty")]
+    pub fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Child `place` of a node at `level`, 0 being the lowest.
-    pub(super) fn child(&self, level: u32, place: usize) -> Result<Option<Cid>, TableError> {
+    pub fn child(&self, level: u32, place: usize) -> Result<Option<Cid>, TableError> {
         let Some(Some(cid)) = self.0.get(place) else { return Ok(None) };
         let wanted = if level == 0 { Codec::Raw } else { Codec::DagCbor };
         if cid.codec() != wanted {

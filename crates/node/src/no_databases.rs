@@ -1,6 +1,9 @@
 //! In the place of databases, in a node that is built without them.
 
+use std::rc::Rc;
+
 use craftec_obj::Store;
+use craftec_platform::Clock;
 
 use crate::Config;
 
@@ -8,7 +11,7 @@ use crate::Config;
 pub(crate) struct Databases;
 
 impl Databases {
-    pub(crate) fn new(_: Store, _: &Config) -> Self {
+    pub(crate) fn new(_: Store, _: &Config, _: Rc<dyn Clock>) -> Self {
         Self
     }
 }

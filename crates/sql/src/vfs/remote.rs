@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use craftec_core::Cid;
 
-use super::{Fault, Paged};
+use craftec_pager::Fault;
+
+use super::Paged;
 use crate::{
     page::{PAGE_BYTES, Page, PageNo},
     table::{Nodes, Root, Step, TableError, resolve},

@@ -21,8 +21,19 @@ pub(crate) enum Address {
 impl Address {
     /// Reads a request. What is wrong with it, as a sentence.
     pub(crate) fn of(request: &Request<'_>) -> Result<Self, String> {
-        if (request.parameter)(c"encrypt").is_some_and(|value| value != "false" && value != "0") {
-            return Err("Databases can't be encrypted yet: leave `encrypt` out.".to_owned());
+        // Without locks a reader would see pages of several states, and a writer mix them.
+        for (key, refused) in [
+            (c"encrypt", "Databases can't be encrypted yet: leave `encrypt` out."),
+            (c"nolock", "A database here can't be used without its locks: leave `nolock` out."),
+            (
+                c"immutable",
+                "What changes is not immutable: leave that out, or name a state with `at`.",
+            ),
+        ] {
+            let value = (request.parameter)(key);
+            if value.is_some_and(|value| !matches!(value, "false" | "no" | "off" | "0")) {
+                return Err(refused.to_owned());
+            }
         }
         let name = request.name.ok_or("The address is not UTF-8.")?;
         let address = Self::parse(name)?;
@@ -125,9 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_said() {
+    fn what_can_not_be_had_is_said() {
         let parameter = |key: &std::ffi::CStr| (key == c"encrypt").then_some("true");
-        let request = Request { name: Some("craftobj://me/x"), may_create: true, parameter: &parameter };
+        let request =
+            Request { name: Some("craftobj://me/x"), may_create: true, parameter: &parameter };
         assert!(Address::of(&request).unwrap_err().contains("encrypt"));
     }
 }

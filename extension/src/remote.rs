@@ -296,7 +296,7 @@ impl Main for Remote {
     }
 
     fn write(&mut self, page: PageNo, bytes: &Page) -> Result<(), Fault> {
-        if !self.writable {
+        if !self.writable || self.level < Level::Reserved {
             return Err(Fault::ReadOnly);
         }
         if self.failed {

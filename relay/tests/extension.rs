@@ -115,7 +115,7 @@ impl Snake {
 
     /// Waits for its end, which must be a good one; the rest of what it said.
     fn end(mut self) -> Vec<String> {
-        let lines = self.output.by_ref().lines().map(Result::unwrap).collect();
+        let lines = (&mut self.output).lines().map(Result::unwrap).collect();
         drop(self.input);
         assert!(self.child.wait().unwrap().success());
         lines
@@ -438,7 +438,8 @@ names = ['shop', '/etc/passwd', 'craftobj://', 'craftobj://me/', 'craftobj://you
          'craftobj://me/%ff%fe', '%00']
 tries = [(name, '') for name in names]
 tries += [('craftobj://me/x', q) for q in
-          ('&at=../../x', '&at=me/x', '&at=bafybogusbogus', '&encrypt=true', '&mode=ro', '&mode=rw')]
+          ('&at=../../x', '&at=me/x', '&at=bafybogusbogus', '&encrypt=true', '&nolock=1',
+           '&immutable=1', '&mode=ro', '&mode=rw')]
 for name, query in tries:
     try:
         db(name, query=query).execute('SELECT * FROM sqlite_schema')

@@ -81,7 +81,7 @@ fn platform_cfg(source: &Source) -> Option<String> {
 
 /// Where SQLite calls back into Rust: for its files, and for what a tab's has no system to ask.
 const SQLITE_FFI: [&str; 4] = [
-    "crates/pager/src/ffi.rs",
+    "crates/pager/src/ffi/mod.rs",
     "crates/sql/src/vfs/ffi.rs",
     "crates/sql/src/vfs/host.rs",
     "extension/src/ffi.rs",

@@ -1,4 +1,5 @@
-//! Where SQLite calls back into Rust: the only `unsafe` code of the crate.
+//! Where SQLite calls back into Rust: the only `unsafe` code of the crate, for files here and for the rest
+//! in `vfs`.
 //!
 //! SQLite owns a [`Handle`] for each open file, in memory that it allocates and frees; the handle
 //! owns an [`OpenFile`]. Everything that decides is in `file`, or in the [`Main`](crate::Main) behind it.
@@ -9,6 +10,8 @@ use std::{
     ffi::{CStr, c_char, c_int, c_void},
     ptr, slice,
 };
+
+mod vfs;
 
 use crate::{
     Fault, Open, PAGE_BYTES, Request,
@@ -82,12 +85,12 @@ pub unsafe fn register(host: Host, ours: Registered) -> Result<(), i32> {
         }
         let name = ours.name.as_ptr();
         let app = Box::into_raw(Box::new(App { base, host, ours }));
-        (host.vfs_register)(Box::into_raw(Box::new(vfs(name, app))), 0)
+        (host.vfs_register)(Box::into_raw(Box::new(described(name, app))), 0)
     };
     if code == code::OK { Ok(()) } else { Err(code) }
 }
 
-fn vfs(name: *const c_char, app: *mut App) -> Vfs {
+fn described(name: *const c_char, app: *mut App) -> Vfs {
     Vfs {
         version: 2,
         file_bytes: size_of::<Handle>() as c_int,
@@ -96,18 +99,18 @@ fn vfs(name: *const c_char, app: *mut App) -> Vfs {
         name,
         data: app.cast(),
         open: Some(open),
-        delete: Some(delete),
-        access: Some(access),
-        full_pathname: Some(full_pathname),
-        dl_open: Some(dl_open),
-        dl_error: Some(dl_error),
-        dl_sym: Some(dl_sym),
-        dl_close: Some(dl_close),
-        randomness: Some(randomness),
-        sleep: Some(sleep),
-        current_time: Some(current_time),
-        last_error: Some(last_error),
-        current_time_ms: Some(current_time_ms),
+        delete: Some(vfs::delete),
+        access: Some(vfs::access),
+        full_pathname: Some(vfs::full_pathname),
+        dl_open: Some(vfs::dl_open),
+        dl_error: Some(vfs::dl_error),
+        dl_sym: Some(vfs::dl_sym),
+        dl_close: Some(vfs::dl_close),
+        randomness: Some(vfs::randomness),
+        sleep: Some(vfs::sleep),
+        current_time: Some(vfs::current_time),
+        last_error: Some(vfs::last_error),
+        current_time_ms: Some(vfs::current_time_ms),
         later: [None; 3],
     }
 }
@@ -129,6 +132,16 @@ const fn told(fault: Fault, io: c_int) -> c_int {
 
 fn answer(result: Result<(), Fault>, io: c_int) -> c_int {
     result.map_or_else(|fault| told(fault, io), |()| code::OK)
+}
+
+/// What is behind a VFS of ours.
+///
+/// # Safety
+///
+/// `vfs` must be ours.
+unsafe fn app<'v>(vfs: *mut Vfs) -> &'v App {
+    // SAFETY: the caller's; `register` put it there, and it is never freed or written.
+    unsafe { &*(*vfs).data.cast::<App>() }
 }
 
 /// The file behind a handle.
@@ -224,11 +237,8 @@ unsafe fn open_main(vfs: *mut Vfs, name: *const c_char, flags: c_int) -> Result<
         // SAFETY: the caller's; what it gives lives as long as the name.
         unsafe { text(ask(name, key.as_ptr())) }
     };
-    let request = Request {
-        name: text_of,
-        may_create: flags & open::CREATE != 0,
-        parameter: &parameter,
-    };
+    let request =
+        Request { name: text_of, may_create: flags & open::CREATE != 0, parameter: &parameter };
     (app.ours.open)(&request).map(OpenFile::Main)
 }
 
@@ -381,144 +391,5 @@ unsafe extern "C" fn device_characteristics(handle: *mut CFile) -> c_int {
         Some(file) if file.is_immutable() => capability::IMMUTABLE,
         Some(file) if file.is_main() => capability::BATCH_ATOMIC | capability::POWERSAFE_OVERWRITE,
         _ => 0,
-    }
-}
-
-unsafe extern "C" fn delete(_vfs: *mut Vfs, _name: *const c_char, _sync: c_int) -> c_int {
-    // Only journals are ever deleted, and there are none.
-    code::OK
-}
-
-unsafe extern "C" fn access(
-    _vfs: *mut Vfs,
-    _name: *const c_char,
-    _flags: c_int,
-    out: *mut c_int,
-) -> c_int {
-    // SAFETY: a number of SQLite's. It looks for journals and WALs, which are never there.
-    unsafe { *out = 0 };
-    code::OK
-}
-
-unsafe extern "C" fn full_pathname(
-    _vfs: *mut Vfs,
-    name: *const c_char,
-    room: c_int,
-    out: *mut c_char,
-) -> c_int {
-    // SAFETY: a string, and `room` bytes for a copy of it.
-    unsafe {
-        let name = CStr::from_ptr(name).to_bytes_with_nul();
-        if usize::try_from(room).is_ok_and(|room| name.len() > room) {
-            return code::CANTOPEN;
-        }
-        ptr::copy_nonoverlapping(name.as_ptr(), out.cast(), name.len());
-    }
-    code::OK
-}
-
-/// What is behind a VFS of ours.
-///
-/// # Safety
-///
-/// `vfs` must be ours.
-unsafe fn app<'v>(vfs: *mut Vfs) -> &'v App {
-    // SAFETY: the caller's; `register` put it there, and it is never freed or written.
-    unsafe { &*(*vfs).data.cast::<App>() }
-}
-
-/// The platform's VFS.
-///
-/// # Safety
-///
-/// `vfs` must be ours.
-unsafe fn base(vfs: *mut Vfs) -> *mut Vfs {
-    // SAFETY: the caller's.
-    unsafe { app(vfs).base }
-}
-
-unsafe extern "C" fn last_error(vfs: *mut Vfs, room: c_int, out: *mut c_char) -> c_int {
-    let Ok(room) = usize::try_from(room) else { return 0 };
-    // SAFETY: the VFS is ours; `room` bytes for a copy.
-    unsafe {
-        let said = app(vfs).ours.last_error.map(|last| last()).unwrap_or_default();
-        if room > 0 && !out.is_null() {
-            let said = &said.as_bytes()[..said.len().min(room - 1)];
-            ptr::copy_nonoverlapping(said.as_ptr(), out.cast(), said.len());
-            out.add(said.len()).write(0);
-        }
-    }
-    0
-}
-
-unsafe extern "C" fn dl_open(vfs: *mut Vfs, name: *const c_char) -> *mut c_void {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).dl_open.map_or(ptr::null_mut(), |dl_open| dl_open(base, name))
-    }
-}
-
-unsafe extern "C" fn dl_error(vfs: *mut Vfs, room: c_int, out: *mut c_char) {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        if let Some(dl_error) = (*base).dl_error {
-            dl_error(base, room, out);
-        }
-    }
-}
-
-unsafe extern "C" fn dl_sym(
-    vfs: *mut Vfs,
-    library: *mut c_void,
-    name: *const c_char,
-) -> Option<unsafe extern "C" fn()> {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).dl_sym.and_then(|dl_sym| dl_sym(base, library, name))
-    }
-}
-
-unsafe extern "C" fn dl_close(vfs: *mut Vfs, library: *mut c_void) {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        if let Some(dl_close) = (*base).dl_close {
-            dl_close(base, library);
-        }
-    }
-}
-
-unsafe extern "C" fn randomness(vfs: *mut Vfs, count: c_int, out: *mut c_char) -> c_int {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).randomness.map_or(0, |randomness| randomness(base, count, out))
-    }
-}
-
-unsafe extern "C" fn sleep(vfs: *mut Vfs, micros: c_int) -> c_int {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).sleep.map_or(0, |sleep| sleep(base, micros))
-    }
-}
-
-unsafe extern "C" fn current_time(vfs: *mut Vfs, out: *mut f64) -> c_int {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).current_time.map_or(code::ERROR, |time| time(base, out))
-    }
-}
-
-unsafe extern "C" fn current_time_ms(vfs: *mut Vfs, out: *mut i64) -> c_int {
-    // SAFETY: passed on as it came.
-    unsafe {
-        let base = base(vfs);
-        (*base).current_time_ms.map_or(code::ERROR, |time| time(base, out))
     }
 }

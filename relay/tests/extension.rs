@@ -435,7 +435,7 @@ fn hostile_names_are_clear_errors_and_make_nothing() {
 names = ['shop', '/etc/passwd', 'craftobj://', 'craftobj://me/', 'craftobj://you/x',
          'craftobj://../../x', 'craftobj://me/craftobj://me/x', 'craftobj://me/' + 'x' * 300,
          'craftobj://me/%07bell', 'craftobj://did:craftec:nobody/x', 'craftobj://bafkreibogus',
-         'craftobj://me/%ff%fe', '%00']
+         'craftobj://me/%ff%fe']
 tries = [(name, '') for name in names]
 tries += [('craftobj://me/x', q) for q in
           ('&at=../../x', '&at=me/x', '&at=bafybogusbogus', '&encrypt=true', '&nolock=1',
@@ -445,7 +445,7 @@ for name, query in tries:
         db(name, query=query).execute('SELECT * FROM sqlite_schema')
         print('OPENED', name, query)
     except sqlite3.Error as e:
-        if name != '%00' and not (error() and len(error()) > 20): print('SILENT', name, e)
+        if not (error() and len(error()) > 20): print('SILENT', name, e)
 print(error())";
     let ran = run(&node.home.data(), script);
     assert_eq!(ran.len(), 1, "{ran:?}");

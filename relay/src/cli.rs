@@ -1,7 +1,7 @@
 //! The command line, as declared to clap. It decides nothing: it names flags, their environment
 //! variables and their help.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -100,6 +100,8 @@ pub(crate) enum Command {
     Status,
     /// Connect the running node to a peer
     Connect(Connect),
+    /// Run the node for programs of this machine only, as long as one uses it
+    Local(Local),
     /// Check this machine, its ports, disk, clock and names, and say what to do
     Doctor(Doctor),
     /// Print completions for a shell
@@ -110,6 +112,21 @@ pub(crate) enum Command {
     Backup(Backup),
     /// Take a backup in
     Restore(Restore),
+}
+
+/// `craftec local`
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Local {
+    /// End when nobody has used it for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) idle: u32,
+}
+
+impl Local {
+    /// How long it stays without a client.
+    pub(crate) fn idle(self) -> Duration {
+        Duration::from_secs(self.idle.into())
+    }
 }
 
 /// Where the passphrase of a backup comes from.

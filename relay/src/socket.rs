@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use craftec_api::{ApiError, ErrorCode, FromNode, Reply};
+use craftec_api::{ApiError, ErrorCode, FromNode, LOCAL_SOCKET as NAME, Reply};
 use craftec_core::{cbor, limits::API_FRAME_BYTES};
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -30,10 +30,9 @@ use crate::{
     session::{Session, SessionEnd, gone},
 };
 
-/// The socket's name in the data folder.
-const NAME: &str = "craftec.sock";
-/// Local clients at one time: a person's commands and scripts, not a crowd.
-const CLIENTS: usize = 64;
+/// Local clients at one time: a person's commands and scripts, and each database that a program has open
+/// through `craftsql`.
+const CLIENTS: usize = 128;
 /// How long a client may take to accept an answer before it is let go.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest path that every Unix accepts for a socket (`sun_path` on macOS, with its final zero).
@@ -62,6 +61,18 @@ impl Reach {
 pub(crate) struct LocalSocket {
     listener: UnixListener,
     path: PathBuf,
+    clients: Arc<Semaphore>,
+}
+
+/// Who uses a socket.
+pub(crate) struct Clients(Arc<Semaphore>);
+
+impl Clients {
+    /// Whether anybody does.
+    pub(crate) fn any(&self) -> bool {
+        // One place is kept for whoever comes next.
+        self.0.available_permits() + 1 < CLIENTS
+    }
 }
 
 impl LocalSocket {
@@ -70,16 +81,20 @@ impl LocalSocket {
     pub(crate) fn bind(data: &Path) -> Result<Self> {
         let path = data.join(NAME);
         let listener = bind_private(data, &path).map_err(RelayError::file("open", &path))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, clients: Arc::new(Semaphore::new(CLIENTS)) })
+    }
+
+    /// Who uses it.
+    pub(crate) fn clients(&self) -> Clients {
+        Clients(self.clients.clone())
     }
 
     /// Serves clients until it is dropped.
     pub(crate) async fn serve(self, node: NodeHandle) {
-        let clients = Arc::new(Semaphore::new(CLIENTS));
         let mut tasks = JoinSet::new();
         loop {
             while tasks.try_join_next().is_some() {}
-            let Ok(permit) = clients.clone().acquire_owned().await else { return };
+            let Ok(permit) = self.clients.clone().acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let session = node.session();

@@ -1,5 +1,6 @@
 //! Building the product, in the order in which the parts contain each other: the node for the tab,
-//! the SDK around it, the web app with both, and the binary that embeds all of it.
+//! the SDK around it, the web app with both, the binary that embeds all of it, and the extension for
+//! other programs' SQLite.
 
 use std::{
     fs,
@@ -35,7 +36,9 @@ pub(crate) fn all() -> anyhow::Result<PathBuf> {
     node_for_the_tab()?;
     sdk()?;
     web_app()?;
-    run(cargo().args(["build", "--release", "--quiet", "--package", "craftec-relay"]))?;
+    let mut binary = cargo();
+    binary.args(["build", "--release", "--quiet"]);
+    run(binary.args(["--package", "craftec-relay", "--package", "craftsql"]))?;
     Ok(paths::target().join("release/craftec"))
 }
 

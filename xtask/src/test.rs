@@ -94,6 +94,7 @@ fn clippy_wasm() -> anyhow::Result<()> {
 }
 
 fn rust() -> anyhow::Result<()> {
+    setup::sqlite()?;
     run(cargo().args(["test", "--workspace", "--quiet", "--no-fail-fast"]))
 }
 

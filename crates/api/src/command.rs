@@ -221,6 +221,61 @@ pub enum Command {
         /// From `sql_open`, of a database of this node.
         handle: u64,
     },
+    /// Begins to read a database by its pages: `State`, which stays as it is until the next `sql_begin` or
+    /// `sql_end` of this handle. For programs with an SQLite of their own.
+    SqlBegin {
+        /// From `sql_open`.
+        handle: u64,
+    },
+    /// Pages of the state that was begun with, one after the other: `Bytes`, fewer at its end.
+    SqlPages {
+        /// From `sql_open`.
+        handle: u64,
+        /// The state's number.
+        state: u64,
+        /// The first page, from 1.
+        first: u32,
+        /// How many, at most 128.
+        count: u32,
+    },
+    /// Asks to be the one who writes a database of this node, for half a minute or until the commit:
+    /// `Turn`.
+    SqlReserve {
+        /// From `sql_open`.
+        handle: u64,
+        /// The state's number.
+        state: u64,
+    },
+    /// Changed pages of a transaction that does not fit one frame: `Done`. They wait for `sql_commit`.
+    SqlStage {
+        /// From `sql_open`.
+        handle: u64,
+        /// Their numbers, at most 255.
+        pages: Vec<u32>,
+        /// The pages, one after the other.
+        bytes: ByteBuf,
+    },
+    /// Commits changed pages, those that wait among them, if `state` still is the current one: the new
+    /// `State`, once it is durable, else the `Turn` `stale`. Either way nothing waits any more.
+    SqlCommit {
+        /// From `sql_open`.
+        handle: u64,
+        /// The number of the state on which they were made.
+        state: u64,
+        /// How many pages the database has then.
+        length: u32,
+        /// As in `sql_stage`.
+        pages: Vec<u32>,
+        /// As in `sql_stage`.
+        bytes: ByteBuf,
+    },
+    /// Ends reading and writing what was begun with this state; what waits is dropped: `Done`.
+    SqlEnd {
+        /// From `sql_open`.
+        handle: u64,
+        /// The state's number.
+        state: u64,
+    },
     /// The databases of this node: `Databases`.
     SqlDatabases,
     /// Removes a database of this node with all its content: `Done`. Snapshots that were taken of it

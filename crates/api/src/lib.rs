@@ -24,12 +24,19 @@ pub use reply::{
     Entry, EntryKind, Link, Mended, ObjectRow, Opened, Outlook, Peer, Reach, Reachability, Reply,
     Restored, Role, Serving, SiteRow, Stat, Status, Storage,
 };
-pub use sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlStatement, SqlValue};
+pub use sql::{
+    DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlState, SqlStatement, SqlTurn, SqlValue,
+};
 
 use serde::{Deserialize, Serialize};
 
 /// Versions of this language that this build speaks, newest first.
 pub const VERSIONS: &[u32] = &[1];
+
+/// Name of the local socket in the data folder of a node that runs.
+pub const LOCAL_SOCKET: &str = "craftec.sock";
+/// Most pages that one frame carries: what fits it, with some room.
+pub const FRAME_PAGES: usize = 255;
 
 /// A frame from a client.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

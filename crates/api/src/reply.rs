@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{HolderState, ObjectHealth},
-    sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows},
+    sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlState, SqlTurn},
 };
 
 /// An answer.
@@ -113,6 +113,13 @@ pub enum Reply {
     },
     /// A snapshot is durable on this node.
     Snapshot(Snapshot),
+    /// A state of a database.
+    State(SqlState),
+    /// Whether a program may write a database, or has written it.
+    Turn {
+        /// That.
+        turn: SqlTurn,
+    },
     /// Databases, by name.
     Databases {
         /// The rows.

@@ -125,6 +125,30 @@ pub struct SqlRows {
     pub more: Option<u64>,
 }
 
+/// A state of a database, for whoever reads its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SqlState {
+    /// Its number. No other state of the database has it, nor will have.
+    pub number: u64,
+    /// How many pages of 4096 bytes there are.
+    pub length: u32,
+    /// When the database was made (ms since 1970): another of the same name counts its states anew. 0
+    /// for a snapshot, which has one state only.
+    pub made_ms: u64,
+}
+
+/// Whether a program may write a database, or has written it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SqlTurn {
+    /// It is the one who writes.
+    Granted,
+    /// Somebody else writes. Ask again.
+    Taken,
+    /// Somebody else has written since: begin anew.
+    Stale,
+}
+
 /// A database of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseRow {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use craftec_api::{
     ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState,
     Limit, Link, Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range,
-    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SqlRows, SqlStatement, SqlValue,
-    Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SqlRows, SqlState, SqlStatement,
+    SqlTurn, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,6 +130,24 @@ fn sql_commands() -> Vec<(&'static str, Command)> {
         ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
         ("sql_restore", Command::SqlRestore { handle: 1, cid: root }),
         ("sql_export", Command::SqlExport { handle: 1 }),
+        ("sql_begin", Command::SqlBegin { handle: 1 }),
+        ("sql_pages", Command::SqlPages { handle: 1, state: 1 << 40, first: 3, count: 64 }),
+        ("sql_reserve", Command::SqlReserve { handle: 1, state: 8 }),
+        (
+            "sql_stage",
+            Command::SqlStage { handle: 1, pages: vec![2, 1 << 20], bytes: ByteBuf::from([7; 9]) },
+        ),
+        (
+            "sql_commit",
+            Command::SqlCommit {
+                handle: 1,
+                state: 8,
+                length: 70_000,
+                pages: vec![1],
+                bytes: ByteBuf::from([1, 0]),
+            },
+        ),
+        ("sql_end", Command::SqlEnd { handle: 1, state: 8 }),
         ("sql_databases", Command::SqlDatabases),
         ("sql_drop", Command::SqlDrop { name: "shop".to_owned() }),
     ]
@@ -163,6 +181,10 @@ fn sql_replies() -> Vec<(&'static str, Reply)> {
         ("executed", Reply::Executed { changes: vec![1, 0], last_rowid: 9 }),
         ("snapshot", Reply::Snapshot(snapshot)),
         ("databases", Reply::Databases { databases: vec![row] }),
+        ("state", Reply::State(SqlState { number: 1 << 40, length: 3, made_ms: time_ms })),
+        ("turn granted", Reply::Turn { turn: SqlTurn::Granted }),
+        ("turn taken", Reply::Turn { turn: SqlTurn::Taken }),
+        ("turn stale", Reply::Turn { turn: SqlTurn::Stale }),
     ]
 }
 

@@ -158,7 +158,9 @@ fn log(error: &LogError, message: String) -> ApiError {
         LogError::NoSuchRoot { .. } => ApiError::new(ErrorCode::NotFound, message).hint(
             "The last 16 snapshots can be restored. Older ones can be opened and copied from.",
         ),
-        LogError::Name(_) | LogError::Transaction => ApiError::new(ErrorCode::BadInput, message),
+        LogError::Name(_) | LogError::Transaction | LogError::Foreign { .. } => {
+            ApiError::new(ErrorCode::BadInput, message)
+        }
         LogError::Busy
         | LogError::Rotten { .. }
         | LogError::Corrupt { .. }

@@ -1,7 +1,10 @@
 //! In the place of databases, in a node that is built without them.
 
+use std::rc::Rc;
+
 use craftec_api::ApiError;
 use craftec_obj::Store;
+use craftec_platform::Clock;
 
 use crate::Config;
 
@@ -9,7 +12,7 @@ use crate::Config;
 pub(crate) struct Databases;
 
 impl Databases {
-    pub(crate) fn new(_: Store, _: &Config) -> Self {
+    pub(crate) fn new(_: Store, _: &Config, _: Rc<dyn Clock>) -> Self {
         Self
     }
 

@@ -14,7 +14,7 @@ pub mod table;
 mod vfs;
 
 pub use database::{
-    Database, DatabaseOptions, Fetched, Ran, Reader, ReaderOptions, Rows, Sql, Transaction,
+    Database, DatabaseOptions, Fetched, Ran, Reader, ReaderOptions, Rows, Sql, State, Transaction,
 };
 pub use error::SqlError;
 pub use rusqlite::types::Value;

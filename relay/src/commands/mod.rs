@@ -5,6 +5,7 @@ mod backup;
 mod doctor;
 mod get;
 mod inspect;
+mod local;
 mod publish;
 mod put;
 mod restore;
@@ -28,8 +29,10 @@ use crate::{
 
 /// Runs a command to its end.
 pub(crate) async fn run(command: Command, settings: Settings, console: Console) -> Result<()> {
-    if let Command::Up(_) = command {
-        return up::run(settings, console).await;
+    match command {
+        Command::Up(_) => return up::run(settings, console).await,
+        Command::Local(local) => return local::run(local.idle(), settings).await,
+        _ => {}
     }
     let check = |target: &str| Target::parse(target).map(drop);
     match &command {
@@ -69,6 +72,7 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Backup(backup) => backup::run(backup, access, console).await,
         // Carried out before a node is asked.
         Command::Up(_)
+        | Command::Local(_)
         | Command::Connect(_)
         | Command::Restore(_)
         | Command::Doctor(_)

@@ -1,5 +1,5 @@
-//! What is released: a tarball with the binary, its unit, manual pages, completions, documentation
-//! and bill of materials, and the checksums of all that is handed out.
+//! What is released: a tarball with the binary, its unit, manual pages, completions, documentation and bill
+//! of materials, and the extension for SQLite; and the checksums of all that is handed out.
 //!
 //! The same commit gives the same tarball around the same binary: names are sorted, times are the
 //! commit's, owners are nobody.
@@ -67,6 +67,8 @@ pub(crate) fn all() -> anyhow::Result<()> {
 /// Lays out the tarball's tree below `tree`.
 fn stage(binary: &Path, tree: &Path) -> anyhow::Result<()> {
     copy(binary, &tree.join("bin/craftec"))?;
+    let library = format!("libcraftsql{}", std::env::consts::DLL_SUFFIX);
+    copy(&binary.with_file_name(&library), &tree.join("lib/craftec").join(&library))?;
     for (file, folder) in FILES {
         let name = Path::new(file).file_name().context("a file has a name")?;
         copy(&paths::root().join(file), &tree.join(folder).join(name))?;

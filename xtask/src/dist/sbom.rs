@@ -18,8 +18,8 @@ use crate::{
     shell::{cargo, read},
 };
 
-/// Packages of ours whose code is handed out: the binary, the tab's node, the web app.
-const ROOTS: [&str; 3] = ["craftec-relay", "craftec-node-wasm", "craftec-web"];
+/// Packages of ours whose code is handed out: the binary, the extension, the tab's node, the web app.
+const ROOTS: [&str; 4] = ["craftec-relay", "craftsql", "craftec-node-wasm", "craftec-web"];
 /// npm packages that the SDK's bundle contains (all others only build or test it).
 const BUNDLED: [&str; 1] = ["cborg"];
 

@@ -105,6 +105,19 @@ pub(crate) fn curl() -> anyhow::Result<()> {
     apt::install(&["curl"]).context("the gateway's tests need curl; install it and try again")
 }
 
+/// Programs that load our extension in tests. Debian's Python is asked for even where there is another,
+/// which may be built without extensions.
+pub(crate) fn sqlite() -> anyhow::Result<()> {
+    let loads = "import sqlite3; sqlite3.connect(':memory:').enable_load_extension(True)";
+    let python = ["python3", "/usr/bin/python3"];
+    let able = python.iter().any(|python| works(command(python).args(["-c", loads])));
+    if able && works(command("sqlite3").arg("--version")) {
+        return Ok(());
+    }
+    apt::install(&["sqlite3", "python3"])
+        .context("the extension's tests need sqlite3 and python3; install them and try again")
+}
+
 /// The web server that a bench measures beside.
 pub(crate) fn nginx() -> anyhow::Result<()> {
     if works(command("nginx").arg("-v")) {

@@ -7,14 +7,16 @@ use anyhow::Context;
 use crate::shell::{cargo, read};
 
 /// Each crate and all that it may use of ours.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("craftec-core", &[]),
     ("craftec-rlnc", &[]),
     ("craftec-platform", &[]),
     ("craftec-api", &["craftec-core"]),
     ("craftec-p2p", &["craftec-core", "craftec-platform"]),
     ("craftec-obj", &["craftec-core", "craftec-rlnc", "craftec-platform", "craftec-p2p"]),
-    ("craftec-sql", &["craftec-core", "craftec-platform", "craftec-obj"]),
+    ("craftec-pager", &["craftec-core"]),
+    ("craftec-sql", &["craftec-core", "craftec-platform", "craftec-obj", "craftec-pager"]),
+    ("craftsql", &["craftec-core", "craftec-api", "craftec-pager"]),
     (
         "craftec-node",
         &[

@@ -37,9 +37,18 @@ pub(crate) fn all() -> anyhow::Result<()> {
 fn sources() -> anyhow::Result<Vec<Source>> {
     let root = paths::root();
     let mut files: Vec<PathBuf> = Vec::new();
-    for folder in
-        ["crates", "node-wasm", "relay", "web", "xtask", "sdk-js/src", "tests", "benches", "fuzz"]
-    {
+    for folder in [
+        "crates",
+        "extension",
+        "node-wasm",
+        "relay",
+        "web",
+        "xtask",
+        "sdk-js/src",
+        "tests",
+        "benches",
+        "fuzz",
+    ] {
         files.extend(files_below(&root.join(folder))?);
     }
     let is_source =
@@ -71,7 +80,12 @@ fn platform_cfg(source: &Source) -> Option<String> {
 }
 
 /// Where SQLite calls back into Rust: for its files, and for what a tab's has no system to ask.
-const SQLITE_FFI: [&str; 2] = ["crates/sql/src/vfs/ffi.rs", "crates/sql/src/vfs/host.rs"];
+const SQLITE_FFI: [&str; 4] = [
+    "crates/pager/src/ffi/mod.rs",
+    "crates/sql/src/vfs/ffi.rs",
+    "crates/sql/src/vfs/host.rs",
+    "extension/src/ffi.rs",
+];
 
 /// The lint against `unsafe` is lifted only for vector instructions and SQLite's callbacks.
 fn unsafe_code(source: &Source) -> Option<String> {

@@ -6,6 +6,7 @@
 //! On disk: the logs of `craftec-sql` in the folder of the store, and in its index namespace
 //! `Database`, key the name, value canonical DAG-CBOR of [`DatabaseRecord`], at most [`RECORD_BYTES`].
 
+mod desk;
 mod pages;
 
 use std::{
@@ -18,12 +19,18 @@ use std::{
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, cbor, head::check_name};
 use craftec_obj::{Store, StoreError, store::Meta};
-use craftec_platform::Folder;
-use craftec_sql::{Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value};
+use craftec_platform::{Clock, Folder};
+use craftec_sql::{
+    Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value, page::PageNo,
+};
 use futures::lock::Mutex;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::pages::Pages;
+use self::desk::Writer;
+pub(crate) use self::{
+    desk::{Desk, check_range},
+    pages::Pages,
+};
 use crate::{Config, STATEMENT, fault};
 
 /// Longest result of one statement: it is held until its last row was asked for.
@@ -75,15 +82,24 @@ pub(crate) struct Own {
     /// Held while a snapshot is taken and put.
     pub(crate) publishing: Mutex<()>,
     limit: Duration,
+    /// When it was created (ms since 1970).
+    made_ms: u64,
+    /// The client with an SQLite of its own that is about to write it.
+    writer: Cell<Option<Writer>>,
+    clock: Rc<dyn Clock>,
 }
 
 impl Own {
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
+        if self.database.may_write(sql) {
+            self.no_writer().await?;
+        }
         let _turn = self.turn.lock().await;
         self.database.run(sql, params, Some(self.limit)).await.map_err(fault::sql)
     }
 
     pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
+        self.no_writer().await?;
         let _turn = self.turn.lock().await;
         self.database.run_script(sql, Some(self.limit)).await.map_err(fault::sql)
     }
@@ -92,11 +108,13 @@ impl Own {
         &self,
         statements: &[(String, Vec<Value>)],
     ) -> Result<(Vec<u64>, Ran), ApiError> {
+        self.no_writer().await?;
         let _turn = self.turn.lock().await;
         self.database.run_transaction(statements, Some(self.limit)).await.map_err(fault::sql)
     }
 
     pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
+        self.no_writer().await?;
         let _turn = self.turn.lock().await;
         self.database.restore(root).await.map(drop).map_err(fault::sql)
     }
@@ -118,18 +136,47 @@ impl Snapshot {
         ran.map_err(|error| self.pages.told(error))
     }
 
+    /// At most `count` pages from `first` on, one after the other.
+    pub(crate) async fn pages(&self, first: PageNo, count: u32) -> Result<Vec<u8>, ApiError> {
+        let reader = self.reader.lock().await;
+        reader.pages(first, count).await.map_err(|error| self.pages.told(error))
+    }
+
+    /// How many pages it has.
+    pub(crate) async fn length(&self) -> u32 {
+        self.reader.lock().await.root().1.pages
+    }
+
     pub(crate) async fn bytes(&self) -> u64 {
         let (_, root) = self.reader.lock().await.root();
         u64::from(root.pages) * u64::from(root.page_bytes)
     }
 }
 
+/// Counts what there is of something.
+#[derive(Default)]
+struct Tally(Cell<usize>);
+
+impl Tally {
+    fn count(&self) -> usize {
+        self.0.get()
+    }
+
+    fn add(&self, more: usize) {
+        self.0.set(self.0.get() + more);
+    }
+
+    fn sub(&self, less: usize) {
+        self.0.set(self.0.get().saturating_sub(less));
+    }
+}
+
 /// Counts what is open, down when it is dropped.
-struct Counted(Rc<Cell<usize>>);
+struct Counted(Rc<Tally>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.sub(1);
     }
 }
 
@@ -141,11 +188,16 @@ pub(crate) struct Databases {
     open: RefCell<BTreeMap<String, Weak<Own>>>,
     /// Opening and removing files takes turns: a file is open once.
     opening: Mutex<()>,
-    snapshots: Rc<Cell<usize>>,
+    snapshots: Rc<Tally>,
+    /// Pages that clients have changed and not committed yet.
+    staged: Rc<Tally>,
+    /// Clients that were given numbers.
+    desks: Cell<u64>,
+    clock: Rc<dyn Clock>,
 }
 
 impl Databases {
-    pub(crate) fn new(store: Store, config: &Config) -> Self {
+    pub(crate) fn new(store: Store, config: &Config, clock: Rc<dyn Clock>) -> Self {
         Self {
             store,
             folder: config.folder.clone(),
@@ -153,6 +205,9 @@ impl Databases {
             open: RefCell::default(),
             opening: Mutex::default(),
             snapshots: Rc::default(),
+            staged: Rc::default(),
+            desks: Cell::default(),
+            clock,
         }
     }
 
@@ -169,6 +224,7 @@ impl Databases {
             return Err(too_many("databases are open on this node", OPEN));
         }
         let known = self.record(name)?;
+        let made_ms = known.as_ref().map_or(now_ms, |record| record.time_ms);
         if known.is_none() {
             if self.records()?.len() >= DATABASES {
                 return Err(too_many("databases are on this node", DATABASES));
@@ -192,19 +248,32 @@ impl Databases {
             }
         };
         database.query(MEMORY, &[]).await.map_err(fault::sql)?;
-        let (turn, publishing) = (Mutex::default(), Mutex::default());
-        let limit = self.limit;
-        let own = Rc::new(Own { name: name.to_owned(), database, turn, publishing, limit });
+        let own = Rc::new(Own {
+            name: name.to_owned(),
+            database,
+            turn: Mutex::default(),
+            publishing: Mutex::default(),
+            limit: self.limit,
+            made_ms,
+            writer: Cell::default(),
+            clock: self.clock.clone(),
+        });
         self.open.borrow_mut().insert(name.to_owned(), Rc::downgrade(&own));
         Ok(own)
     }
 
+    /// What one more client holds of a database.
+    pub(crate) fn desk(&self, own: Rc<Own>) -> Desk {
+        self.desks.set(self.desks.get() + 1);
+        Desk::new(own, self.desks.get(), self.staged.clone())
+    }
+
     /// A snapshot whose blocks come from `pages`.
     pub(crate) async fn read(&self, root: Cid, pages: Pages) -> Result<Rc<Snapshot>, ApiError> {
-        if self.snapshots.get() >= SNAPSHOTS {
+        if self.snapshots.count() >= SNAPSHOTS {
             return Err(too_many("snapshots are open on this node", SNAPSHOTS));
         }
-        self.snapshots.set(self.snapshots.get() + 1);
+        self.snapshots.add(1);
         let counted = Counted(self.snapshots.clone());
         let pages = Rc::new(pages);
         let options = ReaderOptions {

@@ -3,6 +3,8 @@
 
 mod backup;
 mod handles;
+#[cfg(feature = "sql")]
+mod pages;
 mod read;
 mod sites;
 #[cfg(feature = "sql")]
@@ -126,6 +128,12 @@ impl Session {
             | Command::SqlSnapshot { .. }
             | Command::SqlRestore { .. }
             | Command::SqlExport { .. }
+            | Command::SqlBegin { .. }
+            | Command::SqlPages { .. }
+            | Command::SqlReserve { .. }
+            | Command::SqlStage { .. }
+            | Command::SqlCommit { .. }
+            | Command::SqlEnd { .. }
             | Command::SqlDatabases
             | Command::SqlDrop { .. } => self.sql(command).await,
         }

@@ -18,7 +18,7 @@ use super::{
     write::{check_name, wanted},
 };
 use crate::{
-    databases::{self, Own, Pages},
+    databases::{self, Desk, Own, Pages},
     fault,
 };
 
@@ -43,8 +43,8 @@ const SQLITE: &str = "application/vnd.sqlite3";
 /// A database that a session has open.
 #[derive(Clone)]
 pub(super) enum OpenDatabase {
-    /// One of this node's.
-    Own(Rc<Own>),
+    /// One of this node's, and what this session's client holds of it.
+    Own(Rc<Desk>),
     /// Somebody's, as it was.
     Snapshot(Rc<databases::Snapshot>),
 }
@@ -108,7 +108,7 @@ impl Session {
                 self.node.databases.remove(&name).await?;
                 Ok(Reply::Done)
             }
-            _ => Err(ApiError::new(ErrorCode::Internal, "This is no command about databases.")),
+            other => self.sql_pages(other).await,
         }
     }
 
@@ -117,7 +117,8 @@ impl Session {
         let Some(address) = database.strip_prefix(SCHEME) else {
             let own = self.node.databases.open(database, now_ms).await?;
             let bytes = u64::from(own.database.pages()) * PAGE_BYTES as u64;
-            let handle = self.handles.add(Handle::Database(OpenDatabase::Own(own)))?;
+            let own = OpenDatabase::Own(Rc::new(self.node.databases.desk(own)));
+            let handle = self.handles.add(Handle::Database(own))?;
             return Ok(Reply::Database(OpenedDatabase {
                 handle,
                 cid: None,
@@ -172,7 +173,7 @@ impl Session {
         check_text(sql)?;
         let params: Vec<Value> = params.into_iter().map(value).collect();
         let ran = match self.database(handle)? {
-            OpenDatabase::Own(own) => self.node.wrote(own.run(sql, &params).await).await,
+            OpenDatabase::Own(desk) => self.node.wrote(desk.own.run(sql, &params).await).await,
             OpenDatabase::Snapshot(snapshot) => snapshot.run(sql, &params).await,
         };
         let Ran { rows: found, changes, last_rowid } = ran?;
@@ -323,21 +324,26 @@ impl Session {
         Ok(Reply::Databases { databases })
     }
 
-    fn database(&self, handle: u64) -> Result<OpenDatabase, ApiError> {
+    pub(super) fn database(&self, handle: u64) -> Result<OpenDatabase, ApiError> {
         self.handles.with(handle, |open| match open {
             Handle::Database(database) => Ok(database.clone()),
             _ => Err(other_kind(handle, "a database")),
         })
     }
 
-    fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
+    /// What this session holds of a database of this node.
+    pub(super) fn desk(&self, handle: u64) -> Result<Rc<Desk>, ApiError> {
         match self.database(handle)? {
-            OpenDatabase::Own(own) => Ok(own),
+            OpenDatabase::Own(desk) => Ok(desk),
             OpenDatabase::Snapshot(_) => {
                 let message = "A snapshot can only be read.";
                 Err(fault::input(message).hint("Open a database of this node, by its name."))
             }
         }
+    }
+
+    fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
+        Ok(self.desk(handle)?.own.clone())
     }
 }
 

@@ -1,13 +1,20 @@
 //! A database of this node.
 
+mod pages;
 mod run;
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    rc::Rc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use craftec_core::{Cid, sign::Hash};
 use craftec_platform::Folder;
 use rusqlite::{Connection, TransactionBehavior, types::Value};
+use web_time::Instant;
 
 use super::{
     Reader, ReaderOptions, Rows,
@@ -24,6 +31,10 @@ use crate::{
 
 /// Blocks handed to a store at one time: what travels together to one set of holders.
 const PUBLISHED_AT_ONCE: usize = 64;
+/// So long a compaction waits for transactions that still read an older state; then they lose it.
+const READERS_WAITED_FOR: Duration = Duration::from_secs(60);
+
+pub use pages::State;
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +63,8 @@ pub struct Database {
     pages: Rc<RefCell<LocalPages>>,
     folder: Rc<dyn Folder>,
     options: DatabaseOptions,
+    /// Since when a compaction waits for readers.
+    waiting: Cell<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Database {
@@ -79,7 +92,8 @@ impl Database {
         let (mut connection, granted) = connection::open(&mount)?;
         let watch = Watch::over(&mut connection)?;
         connection::set_up(&connection, options.cache_bytes)?;
-        Ok(Self { connection, granted, watch, mount, pages, folder, options })
+        let waiting = Cell::default();
+        Ok(Self { connection, granted, watch, mount, pages, folder, options, waiting })
     }
 
     /// Its name.
@@ -255,10 +269,20 @@ impl Database {
 
     async fn compact_if_wanted(&self) {
         let wanted = self.pages.borrow().log.wants_compaction();
-        if wanted && self.connection.is_autocommit() {
+        if wanted && self.connection.is_autocommit() && !self.waits_for_readers() {
             // A disk that is too full for it has the old file still; it is tried again later.
             drop(self.compact().await);
         }
+    }
+
+    fn waits_for_readers(&self) -> bool {
+        if !self.pages.borrow().log.has_older_pins() {
+            self.waiting.set(None);
+            return false;
+        }
+        let since = self.waiting.get().unwrap_or_else(Instant::now);
+        self.waiting.set(Some(since));
+        since.elapsed() < READERS_WAITED_FOR
     }
 
     fn outside_transactions(&self) -> Result<(), SqlError> {

@@ -17,7 +17,7 @@ use rusqlite::types::Value;
 use crate::error::SqlError;
 
 pub use connection::{Ran, Rows};
-pub use local::{Database, DatabaseOptions, Transaction};
+pub use local::{Database, DatabaseOptions, State, Transaction};
 pub use reader::{Fetched, Reader, ReaderOptions};
 
 /// Whatever runs SQL: for those who need a database and not this one.

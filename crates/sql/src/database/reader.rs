@@ -26,7 +26,7 @@ use crate::{
     page::{Page, PageNo},
     store::PageStore,
     table::Step,
-    vfs::{Mount, RemotePages},
+    vfs::{Mount, Paged, RemotePages},
 };
 
 /// A miss so close behind what was fetched counts as the same scan.
@@ -166,6 +166,12 @@ impl Reader {
         self.source.fetch(PageNo::FIRST, pages).await
     }
 
+    /// At most `count` pages from `first` on, one after the other, each verified; fewer at the end.
+    pub async fn pages(&self, first: PageNo, count: u32) -> Result<Vec<u8>, SqlError> {
+        self.source.fetch(first, count).await?;
+        self.source.read(first, count)
+    }
+
     /// Runs `statement` until it lacks nothing, for at most `limit` of time in all.
     async fn run_until<T, E: Into<SqlError>>(
         &self,
@@ -225,6 +231,22 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Pages that are here, one after the other, up to the end.
+    fn read(&self, first: PageNo, count: u32) -> Result<Vec<u8>, SqlError> {
+        let mut pages = self.pages.borrow_mut();
+        let count = count.min((pages.root().pages + 1).saturating_sub(first.number()));
+        let mut bytes = Vec::with_capacity(count as usize * PAGE_BYTES);
+        let mut page = [0; PAGE_BYTES];
+        for number in (first.number()..).take(count as usize).map_while(PageNo::new) {
+            let too_small = SqlError::CacheTooSmall { cache_bytes: pages.room() * PAGE_BYTES };
+            pages.read(number, &mut page).map_err(|_| too_small)?;
+            bytes.extend_from_slice(&page);
+        }
+        // What is missing here says nothing to the next statement.
+        pages.take_missed();
+        Ok(bytes)
     }
 
     /// CIDs of pages, fetching the nodes that say so.

@@ -152,6 +152,7 @@ impl Log {
         }
         self.resize(pages);
         (self.tail, self.unit, self.sum) = (end, self.unit + 1, sum);
+        self.state = self.unit;
         // SQLite looks at it before its next transaction.
         self.first = first.or(self.first.take());
         Ok(true)

@@ -53,7 +53,8 @@ impl Log {
     }
 
     /// Copies what is needed into `file`, the second of [`Self::file_names`], and goes on there; the
-    /// first is then the caller's to remove. Nothing is lost if this fails: then the second goes.
+    /// first is then the caller's to remove. Nothing is lost if this fails: then the second goes. Pins of
+    /// older states end, since what they lead to is not copied.
     pub fn compact(&mut self, file: Arc<dyn File>) -> Result<(), LogError> {
         if self.is_dirty() {
             return Err(LogError::Transaction);
@@ -87,6 +88,8 @@ impl Log {
         log.table = std::mem::take(&mut self.table);
         // The last snapshot is the next one's parent, also if names were given in another order.
         log.last_root = self.last_root;
+        self.pins.drop_older(self.state);
+        (log.state, log.pins) = (self.state, std::mem::take(&mut self.pins));
         Ok(log)
     }
 

@@ -41,6 +41,12 @@ pub enum LogError {
     /// Not while a transaction is open.
     #[error("a transaction is open: commit it or roll it back first")]
     Transaction,
+    /// Pages that another program made, and that are no database as it is kept here.
+    #[error("the pages to commit are not a database that can be kept here: they have {reason}")]
+    Foreign {
+        /// What they have.
+        reason: String,
+    },
     /// A root that is not kept here.
     #[error("snapshot {root} is not kept here")]
     NoSuchRoot {

@@ -22,6 +22,13 @@ const LOOKED_UP: u32 = 4096;
 /// big endian. Source: <https://sqlite.org/fileformat2.html>, 1.3.
 const CHANGE_COUNTERS: [usize; 2] = [24, 92];
 
+/// How often the file was changed, as its first page says.
+pub(super) fn change_count(first: &Page) -> u32 {
+    let mut counter = [0; 4];
+    counter.copy_from_slice(&first[CHANGE_COUNTERS[0]..][..4]);
+    u32::from_be_bytes(counter)
+}
+
 impl Log {
     /// The root of the last commit, durable here with all below it: nodes come into being, older
     /// snapshots without a name go. Twice without a commit between gives one root.
@@ -185,12 +192,7 @@ impl Log {
         let (mut old, mut new) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
         self.committed(PageNo::FIRST, &mut old)?;
         self.read(PageNo::FIRST, &mut new)?;
-        let count = |page: &Page| {
-            let mut counter = [0; 4];
-            counter.copy_from_slice(&page[24..28]);
-            u32::from_be_bytes(counter)
-        };
-        let next = count(&old).max(count(&new)).wrapping_add(1).to_be_bytes();
+        let next = change_count(&old).max(change_count(&new)).wrapping_add(1).to_be_bytes();
         for at in CHANGE_COUNTERS {
             new[at..at + 4].copy_from_slice(&next);
         }

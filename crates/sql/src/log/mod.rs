@@ -25,6 +25,8 @@ mod commit;
 mod compact;
 mod error;
 mod history;
+mod outside;
+mod pins;
 mod record;
 mod scan;
 #[cfg(test)]
@@ -39,7 +41,7 @@ use bytes::Bytes;
 use craftec_core::{Cid, database::PAGE_BYTES};
 use craftec_platform::File;
 
-use self::{commit::Pending, record::Sum};
+use self::{commit::Pending, pins::Pins, record::Sum};
 use crate::{
     page::{Digest, Page, PageNo},
     table::PageTable,
@@ -111,6 +113,9 @@ pub struct Log {
     /// How far the file was written.
     written: u64,
     pending: Pending,
+    /// The unit that changed pages last, or a later one without any.
+    state: u64,
+    pins: Pins,
     /// Page 1, which SQLite looks at before every transaction.
     first: Option<Box<Page>>,
 }
@@ -258,7 +263,9 @@ impl Log {
 
     fn retire(&mut self, page: PageNo) {
         let offset = self.offsets.get(page.index()).copied().unwrap_or(0);
-        if let Some(digest) = self.table.digest(page)
+        let digest = self.table.digest(page);
+        self.pins.note(page, digest, offset);
+        if let Some(digest) = digest
             && offset < self.kept_end
         {
             self.index_block(digest, Place { offset, bytes: PAGE_BYTES as u32 });

@@ -12,6 +12,7 @@ use craftec_platform::{File, Folder};
 use super::{
     Kept, Log, LogError, LogOptions, Place,
     commit::Pending,
+    pins::Pins,
     record::{self, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, META_BYTES, RECORD_MAGIC, Sum},
 };
 use crate::{page::Digest, table::PageTable};
@@ -121,6 +122,8 @@ impl Log {
             sum,
             written,
             pending: Pending::default(),
+            state: header.base,
+            pins: Pins::default(),
             first: None,
         })
     }
@@ -191,6 +194,7 @@ impl Log {
             if head.last {
                 self.resize(head.pages);
                 (self.tail, self.unit, self.sum) = (unit.end, head.unit, head.sum);
+                self.state = self.unit;
             }
         }
         // The first unit of a later generation is what the compaction copied.

@@ -1,6 +1,8 @@
 //! A database of this node: pages in its log.
 
-use super::{Fault, Paged};
+use craftec_pager::Fault;
+
+use super::Paged;
 use crate::{
     log::{Log, LogError},
     page::{Page, PageNo},

@@ -1,28 +1,7 @@
 //! SQLite's locks between the connections of one thread.
 //! Source: <https://sqlite.org/lockingv3.html>.
 
-/// How far a connection has locked a file. Values are SQLite's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    #[default]
-    None,
-    Shared,
-    Reserved,
-    Pending,
-    Exclusive,
-}
-
-impl Level {
-    pub(super) fn of(number: i32) -> Self {
-        match number {
-            ..=0 => Self::None,
-            1 => Self::Shared,
-            2 => Self::Reserved,
-            3 => Self::Pending,
-            4.. => Self::Exclusive,
-        }
-    }
-}
+use craftec_pager::Level;
 
 /// Who reads and who writes. A writer is named by the number of its file.
 #[derive(Debug, Default)]

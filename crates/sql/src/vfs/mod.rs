@@ -1,9 +1,6 @@
-//! SQLite's files on ours: a main database is pages of a [`Paged`], everything else is memory.
-//!
-//! SQLite keeps its rollback journal in memory and hands each commit over as one set of pages
-//! (`SQLITE_IOCAP_BATCH_ATOMIC`), so no journal is ever written; durability is the [`Paged`]'s. A
-//! transaction that outgrows SQLite's cache writes pages before it commits; those wait in the
-//! [`Paged`] until the commit, or are dropped.
+//! What `craftec-pager` makes of SQLite's files, for the databases of this crate: pages of a [`Paged`],
+//! whose durability is theirs. A transaction that outgrows SQLite's cache writes pages before it commits;
+//! those wait in the [`Paged`] until the commit, or are dropped.
 //!
 //! A file's name means something only in the thread that mounted it: SQLite knows no host path, no
 //! other VFS is reachable by name (see `database::connection`), and two databases meet only where a
@@ -21,8 +18,11 @@ mod tests;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    ffi::CStr,
     rc::Rc,
 };
+
+use craftec_pager::Fault;
 
 use crate::page::{Page, PageNo};
 
@@ -32,24 +32,7 @@ use locks::Locks;
 pub(crate) use remote::RemotePages;
 
 /// Name of the VFS.
-pub(crate) const VFS_NAME: &str = "craft";
-
-/// Why a file can't do what SQLite asks. What exactly happened is kept by the [`Paged`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The page is not here yet.
-    Miss,
-    /// No space left.
-    Full,
-    /// Not a database that is written.
-    ReadOnly,
-    /// Bytes that are not what they were.
-    Rotten,
-    /// Somebody else has it locked.
-    Busy,
-    /// Anything else.
-    Io,
-}
+pub(crate) const VFS_NAME: &CStr = c"craft";
 
 /// Pages of one database, as SQLite's pager sees them.
 pub(crate) trait Paged {

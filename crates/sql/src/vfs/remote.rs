@@ -7,7 +7,9 @@ use craftec_core::{
     database::{PAGE_BYTES, Root, TableError},
 };
 
-use super::{Fault, Paged};
+use craftec_pager::Fault;
+
+use super::Paged;
 use crate::{
     page::{Page, PageNo},
     table::{Nodes, Step, resolve},

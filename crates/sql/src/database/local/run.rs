@@ -78,6 +78,11 @@ impl Database {
         Ok((each, self.changed_since(before)))
     }
 
+    /// Whether `sql` may write, as far as that can be said before it runs.
+    pub fn may_write(&self, sql: &str) -> bool {
+        self.connection.prepare_cached(sql).is_ok_and(|statement| !statement.readonly())
+    }
+
     /// CIDs of the pages as the last commit left them, in order; none for one of zeros. One after the
     /// other, they are an ordinary SQLite file.
     pub fn page_cids(&self) -> Vec<Option<Cid>> {

@@ -1,0 +1,86 @@
+//! Commits whose pages were made elsewhere: by the SQLite of another program.
+//!
+//! That program is the owner's, and what it writes into a page is its affair. What is checked is what
+//! keeps this SQLite from misreading the file: that it is one, of pages of this size, without a WAL, and
+//! that it counts its change, by which every connection knows that what it remembers is out of date.
+
+use craftec_core::database::PAGE_BYTES;
+
+use super::{Log, LogError, history::change_count};
+use crate::page::{Digest, Page, PageNo};
+
+/// How an SQLite file begins. Source: <https://sqlite.org/fileformat2.html>, 1.3.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+impl Log {
+    /// Commits `changed` pages, after which there are `pages`, if `base` still is the state; `None` if
+    /// it is not. Whether that changed anything.
+    pub fn commit_pages<'p>(
+        &mut self,
+        base: u64,
+        pages: u32,
+        changed: impl IntoIterator<Item = (PageNo, &'p Page)>,
+    ) -> Result<Option<bool>, LogError> {
+        if self.is_dirty() {
+            return Err(LogError::Transaction);
+        }
+        if base != self.state {
+            return Ok(None);
+        }
+        let done = self.write_changed(pages, changed).and_then(|()| {
+            if !self.is_dirty() {
+                return Ok(false);
+            }
+            self.check_outside()?;
+            self.commit()
+        });
+        self.rollback();
+        done.map(Some)
+    }
+
+    fn write_changed<'p>(
+        &mut self,
+        pages: u32,
+        changed: impl IntoIterator<Item = (PageNo, &'p Page)>,
+    ) -> Result<(), LogError> {
+        for (page, bytes) in changed {
+            if page.number() > pages {
+                let reason = format!("page {} of {pages}", page.number());
+                return Err(LogError::Foreign { reason });
+            }
+            // A transaction that SQLite played back leaves such pages.
+            if self.table.digest(page) != Some(Digest::of(bytes)) {
+                self.write(page, bytes)?;
+            }
+        }
+        if pages != self.pending_pages() {
+            self.set_pages(pages);
+        }
+        Ok(())
+    }
+
+    fn check_outside(&mut self) -> Result<(), LogError> {
+        let foreign = |reason: &str| Err(LogError::Foreign { reason: reason.to_owned() });
+        let (mut old, mut new) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
+        if self.pending_pages() == 0 {
+            return foreign("no page at all");
+        }
+        self.read(PageNo::FIRST, &mut new)?;
+        if !new.starts_with(MAGIC) {
+            return foreign("another beginning than SQLite's");
+        }
+        if new[16..18] != (PAGE_BYTES as u16).to_be_bytes() {
+            return foreign("pages of another size than 4096 bytes");
+        }
+        if new[18..20] != [1, 1] {
+            return foreign("the mark of a WAL, which is not here");
+        }
+        if self.pages() > 0 {
+            self.committed(PageNo::FIRST, &mut old)?;
+            if change_count(&old) == change_count(&new) {
+                return foreign("a count of changes that does not count this one");
+            }
+        }
+        Ok(())
+    }
+}

@@ -185,7 +185,9 @@ fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
             page[92..96].copy_from_slice(&stock[92..96]);
         }
         let same = page == stock || idle.contains(&number.number());
-        assert!(same, "{case}: page {number:?}");
+        let places = page.iter().zip(stock).enumerate().filter(|(_, (ours, stock))| ours != stock);
+        let places: Vec<_> = places.take(20).collect();
+        assert!(same, "{case}: page {number:?} of kind {}: {places:?}", stock[0]);
     }
 }
 
@@ -238,12 +240,14 @@ fn random_statements_do_what_they_do_in_stock_sqlite() {
 #[test]
 #[ignore = "as long as it is told"]
 fn random_statements_do_what_they_do_in_stock_sqlite_for_long() {
-    let seconds = std::env::var("CRAFTEC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    let (begun, mut seed, mut statements) = (Instant::now(), 1_000, 0);
+    let told = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (seconds, first) = (told("CRAFTEC_FUZZ_SECONDS"), told("CRAFTEC_FUZZ_SEED"));
+    let first = first.unwrap_or(1_000);
+    let (begun, mut seed, mut statements) = (Instant::now(), first, 0);
     while begun.elapsed() < Duration::from_secs(seconds.unwrap_or(60)) {
         block_on(life(seed, 1_500));
         seed += 1;
         statements += 1_500;
     }
-    println!("{statements} statements of {} lives in {:?}", seed - 1_000, begun.elapsed());
+    println!("{statements} statements of {} lives in {:?}", seed - first, begun.elapsed());
 }

@@ -1,7 +1,7 @@
 # One-line fronts of the tasks in xtask/ (`cargo run -p xtask -- help`).
 XTASK := cargo run --quiet --package xtask --
 
-.PHONY: run build test bench sim soak life mutants tidy setup audit docs dist linker
+.PHONY: run build test bench sim soak life sqltests mutants tidy setup audit docs dist linker
 run: linker ; @$(XTASK) run
 build: linker ; @$(XTASK) build
 test: linker ; @$(XTASK) test
@@ -9,6 +9,8 @@ bench: linker ; @$(XTASK) bench $(BENCH)
 sim: linker ; @$(XTASK) sim $(or $(SCENARIO),put-get) $(or $(SEEDS),0..10)
 soak: linker ; @$(XTASK) soak
 life: linker ; @$(XTASK) life $(or $(RUNS),1) $(and $(TABS),--tabs)
+sqltests: linker
+	@$(XTASK) sqltests $(PART) --fuzz-minutes $(or $(FUZZ_MINUTES),10) $(and $(SLT),--slt $(SLT))
 mutants: linker ; @$(XTASK) mutants
 tidy: linker ; @$(XTASK) tidy
 setup: linker ; @$(XTASK) setup

@@ -30,7 +30,7 @@ const UTF8_DIRECT_ONLY: c_int = 1 | 0x0008_0000;
 /// `sqlite3_api_routines`: a table of functions that is only ever appended to, so that a newer SQLite's is
 /// longer. Source: `sqlite3ext.h`.
 #[repr(C)]
-pub struct Routines {
+pub(crate) struct Routines {
     first: Option<unsafe extern "C" fn()>,
 }
 
@@ -187,7 +187,7 @@ unsafe fn refuse(routines: *const Routines, error: *mut *mut c_char, reason: &CS
 ///
 /// SQLite's: the pointers are what its documentation says.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlite3_craftsql_init(
+pub(crate) unsafe extern "C" fn sqlite3_craftsql_init(
     db: *mut c_void,
     error: *mut *mut c_char,
     routines: *const Routines,

@@ -16,6 +16,7 @@ mod paths;
 mod setup;
 mod shell;
 mod sim;
+mod sqltests;
 mod stamp;
 mod telling;
 mod test;
@@ -73,6 +74,8 @@ enum Task {
         #[arg(long)]
         tabs: bool,
     },
+    /// SQLite's own tests and random statements on our VFS, beside stock SQLite.
+    Sqltests(sqltests::Options),
     /// Nodes behind routers of different kinds, in network namespaces (Linux, root).
     Nat,
     /// Change the verifying modules one place at a time; a test must notice each change. Takes hours.
@@ -116,6 +119,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Soak => sim::soak(),
         Task::Life { runs, tabs: false } => life::nodes(runs),
         Task::Life { runs, tabs: true } => life::tabs(runs),
+        Task::Sqltests(options) => sqltests::all(&options),
         Task::Nat => nat::all(),
         Task::Mutants { only } => mutants::all(only.as_deref()),
         Task::Tidy => tidy::all(),

@@ -26,9 +26,9 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar, mesh, storm, alive, closing or reciprocity; `churn`, which is abstract and years
-    /// long; `object-life`, a hundred turnovers of holders in real bytes; or `kept`, which replays
-    /// every seed that once failed.
+    /// The scenario: put-get, liar, mesh, storm, alive, closing or reciprocity; `churn`, which is
+    /// abstract and years long; `object-life`, a hundred turnovers of holders in real bytes; or
+    /// `kept`, which replays every seed that once failed.
     scenario: Which,
     /// Seeds to run, `from..to` (the end excluded) or a single one.
     #[arg(long, default_value = "0..4", value_parser = seeds)]

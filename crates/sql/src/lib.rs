@@ -7,6 +7,8 @@
 
 mod database;
 mod error;
+#[cfg(feature = "foreign")]
+pub mod foreign;
 pub mod log;
 pub mod page;
 mod store;

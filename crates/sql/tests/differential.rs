@@ -3,7 +3,10 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use common::{Dice, open_with, text};
 use craftec_core::database::PAGE_BYTES;
@@ -150,10 +153,26 @@ fn outcome(result: Result<Rows, SqlError>) -> Result<Vec<Vec<craftec_sql::Value>
     result.map(|rows| rows.rows).map_err(|error| error.to_string())
 }
 
+/// Pages that are free and hold nothing of the list of free pages: SQLite writes them or not, as its
+/// cache happens to be, and nobody reads them. Source: <https://sqlite.org/fileformat2.html>.
+fn idle_pages(file: &[u8]) -> HashSet<u32> {
+    let number = |page: u32, place: usize| {
+        let at = (page as usize).saturating_sub(1) * PAGE_BYTES + place * 4;
+        file.get(at..at + 4).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
+    };
+    let (mut idle, mut trunk) = (HashSet::new(), number(1, 8));
+    while trunk != 0 {
+        idle.extend((0..number(trunk, 1) as usize).map(|leaf| number(trunk, 2 + leaf)));
+        trunk = number(trunk, 0);
+    }
+    idle
+}
+
 /// Pages are the same, but for what counts writers.
 fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
     let stock = std::fs::read(path).unwrap();
     assert_eq!(stock.len(), ours.pages() as usize * PAGE_BYTES, "{case}");
+    let idle = idle_pages(&stock);
     let mut page = [0; PAGE_BYTES];
     for (number, stock) in (1..).zip(stock.chunks_exact(PAGE_BYTES)) {
         let number = PageNo::new(number).unwrap();
@@ -162,7 +181,10 @@ fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
             page[24..28].copy_from_slice(&stock[24..28]);
             page[92..96].copy_from_slice(&stock[92..96]);
         }
-        assert!(page == stock, "{case}: page {number:?}");
+        let same = page == stock || idle.contains(&number.number());
+        let places = page.iter().zip(stock).enumerate().filter(|(_, (ours, stock))| ours != stock);
+        let places: Vec<_> = places.take(20).collect();
+        assert!(same, "{case}: page {number:?} of kind {}: {places:?}", stock[0]);
     }
 }
 
@@ -215,12 +237,14 @@ fn random_statements_do_what_they_do_in_stock_sqlite() {
 #[test]
 #[ignore = "as long as it is told"]
 fn random_statements_do_what_they_do_in_stock_sqlite_for_long() {
-    let seconds = std::env::var("CRAFTEC_FUZZ_SECONDS").ok().and_then(|text| text.parse().ok());
-    let (begun, mut seed, mut statements) = (Instant::now(), 1_000, 0);
+    let told = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (seconds, first) = (told("CRAFTEC_FUZZ_SECONDS"), told("CRAFTEC_FUZZ_SEED"));
+    let first = first.unwrap_or(1_000);
+    let (begun, mut seed, mut statements) = (Instant::now(), first, 0);
     while begun.elapsed() < Duration::from_secs(seconds.unwrap_or(60)) {
         block_on(life(seed, 1_500));
         seed += 1;
         statements += 1_500;
     }
-    println!("{statements} statements of {} lives in {:?}", seed - 1_000, begun.elapsed());
+    println!("{statements} statements of {} lives in {:?}", seed - first, begun.elapsed());
 }

@@ -118,6 +118,17 @@ pub(crate) fn sqlite() -> anyhow::Result<()> {
         .context("the extension's tests need sqlite3 and python3; install them and try again")
 }
 
+/// What SQLite's tests are built with and written in.
+pub(crate) fn sqlite_tools() -> anyhow::Result<()> {
+    let tcl =
+        works(command("sh").args(["-c", "echo exit | tclsh && test -e /usr/include/tcl/tcl.h"]));
+    if tcl && works(command("make").arg("--version")) && works(command("xz").arg("--version")) {
+        return Ok(());
+    }
+    apt::install(&["tcl-dev", "make", "xz-utils", "zlib1g-dev"])
+        .context("SQLite's tests need Tcl and make; install them and try again")
+}
+
 /// The web server that a bench measures beside.
 pub(crate) fn nginx() -> anyhow::Result<()> {
     if works(command("nginx").arg("-v")) {

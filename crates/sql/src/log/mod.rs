@@ -49,7 +49,7 @@ use crate::{
 
 pub use error::LogError;
 pub use record::Kept;
-pub use scan::remove;
+pub use scan::{file_name, remove};
 
 /// How a log behaves.
 #[derive(Clone, Copy, Debug)]

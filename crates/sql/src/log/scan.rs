@@ -28,8 +28,8 @@ pub(super) fn stem(name: &str) -> String {
     format!("db-{}.", &hash.as_str()[..32])
 }
 
-/// Name of its file of one generation.
-pub(super) fn file_name(name: &str, generation: u64) -> String {
+/// Name of the file of a database of one generation.
+pub fn file_name(name: &str, generation: u64) -> String {
     format!("{}{generation}.log", stem(name))
 }
 

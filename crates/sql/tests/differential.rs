@@ -3,10 +3,7 @@
 
 mod common;
 
-use std::{
-    collections::HashSet,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use common::{Dice, open_with, text};
 use craftec_core::database::PAGE_BYTES;
@@ -25,6 +22,9 @@ fn options() -> DatabaseOptions {
 /// Stock SQLite on an ordinary file.
 fn open_stock(path: &std::path::Path) -> rusqlite::Connection {
     let stock = rusqlite::Connection::open(path).unwrap();
+    // As many as ours keeps: a kept statement that no longer fits the schema fails after it has begun, and
+    // FTS5 then writes what it held back.
+    stock.set_prepared_statement_cache_capacity(64);
     let set_up = format!(
         "PRAGMA page_size = 4096; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF;
          PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON; PRAGMA cache_size = -{CACHE_KIB};"
@@ -153,26 +153,10 @@ fn outcome(result: Result<Rows, SqlError>) -> Result<Vec<Vec<craftec_sql::Value>
     result.map(|rows| rows.rows).map_err(|error| error.to_string())
 }
 
-/// Pages that are free and hold nothing of the list of free pages: SQLite writes them or not, as its
-/// cache happens to be, and nobody reads them. Source: <https://sqlite.org/fileformat2.html>.
-fn idle_pages(file: &[u8]) -> HashSet<u32> {
-    let number = |page: u32, place: usize| {
-        let at = (page as usize).saturating_sub(1) * PAGE_BYTES + place * 4;
-        file.get(at..at + 4).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
-    };
-    let (mut idle, mut trunk) = (HashSet::new(), number(1, 8));
-    while trunk != 0 {
-        idle.extend((0..number(trunk, 1) as usize).map(|leaf| number(trunk, 2 + leaf)));
-        trunk = number(trunk, 0);
-    }
-    idle
-}
-
 /// Pages are the same, but for what counts writers.
 fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
     let stock = std::fs::read(path).unwrap();
     assert_eq!(stock.len(), ours.pages() as usize * PAGE_BYTES, "{case}");
-    let idle = idle_pages(&stock);
     let mut page = [0; PAGE_BYTES];
     for (number, stock) in (1..).zip(stock.chunks_exact(PAGE_BYTES)) {
         let number = PageNo::new(number).unwrap();
@@ -181,10 +165,9 @@ fn same_pages(ours: &Database, path: &std::path::Path, case: &str) {
             page[24..28].copy_from_slice(&stock[24..28]);
             page[92..96].copy_from_slice(&stock[92..96]);
         }
-        let same = page == stock || idle.contains(&number.number());
         let places = page.iter().zip(stock).enumerate().filter(|(_, (ours, stock))| ours != stock);
         let places: Vec<_> = places.take(20).collect();
-        assert!(same, "{case}: page {number:?} of kind {}: {places:?}", stock[0]);
+        assert!(page == stock, "{case}: page {number:?} of kind {}: {places:?}", stock[0]);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
 /// The version that the list of exclusions was made with.
 const LIST_OF: &str = "3.53.4";
 /// How long one file may take.
-const TIMEOUT_S: &str = "40";
+const TIMEOUT_S: &str = "300";
 /// Folders of tests below SQLite's tree.
 const FOLDERS: [&str; 8] = [
     "test",

@@ -93,6 +93,7 @@ impl Api {
     /// # Safety
     ///
     /// `routines` must be what SQLite gave to the entry point.
+    #[expect(clippy::missing_transmute_annotations, reason = "each field has its function's type")]
     unsafe fn of(routines: *const Routines) -> Option<Self> {
         // SAFETY: the caller's. The version is asked for first, by a function that is older than any
         // that can load extensions; a new enough table is long enough. Each function has its type in

@@ -3,7 +3,7 @@
 //! Such a program opens what is mounted by its name, with a connection that is not ours. Whoever mounts
 //! says which file of the program is which database.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, ffi::CStr, rc::Rc};
 
 use craftec_platform::Folder;
 
@@ -17,7 +17,7 @@ use crate::{
 const OWNERS: usize = 2;
 
 /// Makes the VFS known to SQLite; its name there. SQLite's own code is what that failed with.
-pub fn vfs() -> Result<&'static str, i32> {
+pub fn vfs() -> Result<&'static CStr, i32> {
     register().map(|()| VFS_NAME)
 }
 

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "SQLite is C")]
 
 use std::{
-    ffi::{CStr, CString, OsStr, c_char, c_int},
+    ffi::{CStr, OsStr, c_char, c_int},
     os::unix::ffi::OsStrExt,
     path::Path,
     ptr,
@@ -45,7 +45,7 @@ extern "C" fn craftec_sqltests_init(_unused: *const c_char) -> c_int {
 }
 
 fn make() -> Result<Vfses, c_int> {
-    let name = CString::new(craftec_sql::foreign::vfs()?).map_err(|_| ffi::SQLITE_ERROR)?;
+    let name = craftec_sql::foreign::vfs()?;
     // SAFETY: SQLite is initialised; both are registered for as long as the process lives.
     let (craft, base) =
         unsafe { (ffi::sqlite3_vfs_find(name.as_ptr()), ffi::sqlite3_vfs_find(ptr::null())) };

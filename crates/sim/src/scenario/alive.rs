@@ -103,6 +103,8 @@ async fn spread(
 ) -> Result<Vec<Rc<Object>>, ClusterError> {
     let mut objects = Vec::new();
     for author in 0..OBJECTS {
+        // The weather may have left it with few links, and then it would ask for whole copies.
+        join(cluster, author).await?;
         let length = LENGTH + cluster.dice().below(LENGTH);
         let content = client::content(cluster.dice(), length as usize);
         match client::put_coded(&cluster.session(author)?, &content).await {

@@ -146,6 +146,29 @@ fn what_is_no_database_is_refused_and_changes_nothing() {
     });
 }
 
+/// As SQLite's VACUUM does it: a commit that counts itself and leaves pages behind the end that it gives,
+/// and then one that cuts them off and changes no page.
+#[test]
+fn what_the_first_page_does_not_count_is_cut_off_without_a_count() {
+    let disk = SimDisk::new();
+    block_on(async {
+        let (other, db) = (open(&disk, "other").await, open(&disk, "db").await);
+        let fill = "CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(20000))";
+        other.execute_batch(fill).await.unwrap();
+        let full = give(&db, db.state().number, &image(&other)).await.unwrap().unwrap();
+        other.execute_batch("DELETE FROM t").await.unwrap();
+        other.execute_batch("VACUUM").await.unwrap();
+        let small = image(&other);
+        assert!(small.len() < full.pages as usize);
+        let numbered = (1..).filter_map(PageNo::new).zip(&small);
+        let long = db.commit_pages(full.number, full.pages, numbered).await.unwrap().unwrap();
+        let shorter = db.commit_pages(long.number, long.pages - 1, []).await;
+        assert!(shorter.is_err(), "not where the first page says");
+        let cut = db.commit_pages(long.number, small.len() as u32, []).await.unwrap().unwrap();
+        assert_eq!((cut.pages as usize, count(&db, "t").await), (small.len(), 0));
+    });
+}
+
 #[test]
 fn compaction_ends_older_pins_and_keeps_the_current_one() {
     let disk = SimDisk::new();

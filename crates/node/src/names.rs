@@ -49,19 +49,46 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Announces the heads of this identity again, renewing those that grow old.
-    pub(crate) fn announce_own(&self) -> Result<(), StoreError> {
-        let now_ms = self.clock.now().0;
-        for (_, bytes) in self.store.meta_scan(Meta::Head)? {
-            let Ok(record) = decode(&bytes) else { continue };
-            let head = &record.head.head;
-            if head.did != self.keys.did() {
+    /// The heads of this identity, each with its bytes.
+    fn own(&self) -> Result<Vec<(HeadRecord, Bytes)>, StoreError> {
+        let all = self.store.meta_scan(Meta::Head)?.into_iter();
+        let read = all.filter_map(|(_, bytes)| Some((decode(&bytes).ok()?, bytes)));
+        Ok(read.filter(|(record, _)| record.head.head.did == self.keys.did()).collect())
+    }
+
+    /// Signs heads of this identity that grow old anew; `false` if nobody is there to be asked first.
+    ///
+    /// Another device may have moved a name on while this one was away. Its head is taken over then: a
+    /// second head with the same number would spoil the name for good.
+    pub(crate) async fn renew(&self) -> Result<bool, ApiError> {
+        for (record, _) in self.own().map_err(fault::store)? {
+            if !self.is_old(&record) {
                 continue;
             }
-            let old = head.time_ms.saturating_add(FRESH_MS / 2) < now_ms;
-            if !old || self.write(&head.name, head.root, Some(&record)).is_err() {
-                self.announce(&record, bytes);
+            if self.network.peers().is_empty() {
+                return Ok(false);
             }
+            let key = record_key(&record);
+            let found = self.found(key, READ).await;
+            // Looked up again: it may have been published here meanwhile.
+            let held = self.held(&key).map_err(fault::store)?.unwrap_or(record);
+            let Some(newest) = newest([held.clone()].into_iter().chain(found)) else { continue };
+            let (name, root) = (newest.head.head.name.clone(), newest.head.head.root);
+            if self.is_old(&newest) && newest.rival.is_none() {
+                self.write(&name, root, Some(&newest))?;
+            } else if newest != held {
+                let bytes = encode(&newest)?;
+                self.store.meta_put(Meta::Head, key, bytes).map_err(fault::store)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Announces the heads of this identity again, and those of others that are kept for them.
+    pub(crate) fn announce_own(&self) -> Result<(), StoreError> {
+        let now_ms = self.clock.now().0;
+        for (record, bytes) in self.own()? {
+            self.announce(&record, bytes);
         }
         // Heads of others, so that their names live on while their authors are away.
         for (_, bytes) in self.store.meta_scan(Meta::Record)?.into_iter().take(ANNOUNCED) {
@@ -135,9 +162,11 @@ impl Names {
 
     /// Whether a head of this identity says, undisputed and for long enough, what is to be said.
     fn says(&self, record: &HeadRecord, root: Cid) -> bool {
-        let head = &record.head.head;
-        let old = head.time_ms.saturating_add(FRESH_MS / 2) < self.clock.now().0;
-        head.root == root && record.rival.is_none() && !old
+        record.head.head.root == root && record.rival.is_none() && !self.is_old(record)
+    }
+
+    fn is_old(&self, record: &HeadRecord) -> bool {
+        record.head.head.time_ms.saturating_add(FRESH_MS / 2) < self.clock.now().0
     }
 
     fn write(&self, name: &str, root: Cid, before: Option<&HeadRecord>) -> Result<(), ApiError> {

@@ -35,6 +35,8 @@ use crate::{
 
 /// How often this node's names are looked through for heads that grow old.
 const RENEW: Duration = Duration::from_secs(12 * 60 * 60);
+/// The same after a start, and while nobody is connected: a tab may be open for minutes only.
+const RENEW_SOON: Duration = Duration::from_secs(60);
 
 /// A running node.
 pub struct Node {
@@ -141,11 +143,22 @@ impl Node {
     fn renew_names(self: &Rc<Self>) {
         let (weak, clock) = (Rc::downgrade(self), self.ports.clock.clone());
         self.ports.clock.spawn(Box::pin(async move {
+            let mut pause = RENEW_SOON;
             loop {
-                clock.sleep(RENEW).await;
+                clock.sleep(pause).await;
                 let Some(node) = weak.upgrade() else { return };
-                if let Err(error) = node.names.announce_own() {
-                    tracing::warn!(%error, "names could not be renewed");
+                pause = match node.names.renew().await {
+                    Ok(true) => RENEW,
+                    Ok(false) => RENEW_SOON,
+                    Err(error) => {
+                        tracing::warn!(%error, "names could not be renewed");
+                        RENEW
+                    }
+                };
+                if pause == RENEW
+                    && let Err(error) = node.names.announce_own()
+                {
+                    tracing::warn!(%error, "names could not be announced");
                 }
             }
         }));

@@ -15,6 +15,7 @@ use craftec_core::{
     record::Record,
 };
 use craftec_node::{Access, Session};
+use craftec_obj::store::Meta;
 use futures::{FutureExt, StreamExt};
 use serde_bytes::ByteBuf;
 
@@ -287,6 +288,53 @@ fn an_older_head_is_not_taken_for_the_present() {
             "{rolled_back:?}"
         );
     });
+}
+
+/// A device that was away for weeks: its own head grew old, and another device may have moved the name on.
+#[test]
+fn an_old_head_is_renewed_unless_another_device_moved_the_name_on() {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    for moved in [false, true] {
+        run(move |world| async move {
+            let (a, b) = (world.node(1).await, world.node(2).await);
+            let (first, label) = publish(&a.session(), &[("x", b"1")], Some("n"), 0).await;
+            let key = head_key(&a.keys().did(), "n");
+            let bytes = a.store().meta_get(Meta::Head, &key).expect("reads").expect("a head");
+            let Ok(Record::Head(held)) = Record::verify(&key, &bytes, u64::MAX / 2) else {
+                panic!("no head")
+            };
+            let signed = |change: &dyn Fn(&mut Head)| {
+                let prev = Some(held.head.hash().expect("hashes"));
+                let mut head = Head { prev, ..held.head.head.clone() };
+                change(&mut head);
+                let head = SignedHead::sign(head, &a.keys().writer()).expect("signs");
+                let log = held.log.clone();
+                Record::Head(Box::new(HeadRecord { head, rival: None, log }))
+                    .encode()
+                    .expect("encodes")
+            };
+            let old = signed(&|head| (head.seq, head.time_ms) = (1, head.time_ms - 20 * DAY_MS));
+            a.store().meta_put(Meta::Head, key, Bytes::from(old.clone())).expect("writes");
+            let second = Cid::of(Codec::Raw, b"of another device");
+            let newer = signed(&|head| (head.seq, head.root) = (2, second));
+            world.set_records(key, vec![if moved { newer } else { old.clone() }]);
+            // While nobody can be asked, nothing is signed.
+            world.sleep(130).await;
+            let held = a.store().meta_get(Meta::Head, &key).expect("reads");
+            assert_eq!(held.as_deref(), Some(&old[..]));
+            world.link(a.keys().peer_id(), b.keys().peer_id());
+            world.sleep(90).await;
+            let name = label.expect("a label");
+            for node in [&a, &b] {
+                let resolved = node.session().call(Command::Resolve { name: name.clone() }).await;
+                let Ok(Reply::Resolved { cid, seq, equivocation, .. }) = resolved else {
+                    panic!("{resolved:?}")
+                };
+                let want = if moved { second } else { first };
+                assert_eq!((cid, seq, equivocation), (want, 2, false), "moved: {moved}");
+            }
+        });
+    }
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn an_old_head_is_renewed_unless_another_device_moved_the_name_on() {
             let (a, b) = (world.node(1).await, world.node(2).await);
             let (first, label) = publish(&a.session(), &[("x", b"1")], Some("n"), 0).await;
             let key = head_key(&a.keys().did(), "n");
-            let bytes = a.store().meta_get(Meta::Head, &key).expect("reads").expect("a head");
+            let bytes = a.store().meta_get(Meta::Head, key).expect("reads").expect("a head");
             let Ok(Record::Head(held)) = Record::verify(&key, &bytes, u64::MAX / 2) else {
                 panic!("no head")
             };
@@ -320,7 +320,7 @@ fn an_old_head_is_renewed_unless_another_device_moved_the_name_on() {
             world.set_records(key, vec![if moved { newer } else { old.clone() }]);
             // While nobody can be asked, nothing is signed.
             world.sleep(130).await;
-            let held = a.store().meta_get(Meta::Head, &key).expect("reads");
+            let held = a.store().meta_get(Meta::Head, key).expect("reads");
             assert_eq!(held.as_deref(), Some(&old[..]));
             world.link(a.keys().peer_id(), b.keys().peer_id());
             world.sleep(90).await;

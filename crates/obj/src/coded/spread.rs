@@ -262,7 +262,7 @@ mod tests {
         }
 
         #[test]
-        fn as_many_shards_as_needed_are_enough_and_one_less_need_not_be(
+        fn as_many_shards_as_needed_are_enough_and_a_few_are_not(
             size in SMALL_OBJECT_BYTES..100 << 20, shards in SHARDS, seed in any::<u64>(),
         ) {
             let spread = Spread::new(size, shards, 250).unwrap();
@@ -272,8 +272,10 @@ mod tests {
             prop_assert!(spread.decodes(&order[..needed]));
             // Two fifths, and what the remainders of one generation cost.
             prop_assert!(needed <= usize::from(shards) * 2 / 5 + usize::from(shards) / 5 + 2);
-            let least = usize::from(shards) * 2 / 5;
-            prop_assert!(!spread.decodes(&order[..least.saturating_sub(1)]));
+            // So few have less of the first generation than it was made of.
+            let most_each = spread.pieces(0).div_ceil(u16::from(shards));
+            let few = (u16::from(spread.sources(0)) - 1) / most_each;
+            prop_assert!(!spread.decodes(&order[..usize::from(few)]));
         }
     }
 

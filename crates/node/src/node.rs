@@ -47,7 +47,6 @@ pub struct Node {
     pub(crate) exchange: Exchange,
     pub(crate) objects: Objects,
     pub(crate) names: Rc<Names>,
-    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     pub(crate) databases: Databases,
     pub(crate) lending: Rc<Lending>,
     pub(crate) serving: Rc<Serving>,

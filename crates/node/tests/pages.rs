@@ -5,44 +5,23 @@
 
 mod common;
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
-use common::run;
-use craftec_api::{ApiError, Command, ErrorCode, Reply, Role, SqlState, SqlTurn, SqlValue};
-use craftec_node::{Config, Session};
+use common::{
+    run,
+    sql::{config, open, own, query, script},
+};
+use craftec_api::{ApiError, Command, ErrorCode, Reply, SqlState, SqlTurn, SqlValue};
+use craftec_node::Session;
 use craftec_platform::sim::SimDisk;
 use serde_bytes::ByteBuf;
 
 const PAGE: usize = 4096;
 
-fn config(disk: &SimDisk) -> Config {
-    let mut config = Config::new(Role::Relay);
-    config.folder = Some(Rc::new(disk.clone()));
-    config
-}
-
-async fn open(session: &Session, database: &str) -> u64 {
-    match session.call(Command::SqlOpen { database: database.to_owned() }).await {
-        Ok(Reply::Database(opened)) => opened.handle,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn script(session: &Session, handle: u64, sql: &str) -> Result<(), ApiError> {
-    session.call(Command::SqlScript { handle, sql: sql.to_owned() }).await.map(drop)
-}
-
 async fn rows(session: &Session, handle: u64) -> i64 {
-    let sql = "SELECT count(*) FROM t".to_owned();
-    let query = Command::SqlQuery { handle, sql, params: Vec::new() };
-    match session.call(query).await {
-        Ok(Reply::Rows(rows)) => match rows.rows.as_slice() {
-            [row] => match row.first() {
-                Some(SqlValue::Integer(count)) => *count,
-                other => panic!("{other:?}"),
-            },
-            other => panic!("{other:?}"),
-        },
+    let found = query(session, handle, "SELECT count(*) FROM t", &[]).await.expect("a row");
+    match found.rows.first().and_then(|row| row.first()) {
+        Some(SqlValue::Integer(count)) => *count,
         other => panic!("{other:?}"),
     }
 }
@@ -114,13 +93,13 @@ fn a_large_transaction_comes_in_parts_and_counts_as_one() {
         let disk = SimDisk::new();
         let a = world.node_on(1, &disk, config(&disk)).await;
         let (one, two) = (a.session(), a.session());
-        let model = open(&one, "model").await;
+        let model = own(&one, "model").await;
         script(&one, model, FILL).await.expect("it is filled");
         let made = begin(&one, model).await;
         let pages = image(&one, model, made).await;
         assert!(pages.len() / PAGE > 400, "several frames");
 
-        let (mine, theirs) = (open(&one, "shop").await, open(&two, "shop").await);
+        let (mine, theirs) = (own(&one, "shop").await, own(&two, "shop").await);
         let state = begin(&one, mine).await;
         assert_eq!(turn(&one, mine, state).await, SqlTurn::Granted);
         let new = give(&one, mine, state, &pages).await.expect("it is taken").expect("in time");
@@ -141,7 +120,7 @@ fn a_reader_keeps_its_state_and_a_stale_writer_is_told() {
         let disk = SimDisk::new();
         let a = world.node_on(1, &disk, config(&disk)).await;
         let session = a.session();
-        let (one, two) = (open(&session, "shop").await, open(&session, "shop").await);
+        let (one, two) = (own(&session, "shop").await, own(&session, "shop").await);
         script(&session, one, "CREATE TABLE t (a); INSERT INTO t VALUES (1)").await.expect("made");
         let (old, other) = (begin(&session, one).await, begin(&session, two).await);
         assert_eq!(old, other);
@@ -172,7 +151,7 @@ fn statements_wait_for_a_writer_and_not_for_ever() {
         config.statement_time = Some(Duration::from_secs(5));
         let a = world.node_on(1, &disk, config).await;
         let (one, two) = (a.session(), a.session());
-        let (mine, theirs) = (open(&one, "shop").await, open(&two, "shop").await);
+        let (mine, theirs) = (own(&one, "shop").await, own(&two, "shop").await);
         script(&one, mine, "CREATE TABLE t (a)").await.expect("made");
         let state = begin(&one, mine).await;
         assert_eq!(turn(&one, mine, state).await, SqlTurn::Granted);
@@ -198,15 +177,16 @@ fn a_snapshot_is_read_by_its_pages_and_nothing_else() {
         let disk = SimDisk::new();
         let a = world.node_on(1, &disk, config(&disk)).await;
         let session = a.session();
-        let own = open(&session, "shop").await;
-        script(&session, own, FILL).await.expect("it is filled");
-        let taken = Command::SqlSnapshot { handle: own, name: None, replicas: Some(0) };
+        let shop = own(&session, "shop").await;
+        script(&session, shop, FILL).await.expect("it is filled");
+        let taken = Command::SqlSnapshot { handle: shop, name: None, replicas: Some(0) };
         let Ok(Reply::Snapshot(taken)) = session.call(taken).await else { panic!() };
-        let state = begin(&session, own).await;
-        let snapshot = open(&session, &format!("craftobj://{}", taken.cid)).await;
+        let state = begin(&session, shop).await;
+        let snapshot =
+            open(&session, &format!("craftobj://{}", taken.cid)).await.expect("it opens").handle;
         let there = begin(&session, snapshot).await;
         assert_eq!((there.number, there.length), (0, state.length));
-        let pages = image(&session, own, state).await;
+        let pages = image(&session, shop, state).await;
         assert_eq!(image(&session, snapshot, there).await, pages);
         assert!(give(&session, snapshot, there, &pages).await.is_err());
         let reserve = Command::SqlReserve { handle: snapshot, state: 0 };
@@ -220,7 +200,7 @@ fn what_is_no_page_is_refused_and_nothing_is_kept_of_it() {
         let disk = SimDisk::new();
         let a = world.node_on(1, &disk, config(&disk)).await;
         let session = a.session();
-        let handle = open(&session, "shop").await;
+        let handle = own(&session, "shop").await;
         script(&session, handle, "CREATE TABLE t (a)").await.expect("made");
         let state = begin(&session, handle).await.number;
         for (pages, bytes) in [(vec![1], 4095), (vec![0], PAGE), (vec![1, 2], PAGE), (vec![], 1)] {

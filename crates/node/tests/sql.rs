@@ -7,53 +7,14 @@ mod common;
 
 use std::{rc::Rc, time::Duration};
 
-use common::{lie_as, run};
-use craftec_api::{
-    ApiError, Command, ErrorCode, OpenedDatabase, Reply, Role, Snapshot, SqlRows, SqlStatement,
-    SqlValue,
+use common::{
+    lie_as, run,
+    sql::{config, open, own, query, script},
 };
+use craftec_api::{Command, ErrorCode, Reply, Snapshot, SqlStatement, SqlValue};
 use craftec_core::{Cid, Codec, PeerId};
-use craftec_node::{Config, Session};
+use craftec_node::Session;
 use craftec_platform::sim::SimDisk;
-
-fn config(disk: &SimDisk) -> Config {
-    let mut config = Config::new(Role::Relay);
-    config.folder = Some(Rc::new(disk.clone()));
-    config
-}
-
-async fn open(session: &Session, database: &str) -> Result<OpenedDatabase, ApiError> {
-    match session.call(Command::SqlOpen { database: database.to_owned() }).await? {
-        Reply::Database(opened) => Ok(opened),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn own(session: &Session, name: &str) -> u64 {
-    let opened = open(session, name).await.expect("it opens");
-    assert!(opened.writable && opened.cid.is_none());
-    opened.handle
-}
-
-async fn query(
-    session: &Session,
-    handle: u64,
-    sql: &str,
-    params: &[SqlValue],
-) -> Result<SqlRows, ApiError> {
-    let query = Command::SqlQuery { handle, sql: sql.to_owned(), params: params.to_vec() };
-    match session.call(query).await? {
-        Reply::Rows(rows) => Ok(rows),
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn script(session: &Session, handle: u64, sql: &str) -> Result<(u64, i64), ApiError> {
-    match session.call(Command::SqlScript { handle, sql: sql.to_owned() }).await? {
-        Reply::Executed { changes, last_rowid } => Ok((changes.iter().sum(), last_rowid)),
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn snapshot(session: &Session, handle: u64, name: Option<&str>, replicas: u16) -> Snapshot {
     let name = name.map(str::to_owned);

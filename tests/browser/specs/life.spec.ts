@@ -9,14 +9,27 @@ interface Life {
   /** Holders at the start, the author among them. */
   holders: number;
   bytes: number;
+  /** Whole copies that the author asks for; without it the node decides how the object is kept. */
+  replicas?: number;
   /** From one replacement to the next. */
   pauseMs: number;
   /** How often its holders look after the object. */
   mendSeconds: number;
+  /** So many of the first holders stay to the end. */
+  stay: number;
 }
 
-const SHORT: Life = { holders: 8, bytes: 4 << 20, pauseMs: 8_000, mendSeconds: 2 };
-const LONG: Life = { holders: 12, bytes: 16 << 20, pauseMs: 20_000, mendSeconds: 5 };
+const SHORT: Life = { holders: 8, bytes: 4 << 20, pauseMs: 8_000, mendSeconds: 2, stay: 0 };
+const LONG: Life = { holders: 12, bytes: 16 << 20, pauseMs: 20_000, mendSeconds: 5, stay: 0 };
+/** Looked after as rarely as ever, which is longer than this takes: one of the first must stay. */
+const COPIES: Life = {
+  holders: 6,
+  bytes: 4 << 20,
+  replicas: 5,
+  pauseMs: 2_000,
+  mendSeconds: 600,
+  stay: 1,
+};
 /** How often the long one is lived. */
 const RUNS = Number(process.env['LIFE_RUNS'] ?? 0);
 
@@ -24,6 +37,10 @@ test('an object outlives its author and all of its first holders', async ({ brow
   // Opening so many browsers takes most of it.
   test.setTimeout(5 * 60_000);
   await live(browser, SHORT, 1);
+});
+
+test('whole copies outlive their author and half of their holders', async ({ browser }) => {
+  await live(browser, COPIES, 1);
 });
 
 for (let seed = 1; seed <= RUNS; seed++) {
@@ -35,8 +52,8 @@ for (let seed = 1; seed <= RUNS; seed++) {
 
 async function live(browser: Browser, life: Life, seed: number): Promise<void> {
   const atOnce = (life.holders - 1) >> 1;
-  const rounds = life.holders - 1 - atOnce;
-  const { holders, bytes, pauseMs, mendSeconds } = life;
+  const rounds = life.holders - 1 - atOnce - life.stay;
+  const { holders, bytes, replicas, pauseMs, mendSeconds } = life;
   const numbers = { holders, spares: rounds, readers: 2 + rounds, mendSeconds };
   const crowd = await Crowd.gather(browser, numbers);
   const begun = performance.now();
@@ -47,7 +64,7 @@ async function live(browser: Browser, life: Life, seed: number): Promise<void> {
   };
   try {
     const author = crowd.holders.shift()!;
-    const cid = await author.put(bytes, seed);
+    const cid = await author.put(bytes, seed, replicas === undefined ? {} : { replicas });
     await author.close();
     note('kept; the author is gone');
     const read = async () => {

@@ -42,13 +42,13 @@ export class Stranger {
   }
 
   /** Puts an object made of `seed`; done when it is kept as wanted. */
-  async put(bytes: number, seed: number): Promise<string> {
+  async put(bytes: number, seed: number, options: object): Promise<string> {
     return this.page.evaluate(
-      async ([bytes, seed]) => {
-        const data = window.made(bytes, seed);
-        return (await window.node.obj.put(data, { ack: 'replicated' })).cid;
+      async ([bytes, seed, options]) => {
+        const all = { ...options, ack: 'replicated' };
+        return (await window.node.obj.put(window.made(bytes, seed), all)).cid;
       },
-      [bytes, seed] as const,
+      [bytes, seed, options] as const,
     );
   }
 
@@ -78,7 +78,7 @@ export interface Numbers {
   spares: number;
   /** Each reads once and is closed: what it fetched helps nobody. */
   readers: number;
-  /** How often holders look after a coded object. */
+  /** How often holders look after an object. */
   mendSeconds: number;
 }
 

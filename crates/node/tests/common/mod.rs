@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
+#[cfg(feature = "sql")]
+pub(crate) mod sql;
+
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},

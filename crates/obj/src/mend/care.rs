@@ -113,6 +113,12 @@ impl Care {
         here.map(|(peer, holder)| (*peer, holder.shards.len())).collect()
     }
 
+    /// Whether others than `me` are known to have something, and all of them are here.
+    pub fn has_all_in_sight(&self, me: &PeerId) -> bool {
+        let mut others = self.holders.iter().filter(|(peer, _)| *peer != me).peekable();
+        others.peek().is_some() && others.all(|(_, holder)| holder.here)
+    }
+
     /// What holders that answered have: each peer and shard.
     pub fn held_by_others(&self) -> Vec<(PeerId, u8)> {
         let here = self.holders.iter().filter(|(_, holder)| holder.here);

@@ -84,12 +84,13 @@ impl Inner {
         let network = self.rpc.network();
         let me = network.local_peer();
         let mut survey = Survey { seen: BTreeSet::from([me]), ..Survey::default() };
-        let (known, present) = {
+        let (known, in_sight) = {
             let cares = self.cares.borrow();
             let care = cares.get(&object);
-            (care.map(Care::peers).unwrap_or_default(), care.map(Care::present).unwrap_or_default())
+            let in_sight = care.is_some_and(|care| care.has_all_in_sight(&me));
+            (care.map(Care::peers).unwrap_or_default(), in_sight)
         };
-        survey.missing = present.len() < known.len() || known.iter().all(|peer| *peer == me);
+        survey.missing = !in_sight;
         known.into_iter().for_each(|peer| survey.add(peer));
         let connected = network.peers();
         let infos = connected.iter();

@@ -101,37 +101,22 @@ async fn spread(
     cluster: &Cluster,
     failures: &mut Vec<String>,
 ) -> Result<Vec<Rc<Object>>, ClusterError> {
-    let mut objects = Vec::new();
+    let (mut objects, mut put) = (Vec::new(), Vec::new());
     for author in 0..OBJECTS {
         // The weather may have left it with few links, and then it would ask for whole copies.
         join(cluster, author).await?;
         let length = LENGTH + cluster.dice().below(LENGTH);
         let content = client::content(cluster.dice(), length as usize);
         match client::put_coded(&cluster.session(author)?, &content).await {
-            Ok(cid) => objects.push(Rc::new(Object { cid, content })),
+            Ok(cid) => {
+                put.push((author, cid));
+                objects.push(Rc::new(Object { cid, content }));
+            }
             Err(error) => failures.push(format!("node {author} could not put: {error}")),
         }
     }
-    let begun = cluster.clock().monotonic();
-    loop {
-        let mut short = Vec::new();
-        for (author, object) in objects.iter().enumerate() {
-            let stat = cluster.session(author)?.call(Command::Stat { cid: object.cid }).await;
-            let Ok(Reply::Stat(stat)) = stat else { continue };
-            let health = stat.health;
-            if health.needed == 1 || health.signed < health.wanted {
-                short.push(format!("{} is not spread: {health:?}", object.cid));
-            }
-        }
-        if short.is_empty() {
-            return Ok(objects);
-        }
-        if cluster.clock().monotonic() - begun > SPREAD {
-            failures.extend(short);
-            return Ok(objects);
-        }
-        cluster.sleep(Duration::from_secs(2)).await;
-    }
+    failures.extend(client::await_spread(cluster, &put, SPREAD).await?);
+    Ok(objects)
 }
 
 fn up(cluster: &Cluster) -> Vec<usize> {

@@ -1,9 +1,11 @@
 //! What a person does with a node, over a session.
 
+use std::time::Duration;
+
 use craftec_api::{ApiError, Command, Reply};
 use craftec_core::Cid;
 use craftec_node::Session;
-use craftec_platform::{Entropy, sim::SimEntropy};
+use craftec_platform::{Clock, Entropy, sim::SimEntropy};
 use serde_bytes::ByteBuf;
 
 use crate::{Cluster, ClusterError};
@@ -19,6 +21,31 @@ pub(super) async fn call(
 ) -> Result<Reply, ClusterError> {
     let reply = cluster.session(index)?.call(command).await;
     reply.map_err(|source| ClusterError::Refused { index, source })
+}
+
+/// Waits until each object has as many holders as are wanted for each of its shards, as its author sees it;
+/// in words, which had not within `limit`.
+pub(super) async fn await_spread(
+    cluster: &Cluster,
+    objects: &[(usize, Cid)],
+    limit: Duration,
+) -> Result<Vec<String>, ClusterError> {
+    let begun = cluster.clock().monotonic();
+    loop {
+        let mut short = Vec::new();
+        for (author, cid) in objects {
+            let stat = cluster.session(*author)?.call(Command::Stat { cid: *cid }).await;
+            let Ok(Reply::Stat(stat)) = stat else { continue };
+            let health = stat.health;
+            if health.needed == 1 || health.signed < health.wanted {
+                short.push(format!("{cid} is not spread: {health:?}"));
+            }
+        }
+        if short.is_empty() || cluster.clock().monotonic() - begun > limit {
+            return Ok(short);
+        }
+        cluster.sleep(Duration::from_secs(2)).await;
+    }
 }
 
 /// Puts `content` with the given number of copies.

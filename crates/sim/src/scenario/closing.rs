@@ -7,8 +7,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use craftec_api::{Command, Reply};
-use craftec_core::Cid;
+use craftec_api::Command;
 use craftec_p2p::Role;
 use craftec_platform::{Clock, sim::Damage};
 
@@ -51,8 +50,9 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
     let mut spares = HOLDERS..HOLDERS + ROUNDS;
     let mut readers = HOLDERS + ROUNDS..cluster.len();
     let content = client::content(cluster.dice(), BYTES);
-    let mut failures = Vec::new();
-    let cid = spread(&cluster, &content, &mut failures).await?;
+    let put = client::put_coded(&cluster.session(0)?, &content).await;
+    let cid = put.map_err(|source| ClusterError::Refused { index: 0, source })?;
+    let mut failures = client::await_spread(&cluster, &[(0, cid)], SPREAD).await?;
     cluster.crash(0, Damage::Kept);
 
     let mut gets = Vec::new();
@@ -91,29 +91,4 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
         times: vec![("get", gets)],
         trace: trace.hash(),
     })
-}
-
-/// Puts the object and waits until each shard has a holder.
-async fn spread(
-    cluster: &Cluster,
-    content: &[u8],
-    failures: &mut Vec<String>,
-) -> Result<Cid, ClusterError> {
-    let put = client::put_coded(&cluster.session(0)?, content).await;
-    let cid = put.map_err(|source| ClusterError::Refused { index: 0, source })?;
-    let begun = cluster.clock().monotonic();
-    loop {
-        let Reply::Stat(stat) = client::call(cluster, 0, Command::Stat { cid }).await? else {
-            continue;
-        };
-        let health = stat.health;
-        if health.needed > 1 && health.signed >= health.wanted {
-            return Ok(cid);
-        }
-        if cluster.clock().monotonic() - begun > SPREAD {
-            failures.push(format!("it is not spread: {health:?}"));
-            return Ok(cid);
-        }
-        cluster.sleep(Duration::from_secs(1)).await;
-    }
 }

@@ -1,6 +1,6 @@
 // Builds dist/ from src/ and pkg/: `node sdk-js/build.mjs`.
 //
-// pkg/ comes from wasm-bindgen (`--target web --out-name node`) before this runs.
+// pkg/ comes from wasm-bindgen (`--target web`, as `node` and `node_sql`) before this runs.
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -75,16 +75,18 @@ async function fingerprint() {
 }
 
 async function main() {
-  const wasm = join(pkg, 'node_bg.wasm');
-  await access(wasm).catch(() => {
-    throw new Error(`${wasm} is missing: build node-wasm and run wasm-bindgen first`);
-  });
+  const builds = ['node_bg.wasm', 'node_sql_bg.wasm'];
+  for (const name of builds) {
+    await access(join(pkg, name)).catch(() => {
+      throw new Error(`${name} is missing: build node-wasm and run wasm-bindgen first`);
+    });
+  }
   const { version } = JSON.parse(await readFile(join(here, 'package.json'), 'utf8'));
   const define = { __VERSION__: JSON.stringify(version) };
 
   await rm(dist, { recursive: true, force: true });
   await mkdir(join(dist, 'site'), { recursive: true });
-  await copyFile(wasm, join(dist, 'node_bg.wasm'));
+  for (const name of builds) await copyFile(join(pkg, name), join(dist, name));
   await copyFile(join(src, 'bridge.html'), join(dist, 'bridge.html'));
   await copyFile(join(src, 'site', 'boot.html'), join(dist, 'site', 'boot.html'));
 
@@ -93,6 +95,7 @@ async function main() {
   // For a page that asks before it loads anything else.
   await bundle('support.ts', 'support.js', 'esm', { define });
   await bundle('worker.ts', 'worker.js', 'esm', { define });
+  await bundle('worker-sql.ts', 'worker-sql.js', 'esm', { define });
   await bundle('broker.ts', 'broker.js', 'esm', { define });
   await bundle('bridge.ts', 'bridge.js', 'esm', { define });
   await bundle('site/boot.ts', 'site/boot.js', 'iife', { define });

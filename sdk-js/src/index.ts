@@ -11,6 +11,8 @@ export type { Objects, PutResult } from './obj.js';
 export type { NodeOptions } from './options.js';
 export { serveRtc } from './rtc.js';
 export type { Sites } from './sites.js';
+export type { BatchItem, Database, Statement } from './sql/database.js';
+export type { Sql } from './sql/sql.js';
 export type { BrowserStorage, Keeping } from './storage.js';
 export { support, type Support } from './support.js';
 export type * from './types.js';

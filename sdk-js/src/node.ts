@@ -8,9 +8,11 @@ import { aborted, ConnectionLost, CraftecError, lacks } from './errors.js';
 import { Objects } from './obj.js';
 import { surroundings, type NodeOptions } from './options.js';
 import { Sites } from './sites.js';
+import { Sql } from './sql/sql.js';
 import { BrowserStorage } from './storage.js';
 import { support } from './support.js';
 import { BROKER } from './tab/names.js';
+import type { NodeBuild } from './tab/leader.js';
 import { Tab, type TabOptions } from './tab/tab.js';
 import type {
   BackupOptions,
@@ -38,6 +40,8 @@ interface Place {
   connect: (signal: AbortSignal) => Promise<Transport>;
   /** Takes the place of a node of an older app version; `false` when it is not older, or native. */
   outranks: () => boolean;
+  /** Has a node with databases run in this one's place; `false` where there is no such build. */
+  equip: () => Promise<boolean>;
   role: () => ClientRole;
   stop: () => void;
 }
@@ -45,6 +49,7 @@ interface Place {
 export class Node {
   readonly obj: Objects;
   readonly sites: Sites;
+  readonly sql: Sql;
   /** What the browser promises about this origin's data. */
   readonly storage = new BrowserStorage();
   /** What the node calls itself, for instance `craftec/0.1.0`. */
@@ -62,6 +67,7 @@ export class Node {
     this.last = { state: 'reconnecting', role: place.role() };
     this.obj = new Objects(session, (fn) => this.on('health', fn));
     this.sites = new Sites(session, gateway);
+    this.sql = new Sql(session, place.equip);
     session.onevent = (event) => this.receive(event);
     session.onmoved(() => this.catchUp());
     session.onstate = (state, error) => {
@@ -250,17 +256,16 @@ function near(options: NodeOptions, relays: string[], onrole: (role: ClientRole)
   if (options.storage?.mendSeconds !== undefined) config.mendSeconds = options.storage.mendSeconds;
   if (options.agent !== undefined) config.agent = options.agent;
   if (options.rtc !== undefined) config.rtc = { ...options.rtc };
-  const setting: TabOptions = {
+  const tab = new Tab({
     config,
-    makeWorker: () => makeWorker(options.workerUrl),
+    build: (databases) => buildOf(options, databases),
     makeHub: () => makeBroker(options.sharedWorkerUrl),
-  };
-  if (options.wasmUrl !== undefined) setting.wasmUrl = new URL(options.wasmUrl, location.href).href;
-  const tab = new Tab(setting);
+  });
   tab.onrole = onrole;
   return {
     connect: (signal) => tab.connect(signal),
     outranks: () => tab.outranks(),
+    equip: () => tab.equip(),
     role: () => tab.role,
     stop: () => tab.stop(),
   };
@@ -284,13 +289,31 @@ function far({ url, token }: { url: string; token: string }): Place {
       if (signal.aborted) throw new ConnectionLost();
     }
   };
-  return { connect, outranks: () => false, role: () => 'remote', stop: () => {} };
+  const equip = () => Promise.resolve(false);
+  return { connect, outranks: () => false, equip, role: () => 'remote', stop: () => {} };
 }
 
-// The literal form below is what bundlers look for; it must not be moved into variables.
+/** The node's build that is wanted. */
+function buildOf(options: NodeOptions, databases: boolean): NodeBuild {
+  const { workerUrl, wasmUrl } = databases ? (options.databases ?? {}) : options;
+  const make = databases ? makeSqlWorker : makeWorker;
+  const build: NodeBuild = { databases, makeWorker: () => make(workerUrl) };
+  if (wasmUrl !== undefined) build.wasmUrl = new URL(wasmUrl, location.href).href;
+  return build;
+}
+
+// The literal forms below are what bundlers look for; they must not be moved into variables.
 function makeWorker(url: string | URL | undefined): Worker {
   if (url !== undefined) return new Worker(url, { type: 'module', name: 'craftec-node' });
   return new Worker(new URL('./worker.js', import.meta.url), {
+    type: 'module',
+    name: 'craftec-node',
+  });
+}
+
+function makeSqlWorker(url: string | URL | undefined): Worker {
+  if (url !== undefined) return new Worker(url, { type: 'module', name: 'craftec-node' });
+  return new Worker(new URL('./worker-sql.js', import.meta.url), {
     type: 'module',
     name: 'craftec-node',
   });

@@ -26,6 +26,8 @@ export interface NodeOptions {
   workerUrl?: string | URL;
   sharedWorkerUrl?: string | URL;
   wasmUrl?: string | URL;
+  /** The same of the node that has databases, which is loaded when one is opened first. */
+  databases?: { workerUrl?: string | URL; wasmUrl?: string | URL };
 }
 
 export interface Surroundings {

@@ -17,6 +17,11 @@ declare module '*/pkg/node.js' {
   export default function init(options: { module_or_path: string | URL }): Promise<unknown>;
 }
 
+declare module '*/pkg/node_sql.js' {
+  export * from '*/pkg/node.js';
+  export { default } from '*/pkg/node.js';
+}
+
 /** A file as text, at build time. */
 declare module '*?text' {
   const text: string;

@@ -296,3 +296,88 @@ export interface Published {
   bytes: number;
   leftOut: LeftOut[];
 }
+
+/** A value of SQLite: NULL, INTEGER (a `bigint` beyond 2⁵³), REAL, TEXT, BLOB. */
+export type SqlValue = null | number | bigint | string | Uint8Array;
+
+/**
+ * The value of a parameter. `undefined` is NULL, `true` is 1. Whole numbers are INTEGER, others REAL;
+ * a column's affinity converts them as always.
+ */
+export type SqlParam = SqlValue | undefined | boolean | ArrayBuffer;
+
+export type SqlRow = Record<string, SqlValue>;
+
+/** A result as lists. */
+export interface SqlTable extends SqlChanges {
+  columns: string[];
+  rows: SqlValue[][];
+}
+
+export interface SqlChanges {
+  /** Rows that were changed. */
+  changes: number;
+  /** The number of the row that was inserted last; 0 if none was. */
+  lastRowid: number | bigint;
+}
+
+export interface QueryOptions {
+  /**
+   * Stops waiting. A statement that runs already goes on to its end, or to the node's limit of time:
+   * it is the node's own thread that runs it.
+   */
+  signal?: AbortSignal;
+}
+
+export interface SnapshotOptions {
+  /** A name of this identity that then points to the snapshot. */
+  name?: string;
+  /** Copies wanted on other nodes; 3 by default. */
+  replicas?: number;
+  signal?: AbortSignal;
+}
+
+/** What a database is after a change. */
+export interface DatabaseChange {
+  /** The root that is read; `null` for a database of this node. */
+  cid: string | null;
+  /** Bytes of the SQLite file that it is. */
+  bytes: number;
+  /** When the head that led here was signed. */
+  timeMs: number | null;
+  /** The owner, or a thief, signed two different heads with one number. */
+  equivocation: boolean;
+}
+
+/** A snapshot that was taken. */
+export interface Snapshot {
+  /** Its root. */
+  cid: string;
+  /** Bytes of the SQLite file that it is. */
+  bytes: number;
+  blocks: number;
+  /** Of these, such as were not here from an earlier one. */
+  newBlocks: number;
+  /** With a name: what others open, `craftobj://<did>/<name>`. */
+  uri: string | null;
+}
+
+/** A snapshot that is kept. */
+export interface SnapshotRow {
+  cid: string;
+  timeMs: number;
+  bytes: number;
+  /** `restore` can go back to it; otherwise it can be read. */
+  restorable: boolean;
+}
+
+/** A database of this node. */
+export interface DatabaseRow {
+  name: string;
+  /** When it was made. */
+  timeMs: number;
+  /** The snapshot that was taken last. */
+  cid: string | null;
+  /** The name under which it was published last. */
+  published: string | null;
+}

@@ -106,6 +106,8 @@ try {
     'dist/index.d.ts',
     'dist/worker.js',
     'dist/node_bg.wasm',
+    'dist/worker-sql.js',
+    'dist/node_sql_bg.wasm',
     'README.md',
   ]) {
     assert.ok(names.includes(wanted), `${wanted} is in the package`);

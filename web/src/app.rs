@@ -10,8 +10,8 @@ use crate::{
     pick::Picked,
     route::Screen,
     screens::{
-        files::Files, home::Home, lost::Lost, network::Network, open::Open, publish::Publish,
-        settings::Settings, site::Site, sites::Sites,
+        databases::Databases, files::Files, home::Home, lost::Lost, network::Network, open::Open,
+        publish::Publish, settings::Settings, site::Site, sites::Sites,
     },
 };
 
@@ -54,6 +54,7 @@ fn screen(shown: Screen) -> AnyView {
         Screen::Sites => Sites().into_any(),
         Screen::Site => Site().into_any(),
         Screen::Files => Files().into_any(),
+        Screen::Databases => Databases().into_any(),
         Screen::Open => Open().into_any(),
         Screen::Network => Network().into_any(),
         Screen::Settings => Settings().into_any(),

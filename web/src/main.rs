@@ -21,6 +21,7 @@ mod qr;
 mod route;
 mod say;
 mod screens;
+mod sql;
 
 fn main() {
     console_error_panic_hook::set_once();

@@ -25,6 +25,8 @@ pub(crate) enum Screen {
     Site,
     /// What was put.
     Files,
+    /// Databases, and one of them.
+    Databases,
     /// What somebody sent.
     Open,
     /// Who is connected.
@@ -50,6 +52,7 @@ impl Place {
             "/publish" => Screen::Publish,
             "/sites" => Screen::Sites,
             "/files" => Screen::Files,
+            "/databases" => Screen::Databases,
             "/open" => Screen::Open,
             "/network" => Screen::Network,
             "/settings" => Screen::Settings,
@@ -91,6 +94,7 @@ mod tests {
             ("/sites/bafy/", Screen::Site),
             ("/sites/bafy/more", Screen::Lost),
             ("/files?cid=bafk", Screen::Files),
+            ("/databases?db=shop&at=bafy", Screen::Databases),
             ("/open#top", Screen::Open),
             ("/network", Screen::Network),
             ("/settings", Screen::Settings),

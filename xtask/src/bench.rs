@@ -4,7 +4,7 @@
 //! over the peer's, higher is better, the median of paired runs. Peers live in a workspace of their
 //! own (`benches/`), outside the main lock file.
 
-use std::{ffi::OsStr, fs, process::Command};
+use std::{ffi::OsStr, process::Command};
 
 use anyhow::bail;
 
@@ -15,7 +15,7 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 10] = [
+const BENCHES: [Bench; 11] = [
     ("size", size),
     ("coding", coding),
     ("store", store),
@@ -25,6 +25,7 @@ const BENCHES: [Bench; 10] = [
     ("strangers", strangers),
     ("tab-coding", tab_coding),
     ("tab-get", tab_get),
+    ("tab-sql", tab_sql),
     ("idle", idle),
 ];
 
@@ -43,17 +44,16 @@ pub(crate) fn all(name: Option<&str>) -> anyhow::Result<()> {
 fn size() -> anyhow::Result<()> {
     let dist = paths::root().join("dist");
     let app = build::app_bytes(&dist)?;
-    let mut node = 0;
-    for file in fs::read_dir(dist.join("sdk"))? {
-        let path = file?.path();
-        if path.extension().is_some_and(|e| e == "wasm") || path.ends_with("worker.js") {
-            node += build::gzipped_bytes(&path)?;
-        }
-    }
+    let sum = |files: [&str; 2]| -> anyhow::Result<u64> {
+        files.iter().map(|file| build::gzipped_bytes(&dist.join("sdk").join(file))).sum()
+    };
+    let node = sum(["worker.js", "node_bg.wasm"])?;
+    let with_databases = sum(["worker-sql.js", "node_sql_bg.wasm"])?;
     println!("\nbench size (gzip -9, what a browser downloads)");
     println!("{:<28} {:>12} {:>12}", "", "bytes", "goal");
     println!("{:<28} {:>12} {:>12}", "app, before the node loads", app, 150_000);
     println!("{:<28} {:>12} {:>12}", "node", node, 2_000_000);
+    println!("{:<28} {:>12}", "node with databases", with_databases);
     println!("ratio app-size {:.2}", 150_000.0 / app as f64);
     println!("ratio node-size {:.2}", 2_000_000.0 / node as f64);
     Ok(())
@@ -121,6 +121,11 @@ fn tab_coding() -> anyhow::Result<()> {
 /// Objects and a small site from tab to tab, beside Helia over WebRTC.
 fn tab_get() -> anyhow::Result<()> {
     tab("tab-get.mjs", &[])
+}
+
+/// Databases in a tab, beside two SQLites of others.
+fn tab_sql() -> anyhow::Result<()> {
+    tab("sql.mjs", &[])
 }
 
 /// What a node that does nothing holds in memory.

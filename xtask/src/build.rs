@@ -33,7 +33,7 @@ const WASM_FEATURES: [&str; 7] = [
 /// Builds everything and returns the path of the `craftec` binary.
 pub(crate) fn all() -> anyhow::Result<PathBuf> {
     setup::all()?;
-    node_for_the_tab()?;
+    nodes_for_the_tab()?;
     sdk()?;
     web_app()?;
     let mut binary = cargo();
@@ -51,23 +51,34 @@ pub(crate) fn up(args: &[String]) -> anyhow::Result<()> {
     std::process::exit(status.code().unwrap_or(1))
 }
 
-/// `node-wasm` → `sdk-js/pkg`.
-fn node_for_the_tab() -> anyhow::Result<()> {
+/// The builds of the node for the tab: their names, and the features they have.
+const TAB_NODES: [(&str, &[&str]); 2] = [("node", &[]), ("node_sql", &["--features", "sql"])];
+
+/// `node-wasm` → `sdk-js/pkg`, without and with databases.
+fn nodes_for_the_tab() -> anyhow::Result<()> {
+    // SQLite is C.
+    setup::clang()?;
+    TAB_NODES.into_iter().try_for_each(|(name, features)| node_for_the_tab(name, features))
+}
+
+fn node_for_the_tab(name: &str, features: &[&str]) -> anyhow::Result<()> {
     let toolchain = setup::wasm_toolchain()?;
     let mut build = toolchain.cargo();
-    build.args(["build", "--quiet", "--package", "craftec-node-wasm"]);
+    let program = format!("tab_{name}");
+    build.args(["build", "--quiet", "--package", "craftec-node-wasm"]).args(features);
+    build.args(["--bin", &program]);
     run(build.args(["--target", "wasm32-unknown-unknown", "--profile", WEB_PROFILE]))?;
-    let wasm = toolchain.artifacts(WEB_PROFILE).join("craftec_node_wasm.wasm");
+    let wasm = toolchain.artifacts(WEB_PROFILE).join(format!("{program}.wasm"));
     let out = paths::root().join("sdk-js/pkg");
-    let done = out.join("node_bg.wasm");
+    let done = out.join(format!("{name}_bg.wasm"));
     stamp::when_changed(
-        "node-pkg",
+        &format!("{name}-pkg"),
         std::slice::from_ref(&wasm),
         std::slice::from_ref(&done),
         || {
             fs::create_dir_all(&out)?;
             let mut bindgen = command(paths::tool("wasm-bindgen"));
-            bindgen.args(["--target", "web", "--out-name", "node", "--out-dir"]);
+            bindgen.args(["--target", "web", "--out-name", name, "--out-dir"]);
             run(bindgen.arg(&out).arg(&wasm))?;
             // npm's binaryen: Debian's old one corrupts what wasm-bindgen writes.
             let mut opt = command(paths::npm_tool("wasm-opt"));

@@ -87,7 +87,8 @@ fn clippy_wasm() -> anyhow::Result<()> {
     }
     let mut clippy = toolchain.cargo();
     clippy.args(["clippy", "--quiet", "--target", "wasm32-unknown-unknown"]);
-    clippy.args(["--package", "craftec-node-wasm", "--package", "craftec-web"]);
+    clippy.args(["--package", "craftec-node-wasm", "--features", "craftec-node-wasm/sql"]);
+    clippy.args(["--package", "craftec-web"]);
     clippy.args(["--package", "craftec-platform", "--package", "craftec-p2p"]);
     clippy.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]);
     run(clippy.args(["--", "-D", "warnings"]))
@@ -121,6 +122,7 @@ fn sdk() -> anyhow::Result<()> {
 
 /// The app in real browsers; a site of thousands of files is this project's own documentation.
 fn browser() -> anyhow::Result<()> {
+    setup::sqlite()?;
     run(cargo().args(["doc", "--quiet", "--no-deps", "--workspace"]))?;
     npm_test(command("npm").env("SITE", paths::target().join("doc")), "tests/browser")
 }

@@ -209,12 +209,24 @@ pub enum Command {
         /// Copies wanted on other nodes; the default is 3.
         replicas: Option<u16>,
     },
+    /// The snapshots of a database that are kept on this node as objects, newest first: `Snapshots`.
+    SqlSnapshots {
+        /// Its name.
+        name: String,
+    },
     /// Commits the content of an earlier snapshot, one of the last 16: `Done`.
     SqlRestore {
         /// From `sql_open`.
         handle: u64,
         /// The snapshot.
         cid: Cid,
+    },
+    /// Waits until a database of this node was written, or the name by which another was opened has a
+    /// newer head, whose root the handle reads from then on: `Changed`. After some 25 s without that it
+    /// names none; ask again.
+    SqlChanged {
+        /// From `sql_open`.
+        handle: u64,
     },
     /// A handle that streams the database as an ordinary SQLite file: `Opened`, then `get_read`….
     SqlExport {

@@ -25,7 +25,8 @@ pub use reply::{
     Restored, Role, Serving, SiteRow, Stat, Status, Storage,
 };
 pub use sql::{
-    DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlState, SqlStatement, SqlTurn, SqlValue,
+    DatabaseRow, OpenedDatabase, Snapshot, SnapshotRow, SqlRows, SqlState, SqlStatement, SqlTurn,
+    SqlValue,
 };
 
 use serde::{Deserialize, Serialize};

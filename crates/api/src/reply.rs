@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{HolderState, ObjectHealth},
-    sql::{DatabaseRow, OpenedDatabase, Snapshot, SqlRows, SqlState, SqlTurn},
+    sql::{DatabaseRow, OpenedDatabase, Snapshot, SnapshotRow, SqlRows, SqlState, SqlTurn},
 };
 
 /// An answer.
@@ -102,6 +102,11 @@ pub enum Reply {
     Restored(Restored),
     /// A database is open.
     Database(OpenedDatabase),
+    /// A database that was waited for.
+    Changed {
+        /// What it is now; absent if it did not change in time.
+        database: Option<OpenedDatabase>,
+    },
     /// Rows of a database.
     Rows(SqlRows),
     /// Statements were carried out, durably.
@@ -119,6 +124,11 @@ pub enum Reply {
     Turn {
         /// That.
         turn: SqlTurn,
+    },
+    /// Snapshots of a database, newest first.
+    Snapshots {
+        /// The rows.
+        snapshots: Vec<SnapshotRow>,
     },
     /// Databases, by name.
     Databases {

@@ -162,6 +162,19 @@ pub struct DatabaseRow {
     pub published: Option<String>,
 }
 
+/// A snapshot that is kept as an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotRow {
+    /// Its root.
+    pub cid: Cid,
+    /// When it was taken (ms since 1970).
+    pub time_ms: u64,
+    /// Bytes of the SQLite file that it is.
+    pub bytes: u64,
+    /// It can be gone back to with `sql_restore`; otherwise it can be read.
+    pub restorable: bool,
+}
+
 /// A snapshot of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use craftec_api::{
     ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState,
     Limit, Link, Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range,
-    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SqlRows, SqlState, SqlStatement,
-    SqlTurn, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SnapshotRow, SqlRows, SqlState,
+    SqlStatement, SqlTurn, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -128,7 +128,9 @@ fn sql_commands() -> Vec<(&'static str, Command)> {
             Command::SqlBatch { handle: 1, statements: vec![statement("INSERT"), statement("")] },
         ),
         ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
+        ("sql_snapshots", Command::SqlSnapshots { name: "shop".to_owned() }),
         ("sql_restore", Command::SqlRestore { handle: 1, cid: root }),
+        ("sql_changed", Command::SqlChanged { handle: 1 }),
         ("sql_export", Command::SqlExport { handle: 1 }),
         ("sql_begin", Command::SqlBegin { handle: 1 }),
         ("sql_pages", Command::SqlPages { handle: 1, state: 1 << 40, first: 3, count: 64 }),
@@ -173,13 +175,17 @@ fn sql_replies() -> Vec<(&'static str, Reply)> {
     let published = Some("shop".to_owned());
     let row = DatabaseRow { name: "shop".to_owned(), time_ms, cid: Some(root), published };
     let uri = Some("craftobj://did:craftec:abc/shop".to_owned());
+    let taken = SnapshotRow { cid: root, time_ms, bytes: 8192, restorable: true };
     let snapshot = Snapshot { cid: root, bytes: 4096, blocks: 3, new_blocks: 2, uri };
     vec![
+        ("changed", Reply::Changed { database: Some(opened.clone()) }),
+        ("unchanged", Reply::Changed { database: None }),
         ("database", Reply::Database(opened)),
         ("rows", Reply::Rows(rows)),
         ("rows end", Reply::Rows(SqlRows::default())),
         ("executed", Reply::Executed { changes: vec![1, 0], last_rowid: 9 }),
         ("snapshot", Reply::Snapshot(snapshot)),
+        ("snapshots", Reply::Snapshots { snapshots: vec![taken] }),
         ("databases", Reply::Databases { databases: vec![row] }),
         ("state", Reply::State(SqlState { number: 1 << 40, length: 3, made_ms: time_ms })),
         ("turn granted", Reply::Turn { turn: SqlTurn::Granted }),

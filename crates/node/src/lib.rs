@@ -4,6 +4,7 @@
 //! It never touches a disk, a socket or a clock itself, and never runs on more than one thread.
 
 mod backup;
+mod bell;
 mod check;
 mod config;
 #[cfg(feature = "sql")]

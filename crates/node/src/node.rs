@@ -90,9 +90,12 @@ impl Node {
             keys: keys.clone(),
             clock: ports.clock.clone(),
             network: ports.network.clone(),
+            rpc: rpc.clone(),
             announcer,
+            changes: Default::default(),
             owners: RefCell::default(),
         });
+        names.tell_followers();
         names.announce_own()?;
         let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
         let around: Rc<dyn Surroundings> =

@@ -9,17 +9,16 @@ use std::{rc::Rc, time::Duration};
 
 use common::{
     lie_as, run,
-    sql::{config, open, own, query, script},
+    sql::{config, open, own, query, script, snapshot},
 };
-use craftec_api::{Command, ErrorCode, Reply, Snapshot, SqlStatement, SqlValue};
+use craftec_api::{ApiError, Command, ErrorCode, Reply, SnapshotRow, SqlStatement, SqlValue};
 use craftec_core::{Cid, Codec, PeerId};
 use craftec_node::Session;
 use craftec_platform::sim::SimDisk;
 
-async fn snapshot(session: &Session, handle: u64, name: Option<&str>, replicas: u16) -> Snapshot {
-    let name = name.map(str::to_owned);
-    match session.call(Command::SqlSnapshot { handle, name, replicas: Some(replicas) }).await {
-        Ok(Reply::Snapshot(snapshot)) => snapshot,
+async fn snapshots(session: &Session, name: &str) -> Result<Vec<SnapshotRow>, ApiError> {
+    match session.call(Command::SqlSnapshots { name: name.to_owned() }).await? {
+        Reply::Snapshots { snapshots } => Ok(snapshots),
         other => panic!("{other:?}"),
     }
 }
@@ -153,6 +152,12 @@ fn a_restart_keeps_what_was_written_and_a_dropped_one_is_gone() {
         assert_eq!(session.call(Command::SqlRestore { handle, cid: root }).await, Ok(Reply::Done));
         let rows = query(&session, handle, count, &[]).await.expect("a row");
         assert_eq!(rows.rows, [[SqlValue::Integer(20_000)]]);
+        let listed = snapshots(&session, "shop").await.expect("a list");
+        let row = listed.iter().find(|row| row.cid == root).expect("it is listed");
+        assert!(row.restorable && row.bytes > 0, "{row:?}");
+        assert!(listed.is_sorted_by(|a, b| a.time_ms >= b.time_ms), "{listed:?}");
+        let none = snapshots(&session, "no such").await.unwrap_err();
+        assert_eq!(none.code, ErrorCode::NotFound, "{none}");
         let other = Cid::of(Codec::DagCbor, b"no snapshot");
         let unknown = session.call(Command::SqlRestore { handle, cid: other }).await.unwrap_err();
         assert_eq!(unknown.code, ErrorCode::NotFound, "{unknown}");

@@ -74,7 +74,8 @@ export class Connection {
     this.transport.close();
   }
 
-  private request(command: Command, signal?: AbortSignal): Promise<Reply> {
+  /** Sends `command`; resolves with whatever is replied. */
+  request(command: Command, signal?: AbortSignal): Promise<Reply> {
     if (signal?.aborted) return Promise.reject(aborted(signal));
     if (this.end) return Promise.reject(this.end);
     const id = ++this.next;
@@ -119,8 +120,9 @@ export class Connection {
 
   private dropHandleOf(reply: Reply): void {
     if (reply === 'done') return;
-    const handle = reply.handle?.handle ?? reply.opened?.handle;
-    if (handle !== undefined) this.drop(handle);
+    const { handle, opened, database, rows } = reply;
+    const open = handle?.handle ?? opened?.handle ?? database?.handle ?? rows?.more;
+    if (typeof open === 'number') this.drop(open);
   }
 
   private fail(error: CraftecError): void {

@@ -15,6 +15,7 @@ import {
   type ToWorker,
   type WorkerConfig,
 } from './names.js';
+import { wantsDatabases } from './build.js';
 import { HUNG_TICKS, LOADING_TICKS, Pulse } from './pulse.js';
 
 /** Panics that are answered by a new worker, within the time below; then the node stays down. */
@@ -31,10 +32,22 @@ const BUSY_MS = 500;
 /** When a tab that does not lead gets a worker ready: not while its page is still loading. */
 const WARM_AFTER_MS = 1_000;
 
-export interface LeaderOptions {
-  config: WorkerConfig;
+/** One of the builds of the node. */
+export interface NodeBuild {
+  databases: boolean;
   makeWorker: () => Worker;
   wasmUrl?: string;
+}
+
+export interface LeaderOptions {
+  config: WorkerConfig;
+  build: (databases: boolean) => NodeBuild;
+}
+
+/** A worker, and the build that it runs. */
+interface Made {
+  worker: Worker;
+  build: NodeBuild;
 }
 
 /** A worker whose node runs. */
@@ -53,6 +66,8 @@ type End =
   /** A panic, or silence. */
   | { t: 'broken'; why: string }
   | { t: 'slept' }
+  /** Another one is to take its place. */
+  | { t: 'replaced' }
   | { t: 'failed'; error: CraftecError };
 
 export class Leader {
@@ -69,25 +84,27 @@ export class Leader {
   /** The reign before, which may still be closing its files. */
   private before: Promise<unknown> = Promise.resolve();
   /** The worker that runs or starts. */
-  private current: { life: string; pulse: Pulse; beats: boolean; hung: () => void } | undefined;
+  private current:
+    | { life: string; pulse: Pulse; beats: boolean; databases: boolean; end: (why: End) => void }
+    | undefined;
   private readonly standby: Standby;
+  /** Loaded, to be the next worker of this tab. */
+  private prepared: Made | undefined;
   /** The page is being frozen: no task of ours runs any more, so nothing may wait for one. */
   private hurried = false;
 
   constructor(private readonly options: LeaderOptions) {
-    const { makeWorker, wasmUrl } = options;
-    const warm: ToWorker = wasmUrl === undefined ? { t: 'warm' } : { t: 'warm', wasmUrl };
-    this.standby = new Standby(() => {
-      if (this.reigns) return undefined;
-      const worker = makeWorker();
-      worker.postMessage(warm);
-      return worker;
-    });
+    this.standby = new Standby(() => (this.reigns ? undefined : this.warm(wantsDatabases())));
   }
 
   /** Whether this tab has a worker, started or starting. */
   get reigns(): boolean {
     return this.current !== undefined;
+  }
+
+  /** Whether this tab's worker has databases. */
+  get equipped(): boolean {
+    return this.current?.databases === true;
   }
 
   /** There is a broker, or another one: the node is presented to it. */
@@ -111,6 +128,33 @@ export class Leader {
       if (this.race === race) this.race = undefined;
     });
     this.standby.campaign(race.signal);
+  }
+
+  /** Loads the node that has databases, without starting it; says why where that fails. */
+  async prepare(): Promise<void> {
+    const made = this.warm(true);
+    try {
+      await warmed(made.worker);
+    } catch (error) {
+      made.worker.terminate();
+      throw error;
+    }
+    this.prepared?.worker.terminate();
+    this.prepared = made;
+  }
+
+  /**
+   * Goes on with what was prepared: in the place of this tab's worker, or of the one of the tab that
+   * has the lock.
+   */
+  succeed(): void {
+    const { current } = this;
+    if (!current) return this.campaign(true);
+    if (this.leading) {
+      this.leading = undefined;
+      this.onchange(undefined);
+    }
+    current.end({ t: 'replaced' });
   }
 
   /** The page is frozen or put aside: another tab may have lock and disk, at once. */
@@ -139,7 +183,7 @@ export class Leader {
   /** Once per beat that is due; the life of a worker that can't give it, since it is loading. */
   tick(): string | undefined {
     const { current } = this;
-    if (current?.pulse.tick()) current.hung();
+    if (current?.pulse.tick()) current.end({ t: 'broken', why: 'it no longer answered' });
     return current?.beats === false ? current.life : undefined;
   }
 
@@ -208,14 +252,15 @@ export class Leader {
 
   /** One worker, from start to end. */
   private async runWorker(released: Promise<void>): Promise<End> {
-    const { config, wasmUrl, makeWorker } = this.options;
-    const worker = this.standby.take() ?? makeWorker();
+    const { config } = this.options;
+    const { worker, build } = this.nextWorker();
+    const { wasmUrl } = build;
     const rtc = new MessageChannel();
     const shim = serveRtc(rtc.port1);
     const life = freshLock('life');
     const message: ToWorker & { t: 'start' } = { t: 'start', config, rtc: rtc.port2, life };
     if (wasmUrl !== undefined) message.wasmUrl = wasmUrl;
-    const ended = this.follow(worker, life);
+    const ended = this.follow(worker, life, build.databases);
     worker.postMessage(message, [rtc.port2]);
     const over: End = { t: 'over' };
     const end = await Promise.race([ended, released.then(() => over)]);
@@ -224,17 +269,43 @@ export class Leader {
       this.leading = undefined;
       this.onchange(undefined);
     }
-    if ((end.t === 'over' || end.t === 'slept') && !this.hurried) await finish(worker);
+    const inOrder = end.t === 'over' || end.t === 'slept' || end.t === 'replaced';
+    if (inOrder && !this.hurried) await finish(worker);
     worker.terminate();
     shim.closeAll();
     return end;
   }
 
+  /** A worker of the build that is wanted, loaded already where possible. */
+  private nextWorker(): Made {
+    const databases = wantsDatabases();
+    for (const made of [this.prepared, this.standby.take()]) {
+      if (made?.build.databases === databases) {
+        if (made === this.prepared) this.prepared = undefined;
+        return made;
+      }
+      made?.worker.terminate();
+    }
+    this.prepared = undefined;
+    const build = this.options.build(databases);
+    return { worker: build.makeWorker(), build };
+  }
+
+  private warm(databases: boolean): Made {
+    const build = this.options.build(databases);
+    const { wasmUrl } = build;
+    const worker = build.makeWorker();
+    worker.postMessage(
+      (wasmUrl === undefined ? { t: 'warm' } : { t: 'warm', wasmUrl }) satisfies ToWorker,
+    );
+    return { worker, build };
+  }
+
   /** Resolves when the worker ended, or should. */
-  private follow(worker: Worker, life: string): Promise<End> {
+  private follow(worker: Worker, life: string, databases: boolean): Promise<End> {
     return new Promise((resolve) => {
-      const hung = () => resolve({ t: 'broken', why: 'it no longer answered' });
-      this.current = { life, pulse: new Pulse(LOADING_TICKS), beats: false, hung };
+      const pulse = new Pulse(LOADING_TICKS);
+      this.current = { life, pulse, beats: false, databases, end: resolve };
       worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
         if (data.t === 'ready') {
           this.leading = { worker, life, epoch: data.epoch };
@@ -249,10 +320,7 @@ export class Leader {
       });
       worker.addEventListener('error', (event) => {
         // Without a message the script itself could not be loaded.
-        if (event.message) return;
-        const hint = 'Check workerUrl, and that the Content-Security-Policy allows workers.';
-        const error = new CraftecError('internal', 'The worker could not be loaded.', { hint });
-        resolve({ t: 'failed', error });
+        if (!event.message) resolve({ t: 'failed', error: notLoaded() });
       });
     });
   }
@@ -269,14 +337,14 @@ function present(hub: MessagePort, { life, epoch }: Leading, port: MessagePort):
  * has it is the next leader; if not, it merely starts slower.
  */
 class Standby {
-  private spare: Worker | undefined;
+  private spare: Made | undefined;
   private taken: () => void = () => {};
 
-  constructor(private readonly make: () => Worker | undefined) {}
+  constructor(private readonly make: () => Made | undefined) {}
 
   /** Waits for its turn, until `signal` fires. */
   campaign(signal: AbortSignal): void {
-    signal.addEventListener('abort', () => this.take()?.terminate());
+    signal.addEventListener('abort', () => this.take()?.worker.terminate());
     navigator.locks
       .request(STANDBY_LOCK, { signal }, async () => {
         await new Promise((resolve) => {
@@ -284,12 +352,12 @@ class Standby {
           // A page that is being frozen has no timers, and may not keep the lock.
           signal.addEventListener('abort', resolve);
         });
-        const worker = signal.aborted ? undefined : this.make();
-        if (!worker) return;
-        this.spare = worker;
+        const made = signal.aborted ? undefined : this.make();
+        if (!made) return;
+        this.spare = made;
         const taken = new Promise<void>((resolve) => (this.taken = resolve));
-        worker.addEventListener('error', () => {
-          if (this.spare === worker) this.take()?.terminate();
+        made.worker.addEventListener('error', () => {
+          if (this.spare === made) this.take()?.worker.terminate();
         });
         await taken;
       })
@@ -299,7 +367,7 @@ class Standby {
   }
 
   /** The worker, if there is one: the caller's from now on. */
-  take(): Worker | undefined {
+  take(): Made | undefined {
     const { spare } = this;
     this.spare = undefined;
     this.taken();
@@ -311,6 +379,22 @@ function tooOften(times: number, why: string): CraftecError {
   return new CraftecError('internal', `The node failed ${times} times: ${why}`, {
     hint: 'Reload the page. What is stored is kept.',
     retryable: true,
+  });
+}
+
+function notLoaded(): CraftecError {
+  const hint = 'Check workerUrl, and that the Content-Security-Policy allows workers.';
+  return new CraftecError('internal', 'The worker could not be loaded.', { hint });
+}
+
+/** Waits until a worker has its wasm. */
+function warmed(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
+      if (data.t === 'warm') resolve();
+      else if (data.t === 'failed') reject(CraftecError.fromApi(data.error));
+    });
+    worker.addEventListener('error', () => reject(notLoaded()));
   });
 }
 

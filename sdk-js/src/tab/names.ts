@@ -114,6 +114,8 @@ export type ToWorker =
 
 /** Worker → page. */
 export type FromWorker =
+  /** The wasm is loaded. */
+  | { t: 'warm' }
   | { t: 'ready'; epoch: number }
   | { t: 'failed'; error: import('../errors.js').ApiError }
   | { t: 'panic'; message: string }

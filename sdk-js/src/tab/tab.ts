@@ -8,6 +8,7 @@ import { CraftecError } from '../errors.js';
 import { broadcastTransport, BYE, portTransport, watchLock } from '../client/transport.js';
 import type { Transport } from '../client/transport.js';
 import { VERSIONS } from '../wire/frames.js';
+import { wantDatabases } from './build.js';
 import { Leader, type LeaderOptions } from './leader.js';
 import {
   BEAT_MS,
@@ -64,6 +65,7 @@ export class Tab {
   private ended: string | undefined;
   /** This tab is taking the leader's place: the present one is of no use to it. */
   private seizing = false;
+  private equipping: Promise<true> | undefined;
   /** Ends what is connected now, so that the session looks for the node anew. */
   private drop: () => void = () => {};
 
@@ -111,6 +113,24 @@ export class Tab {
     this.seizing = true;
     this.leader.campaign(true);
     return true;
+  }
+
+  /**
+   * Has a node with databases run, in this tab, in the place of one without. It is loaded before the
+   * present one ends, which goes on where that fails.
+   */
+  equip(): Promise<true> {
+    const replace = async (): Promise<true> => {
+      if (this.leader.equipped) return true;
+      await this.leader.prepare();
+      wantDatabases();
+      this.seizing = !this.leader.reigns;
+      this.leader.succeed();
+      this.drop();
+      return true;
+    };
+    this.equipping ??= replace().finally(() => (this.equipping = undefined));
+    return this.equipping;
   }
 
   /** A transport to whichever tab leads, as soon as one does. */

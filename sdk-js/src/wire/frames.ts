@@ -28,6 +28,8 @@ class Link {
 }
 
 const ENCODE = {
+  // DAG-CBOR has floats of 64 bits only.
+  float64: true,
   typeEncoders: {
     Object(value: unknown) {
       if (!(value instanceof Link)) return null;

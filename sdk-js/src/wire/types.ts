@@ -42,6 +42,32 @@ export type Command =
   | 'backup_words'
   | { lend_space: { bytes: number | null } }
   | { serve_limits: { rate: WireLimit; monthly: WireLimit } }
+  | { sql_open: { database: string } }
+  | { sql_query: { handle: number } & WireStatement }
+  | { sql_rows: { handle: number } }
+  | { sql_script: { handle: number; sql: string } }
+  | { sql_batch: { handle: number; statements: WireStatement[] } }
+  | { sql_snapshot: { handle: number; name: string | null; replicas: number | null } }
+  | { sql_snapshots: { name: string } }
+  | { sql_restore: { handle: number; cid: string } }
+  | { sql_changed: { handle: number } }
+  | { sql_export: { handle: number } }
+  | { sql_begin: { handle: number } }
+  | { sql_pages: { handle: number; state: number; first: number; count: number } }
+  | { sql_reserve: { handle: number; state: number } }
+  | { sql_stage: { handle: number; pages: number[]; bytes: Uint8Array } }
+  | {
+      sql_commit: {
+        handle: number;
+        state: number;
+        length: number;
+        pages: number[];
+        bytes: Uint8Array;
+      };
+    }
+  | { sql_end: { handle: number; state: number } }
+  | 'sql_databases'
+  | { sql_drop: { name: string } }
   | { backup_open: { passphrase: string } }
   | { restore_open: { passphrase: string; replace: boolean } };
 
@@ -177,6 +203,56 @@ export interface WireResolved {
   equivocation: boolean;
 }
 
+/** NULL, INTEGER (a `bigint` beyond 2⁵³) or REAL, TEXT, BLOB. */
+export type WireValue = null | number | bigint | string | Uint8Array;
+
+export interface WireStatement {
+  sql: string;
+  params: WireValue[];
+}
+
+export interface WireDatabase {
+  handle: number;
+  cid: string | null;
+  writable: boolean;
+  bytes: number;
+  time_ms: number | null;
+  equivocation: boolean;
+}
+
+export interface WireRows {
+  columns: string[];
+  rows: WireValue[][];
+  changes: number;
+  last_rowid: number | bigint;
+  /** Leads to the next rows. */
+  more: number | null;
+}
+
+export interface WireSnapshot {
+  cid: string;
+  bytes: number;
+  blocks: number;
+  new_blocks: number;
+  uri: string | null;
+}
+
+export interface WireSnapshotRow {
+  cid: string;
+  time_ms: number;
+  bytes: number;
+  restorable: boolean;
+}
+
+export interface WireDatabaseRow {
+  name: string;
+  time_ms: number;
+  cid: string | null;
+  published: string | null;
+}
+
+export type WireTurn = 'granted' | 'taken' | 'stale';
+
 /** Answers by their name; `done` is the bare string. */
 export interface Replies {
   hello: { version: number; agent: string };
@@ -193,6 +269,15 @@ export interface Replies {
   resolved: WireResolved;
   words: { words: string[] };
   status: WireStatus;
+  database: WireDatabase;
+  changed: { database: WireDatabase | null };
+  rows: WireRows;
+  executed: { changes: number[]; last_rowid: number | bigint };
+  snapshot: WireSnapshot;
+  snapshots: { snapshots: WireSnapshotRow[] };
+  databases: { databases: WireDatabaseRow[] };
+  state: { number: number; length: number; made_ms: number };
+  turn: { turn: WireTurn };
   backup: { handle: number; bytes: number; objects: number };
   restored: WireRestored;
 }

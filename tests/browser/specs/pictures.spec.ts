@@ -25,6 +25,43 @@ async function garden(): Promise<string> {
   return folder;
 }
 
+/** A database with a few snapshots, and a result on the screen. */
+async function herbarium(page: Page): Promise<void> {
+  await goTo(page, 'Databases');
+  await page.getByLabel('Open or make').fill('herbarium');
+  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  const sql = page.getByRole('textbox', { name: 'SQL' });
+  await sql.fill(
+    `CREATE TABLE species (id INTEGER PRIMARY KEY, name TEXT, family TEXT);
+     CREATE TABLE observation (species INTEGER, day TEXT, lat REAL);
+     INSERT INTO species (name, family) VALUES ('Rosa canina', 'Rosaceae'),
+       ('Corylus avellana', 'Betulaceae'), ('Hedera helix', 'Araliaceae'),
+       ('Ilex aquifolium', 'Aquifoliaceae'), ('Taxus baccata', 'Taxaceae');
+     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900)
+     INSERT INTO observation SELECT i * i % 5 + 1, date('2026-01-01', i % 300 || ' days'),
+       52.5 + i % 17 / 100.0 FROM n;`,
+  );
+  await sql.press('Control+Enter');
+  await expect(page.getByText(/^Done in/)).toBeVisible();
+  for (const name of ['', 'herbarium']) {
+    await page.getByLabel('Publish as').fill(name);
+    await page.getByRole('button', { name: 'Take a snapshot' }).click();
+    await expect(page.getByText('The snapshot is durable here.')).toBeVisible();
+    await sql.fill("INSERT INTO observation VALUES (1, '2026-11-16', 52.53)");
+    await sql.press('Control+Enter');
+    await expect(page.getByText(/^1 row changed/)).toBeVisible();
+  }
+  await sql.fill(
+    `SELECT s.name, s.family, count(*) AS seen,
+       max(o.day) AS last_seen, round(avg(o.lat), 4) AS mean_lat
+FROM   observation o JOIN species s ON s.id = o.species
+WHERE  o.day >= '2026-03-01'
+GROUP  BY s.id ORDER BY seen DESC`,
+  );
+  await sql.press('Control+Enter');
+  await expect(page.getByRole('cell', { name: 'Rosa canina' })).toBeVisible();
+}
+
 async function bothSchemes(page: Page, name: string): Promise<void> {
   await page.evaluate(() => scrollTo(0, 0));
   for (const colorScheme of ['light', 'dark'] as const) {
@@ -60,6 +97,8 @@ test('home, publish and network, light and dark', async ({ openTab }) => {
   await goTo(a.page, 'Network');
   await expect(a.page.getByRole('row').filter({ hasText: /WebRTC/ })).toHaveCount(1);
   await bothSchemes(a.page, 'network');
+  await herbarium(a.page);
+  await bothSchemes(a.page, 'databases');
   await goTo(a.page, 'Home');
   await expect(a.page.getByRole('heading', { level: 1 }).first()).toBeVisible();
   await bothSchemes(a.page, 'home');
@@ -70,6 +109,7 @@ test('home, publish and network, light and dark', async ({ openTab }) => {
     '/open',
     '/network',
     '/settings',
+    '/databases?db=herbarium',
     `/sites/${site.cid}`,
   ]) {
     await a.page.setViewportSize({ width: 1280, height: 900 });

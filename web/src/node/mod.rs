@@ -3,6 +3,7 @@
 //! The only module that talks to the SDK. It starts the node once, keeps the last word of every
 //! event, bounded, and never draws anything.
 
+pub(crate) mod databases;
 mod js;
 mod keep;
 mod publish;
@@ -25,8 +26,8 @@ pub(crate) use keep::Limit;
 pub(crate) use publish::{Job, Step};
 pub(crate) use puts::Putting;
 use types::{
-    ByteProgress, Entry, Failure, Health, LinkState, ObjectRow, Peer, Resolved, SiteRow, Stat,
-    StateChange, Status, TabRole, Transfer, Way,
+    ByteProgress, DatabaseRow, Entry, Failure, Health, LinkState, ObjectRow, Peer, Resolved,
+    SiteRow, Stat, StateChange, Status, TabRole, Transfer, Way,
 };
 
 use crate::{browser, order};
@@ -93,6 +94,8 @@ pub(crate) struct NodeState {
     pub(crate) objects: RwSignal<Option<Vec<ObjectRow>>>,
     /// What was published here, newest first.
     pub(crate) sites: RwSignal<Option<Vec<SiteRow>>>,
+    /// The databases of this node, once they were asked for.
+    pub(crate) databases: RwSignal<Option<Vec<DatabaseRow>>>,
     /// Files being put, and the last ones that were.
     pub(crate) puts: RwSignal<Vec<Putting>>,
     /// Whether the browser keeps this origin's data; `None` until it said so.
@@ -118,6 +121,7 @@ impl NodeState {
             health: RwSignal::new(BTreeMap::new()),
             objects: RwSignal::new(None),
             sites: RwSignal::new(None),
+            databases: RwSignal::new(None),
             puts: RwSignal::new(Vec::new()),
             kept: RwSignal::new(None),
             job: RwSignal::new(None),

@@ -34,6 +34,8 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub(crate) fn sites(this: &Node) -> Sites;
     #[wasm_bindgen(method, getter)]
+    pub(crate) fn sql(this: &Node) -> Sql;
+    #[wasm_bindgen(method, getter)]
     pub(crate) fn role(this: &Node) -> JsValue;
     #[wasm_bindgen(method, catch)]
     pub(crate) async fn status(this: &Node) -> Result<JsValue, JsValue>;
@@ -97,6 +99,48 @@ extern "C" {
     pub(crate) fn url(this: &Sites, root: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(crate) async fn resolve(this: &Sites, label: &str) -> Result<JsValue, JsValue>;
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// `node.sql`.
+    pub(crate) type Sql;
+
+    #[wasm_bindgen(method, catch, js_name = open)]
+    pub(crate) async fn open_database(this: &Sql, database: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = list)]
+    pub(crate) async fn list_databases(this: &Sql) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn history(this: &Sql, name: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = remove)]
+    pub(crate) async fn remove_database(this: &Sql, name: &str) -> Result<JsValue, JsValue>;
+
+    /// An open database.
+    #[derive(Clone)]
+    pub(crate) type Database;
+
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn table(this: &Database, sql: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn exec(this: &Database, sql: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn snapshot(this: &Database, options: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = restore)]
+    pub(crate) async fn restore_to(this: &Database, cid: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = export)]
+    pub(crate) fn export_file(this: &Database) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = import)]
+    pub(crate) async fn import_file(
+        this: &Database,
+        data: &JsValue,
+        options: &JsValue,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method)]
+    pub(crate) fn close(this: &Database);
+
+    /// A number as JavaScript writes it, a `bigint` too.
+    #[wasm_bindgen(js_name = String)]
+    pub(crate) fn text_of(number: &JsValue) -> String;
 }
 
 /// A value of the SDK as ours.

@@ -3,7 +3,7 @@
 //!
 //! Plain data: nothing here calls the SDK.
 
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
 
 use super::js::{records, words};
 
@@ -321,6 +321,65 @@ records! {
         pub(crate) equivocation: bool,
     }
 
+    /// What is open.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct OpenedDatabase {
+        /// Whether it is one of this node's.
+        pub(crate) writable: bool,
+        /// Bytes of the SQLite file that it is.
+        pub(crate) bytes: u64,
+        /// When the head that led to it was signed (ms since 1970).
+        pub(crate) time_ms: Option<u64>,
+        /// Its owner signed two heads with one number.
+        pub(crate) equivocation: bool,
+    }
+
+    /// A database of this node.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct DatabaseRow {
+        /// Its name.
+        pub(crate) name: String,
+        /// When it was made (ms since 1970).
+        pub(crate) time_ms: u64,
+        /// The name under which it was published last.
+        pub(crate) published: Option<String>,
+    }
+
+    /// A snapshot of a database that is kept here.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct SnapshotRow {
+        /// Its root.
+        pub(crate) cid: String,
+        /// When it was taken (ms since 1970).
+        pub(crate) time_ms: u64,
+        /// It can be gone back to.
+        pub(crate) restorable: bool,
+    }
+
+    /// A snapshot that was just taken.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct Snapshot {
+        /// Its root.
+        pub(crate) cid: String,
+        /// Its blocks.
+        pub(crate) blocks: u64,
+        /// Of these, such as were not here before.
+        pub(crate) new_blocks: u64,
+        /// What others open, where it has a name.
+        pub(crate) uri: Option<String>,
+    }
+
+    /// What a statement gave.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct Table {
+        /// Names of the columns.
+        pub(crate) columns: Vec<String>,
+        /// Rows.
+        pub(crate) rows: Vec<Vec<Cell>>,
+        /// Rows that it changed.
+        pub(crate) changes: u64,
+    }
+
     /// What `put` answers.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(crate) struct Stored {
@@ -408,5 +467,31 @@ impl Failure {
     /// Whether the reader ended the call.
     pub(crate) fn is_abort(&self) -> bool {
         self.code == "aborted"
+    }
+}
+
+/// A value of a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cell {
+    /// NULL.
+    Null,
+    /// A number, as it is written.
+    Number(String),
+    /// A text.
+    Text(String),
+    /// So many bytes.
+    Blob(u32),
+}
+
+impl super::js::FromJs for Cell {
+    fn from_js(value: &JsValue) -> Result<Self, super::js::Misfit> {
+        if value.is_null() {
+            return Ok(Self::Null);
+        }
+        if let Some(bytes) = value.dyn_ref::<js_sys::Uint8Array>() {
+            return Ok(Self::Blob(bytes.length()));
+        }
+        let text = value.as_string().map(Self::Text);
+        Ok(text.unwrap_or_else(|| Self::Number(super::sdk::text_of(value))))
     }
 }

@@ -7,10 +7,11 @@ use super::marks::{icon, logo, print};
 use crate::{location::Location, node::NodeState, say};
 
 /// Path, name and icon of each place.
-const PLACES: [(&str, &str, &str); 5] = [
+const PLACES: [(&str, &str, &str); 6] = [
     ("/", "Home", "#i-home"),
     ("/sites", "Sites", "#i-site"),
     ("/files", "Files", "#i-files"),
+    ("/databases", "Databases", "#i-db"),
     ("/open", "Open", "#i-ext"),
     ("/network", "Network", "#i-net"),
 ];
@@ -61,6 +62,7 @@ fn Place(path: &'static str, name: &'static str, symbol: &'static str) -> impl I
     let amount = move || match path {
         "/sites" => state.sites.with(|s| s.as_ref().map_or(0, Vec::len)),
         "/files" => state.objects.with(|o| o.as_ref().map_or(0, Vec::len)),
+        "/databases" => state.databases.with(|d| d.as_ref().map_or(0, Vec::len)),
         "/network" => state.peers.with(Vec::len),
         _ => 0,
     };

@@ -1,6 +1,7 @@
 //! One module a screen. A screen draws the node's state and calls it; it keeps only what the
 //! reader typed.
 
+pub(crate) mod databases;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod lost;

@@ -67,13 +67,16 @@ pub(crate) struct Desk {
     pub(crate) own: Rc<Own>,
     id: u64,
     state: Cell<Option<u64>>,
+    /// The state of which the client knows that it is there.
+    pub(crate) known: Cell<u64>,
     staged: RefCell<BTreeMap<u32, Box<Page>>>,
     together: Rc<Tally>,
 }
 
 impl Desk {
     pub(super) fn new(own: Rc<Own>, id: u64, together: Rc<Tally>) -> Self {
-        Self { own, id, state: Cell::default(), staged: RefCell::default(), together }
+        let known = Cell::new(own.database.state().number);
+        Self { own, id, state: Cell::default(), known, staged: RefCell::default(), together }
     }
 
     /// The current state, which is read from now on.
@@ -156,6 +159,7 @@ impl Desk {
         let pages = staged.iter();
         let pages = pages.filter_map(|(number, page)| Some((PageNo::new(*number)?, &**page)));
         let committed = self.own.database.commit_pages(state, length, pages).await;
+        self.own.ring();
         self.yield_turn();
         Ok(committed.map_err(fault::sql)?.map(|_| self.begin()))
     }

@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, cbor, head::check_name};
 use craftec_obj::{Store, StoreError, store::Meta};
-use craftec_platform::{Clock, Folder};
+use craftec_platform::{Clock, Folder, timeout};
 use craftec_sql::{
     Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value, page::PageNo,
 };
@@ -31,7 +32,7 @@ pub(crate) use self::{
     desk::{Desk, check_range},
     pages::Pages,
 };
-use crate::{Config, STATEMENT, fault};
+use crate::{Config, STATEMENT, bell::Bell, fault};
 
 /// Longest result of one statement: it is held until its last row was asked for.
 pub(crate) const RESULT_BYTES: usize = 16 << 20;
@@ -86,6 +87,10 @@ pub(crate) struct Own {
     made_ms: u64,
     /// The client with an SQLite of its own that is about to write it.
     writer: Cell<Option<Writer>>,
+    /// Rings after each commit.
+    changed: Bell,
+    /// The state at which it rang last.
+    rang: Cell<u64>,
     clock: Rc<dyn Clock>,
 }
 
@@ -95,13 +100,17 @@ impl Own {
             self.no_writer().await?;
         }
         let _turn = self.turn.lock().await;
-        self.database.run(sql, params, Some(self.limit)).await.map_err(fault::sql)
+        let ran = self.database.run(sql, params, Some(self.limit)).await;
+        self.ring();
+        ran.map_err(fault::sql)
     }
 
     pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
         self.no_writer().await?;
         let _turn = self.turn.lock().await;
-        self.database.run_script(sql, Some(self.limit)).await.map_err(fault::sql)
+        let ran = self.database.run_script(sql, Some(self.limit)).await;
+        self.ring();
+        ran.map_err(fault::sql)
     }
 
     pub(crate) async fn batch(
@@ -110,46 +119,108 @@ impl Own {
     ) -> Result<(Vec<u64>, Ran), ApiError> {
         self.no_writer().await?;
         let _turn = self.turn.lock().await;
-        self.database.run_transaction(statements, Some(self.limit)).await.map_err(fault::sql)
+        let ran = self.database.run_transaction(statements, Some(self.limit)).await;
+        self.ring();
+        ran.map_err(fault::sql)
     }
 
     pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
         self.no_writer().await?;
         let _turn = self.turn.lock().await;
-        self.database.restore(root).await.map(drop).map_err(fault::sql)
+        let restored = self.database.restore(root).await;
+        self.ring();
+        restored.map(drop).map_err(fault::sql)
+    }
+
+    /// Wakes those who wait for a change, if there is one.
+    fn ring(&self) {
+        let state = self.database.state().number;
+        if self.rang.replace(state) != state {
+            self.changed.ring();
+        }
+    }
+
+    /// Waits for another state than `seen`, at most for `limit`; the state then.
+    pub(crate) async fn other_state(&self, seen: u64, limit: Duration) -> u64 {
+        let end = self.clock.monotonic() + limit;
+        loop {
+            let state = self.database.state().number;
+            let left = end.saturating_sub(self.clock.monotonic());
+            if state != seen || timeout(&*self.clock, left, self.changed.wait()).await.is_err() {
+                return state;
+            }
+        }
     }
 }
 
-/// A snapshot that is open.
+/// A snapshot that is open, or the latest of a name.
 pub(crate) struct Snapshot {
     /// Statements run one after the other: each may run several times, as its pages come.
-    reader: Mutex<Reader>,
-    pages: Rc<Pages>,
+    reading: Mutex<Reading>,
     limit: Duration,
+    /// Where a name led here: the name, and its head then.
+    pub(crate) named: Option<Named>,
     _counted: Counted,
+}
+
+/// One root that is read.
+struct Reading {
+    reader: Reader,
+    pages: Rc<Pages>,
+}
+
+/// The name of a snapshot.
+pub(crate) struct Named {
+    /// Key of its record.
+    pub(crate) key: [u8; 32],
+    /// The record that was looked at last.
+    pub(crate) seen: RefCell<Option<Bytes>>,
+}
+
+impl Reading {
+    async fn open(root: Cid, pages: Pages) -> Result<Self, ApiError> {
+        let pages = Rc::new(pages);
+        let options = ReaderOptions {
+            cache_bytes: READER_CACHE_BYTES,
+            result_bytes: RESULT_BYTES,
+            ..ReaderOptions::default()
+        };
+        let reader = Reader::open(pages.clone(), root, options).await;
+        let reader = reader.map_err(|error| pages.told(error))?;
+        reader.query(MEMORY, &[]).await.map_err(fault::sql)?;
+        Ok(Self { reader, pages })
+    }
 }
 
 impl Snapshot {
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
-        let reader = self.reader.lock().await;
-        let ran = reader.run(sql, params, Some(self.limit)).await;
-        ran.map_err(|error| self.pages.told(error))
+        let reading = self.reading.lock().await;
+        let ran = reading.reader.run(sql, params, Some(self.limit)).await;
+        ran.map_err(|error| reading.pages.told(error))
     }
 
     /// At most `count` pages from `first` on, one after the other.
     pub(crate) async fn pages(&self, first: PageNo, count: u32) -> Result<Vec<u8>, ApiError> {
-        let reader = self.reader.lock().await;
-        reader.pages(first, count).await.map_err(|error| self.pages.told(error))
+        let reading = self.reading.lock().await;
+        reading.reader.pages(first, count).await.map_err(|error| reading.pages.told(error))
     }
 
     /// How many pages it has.
     pub(crate) async fn length(&self) -> u32 {
-        self.reader.lock().await.root().1.pages
+        self.reading.lock().await.reader.root().1.pages
     }
 
-    pub(crate) async fn bytes(&self) -> u64 {
-        let (_, root) = self.reader.lock().await.root();
-        u64::from(root.pages) * u64::from(root.page_bytes)
+    /// Its root, and the bytes of the SQLite file that it is.
+    pub(crate) async fn root(&self) -> (Cid, u64) {
+        let (cid, root) = self.reading.lock().await.reader.root();
+        (cid, u64::from(root.pages) * u64::from(root.page_bytes))
+    }
+
+    /// Reads another root from now on. What did not change is here already, since it has the same CID.
+    pub(crate) async fn advance(&self, root: Cid, pages: Pages) -> Result<(), ApiError> {
+        let next = Reading::open(root, pages).await?;
+        *self.reading.lock().await = next;
+        Ok(())
     }
 }
 
@@ -256,6 +327,8 @@ impl Databases {
             limit: self.limit,
             made_ms,
             writer: Cell::default(),
+            changed: Bell::default(),
+            rang: Cell::default(),
             clock: self.clock.clone(),
         });
         self.open.borrow_mut().insert(name.to_owned(), Rc::downgrade(&own));
@@ -269,23 +342,19 @@ impl Databases {
     }
 
     /// A snapshot whose blocks come from `pages`.
-    pub(crate) async fn read(&self, root: Cid, pages: Pages) -> Result<Rc<Snapshot>, ApiError> {
+    pub(crate) async fn read(
+        &self,
+        root: Cid,
+        pages: Pages,
+        named: Option<Named>,
+    ) -> Result<Rc<Snapshot>, ApiError> {
         if self.snapshots.count() >= SNAPSHOTS {
             return Err(too_many("snapshots are open on this node", SNAPSHOTS));
         }
         self.snapshots.add(1);
         let counted = Counted(self.snapshots.clone());
-        let pages = Rc::new(pages);
-        let options = ReaderOptions {
-            cache_bytes: READER_CACHE_BYTES,
-            result_bytes: RESULT_BYTES,
-            ..ReaderOptions::default()
-        };
-        let reader = Reader::open(pages.clone(), root, options).await;
-        let reader = reader.map_err(|error| pages.told(error))?;
-        reader.query(MEMORY, &[]).await.map_err(fault::sql)?;
-        let (reader, limit) = (Mutex::new(reader), self.limit);
-        Ok(Rc::new(Snapshot { reader, pages, limit, _counted: counted }))
+        let reading = Mutex::new(Reading::open(root, pages).await?);
+        Ok(Rc::new(Snapshot { reading, limit: self.limit, named, _counted: counted }))
     }
 
     /// Removes a database. What was taken of it as a snapshot stays.

@@ -2,6 +2,8 @@
 //! events it asked for. What it opened ends with it.
 
 mod backup;
+#[cfg(feature = "sql")]
+mod changes;
 mod handles;
 #[cfg(feature = "sql")]
 mod pages;
@@ -126,7 +128,9 @@ impl Session {
             | Command::SqlScript { .. }
             | Command::SqlBatch { .. }
             | Command::SqlSnapshot { .. }
+            | Command::SqlSnapshots { .. }
             | Command::SqlRestore { .. }
+            | Command::SqlChanged { .. }
             | Command::SqlExport { .. }
             | Command::SqlBegin { .. }
             | Command::SqlPages { .. }

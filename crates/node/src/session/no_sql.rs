@@ -12,7 +12,8 @@ pub(super) enum Rows {}
 
 impl Session {
     pub(super) async fn sql(&self, _: Command) -> Result<Reply, ApiError> {
-        let error = ApiError::new(ErrorCode::Refused, "This node has no databases yet.");
-        Err(error.hint("A node of the binary has: `craftec sql`."))
+        // By the code a client knows that another build of this node would have them.
+        let error = ApiError::new(ErrorCode::Version, "This node was built without databases.");
+        Err(error.hint("Start a node that has them; a native one does: `craftec sql`."))
     }
 }

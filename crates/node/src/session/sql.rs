@@ -1,11 +1,16 @@
 //! Commands about databases. They are for whoever sits at the node's machine: SQLite runs on the node's
 //! own thread, and what is opened by an address is fetched on its account.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::{BTreeSet, VecDeque},
+    rc::Rc,
+};
 
 use craftec_api::{
     ApiError, Command, DatabaseRow, EntryKind, ErrorCode, Opened, OpenedDatabase, Reply, Snapshot,
-    SqlRows, SqlStatement, SqlValue,
+    SnapshotRow, SqlRows, SqlStatement, SqlValue,
 };
 use craftec_core::{Cid, Codec, database::PAGE_BYTES};
 use craftec_obj::{Block, objects::Label, store::Meta};
@@ -18,8 +23,9 @@ use super::{
     write::{check_name, wanted},
 };
 use crate::{
-    databases::{self, Desk, Own, Pages},
+    databases::{self, Desk, Named, Own, Pages},
     fault,
+    names::key_of,
 };
 
 /// Longest text of one statement or script.
@@ -33,6 +39,8 @@ const CHUNK_ROWS: usize = 4096;
 const ROW_BYTES: usize = 1_000_000;
 /// What each value takes besides its bytes.
 const VALUE_BYTES: usize = 9;
+/// Snapshots of one database that are listed: what fits one answer. Older ones are objects all the same.
+const SNAPSHOTS: usize = 4096;
 /// Pages of an export that are read at one time.
 const EXPORTED_PAGES: usize = 32;
 /// How addresses begin.
@@ -97,6 +105,7 @@ impl Session {
                 let taken = self.sql_snapshot(handle, name, replicas).await;
                 self.node.wrote(taken).await
             }
+            Command::SqlSnapshots { name } => self.sql_snapshots(&name).await,
             Command::SqlRestore { handle, cid } => {
                 let restored = self.own(handle)?.restore(cid).await;
                 self.node.wrote(restored).await?;
@@ -108,6 +117,7 @@ impl Session {
                 self.node.databases.remove(&name).await?;
                 Ok(Reply::Done)
             }
+            Command::SqlChanged { handle } => self.sql_changed(handle).await,
             other => self.sql_pages(other).await,
         }
     }
@@ -128,14 +138,14 @@ impl Session {
                 equivocation: false,
             }));
         };
-        let (root, time_ms, equivocation) = self.root_of(address).await?;
+        let (root, time_ms, equivocation, named) = self.root_of(address).await?;
         if root.codec() != Codec::DagCbor {
             let message = format!("{root} is not the root of a database.");
             return Err(fault::input(message).hint("It may be a file: `craftec get` reads it."));
         }
         let pages = Pages::new(self.node.reader(root));
-        let snapshot = self.node.databases.read(root, pages).await?;
-        let bytes = snapshot.bytes().await;
+        let snapshot = self.node.databases.read(root, pages, named).await?;
+        let (_, bytes) = snapshot.root().await;
         let handle = self.handles.add(Handle::Database(OpenDatabase::Snapshot(snapshot)))?;
         Ok(Reply::Database(OpenedDatabase {
             handle,
@@ -147,18 +157,25 @@ impl Session {
         }))
     }
 
-    /// The root that an address leads to; when its head was written and whether that is disputed.
-    async fn root_of(&self, address: &str) -> Result<(Cid, Option<u64>, bool), ApiError> {
+    /// The root that an address leads to; when its head was written, whether that is disputed, and the
+    /// name by which it was found.
+    async fn root_of(
+        &self,
+        address: &str,
+    ) -> Result<(Cid, Option<u64>, bool, Option<Named>), ApiError> {
         if let Ok(root) = address.parse() {
-            return Ok((root, None, false));
+            return Ok((root, None, false, None));
         }
         let name = match address.strip_prefix("me/") {
             Some(name) => format!("{}/{name}", self.node.keys.did()),
             None => address.to_owned(),
         };
-        match self.node.names.resolve(&name).await? {
+        let found = self.node.names.resolve(&name).await?;
+        let key = key_of(&name)?;
+        let seen = RefCell::new(self.node.names.held_bytes(&key).map_err(fault::store)?);
+        match found {
             Reply::Resolved { cid, time_ms, equivocation, .. } => {
-                Ok((cid, Some(time_ms), equivocation))
+                Ok((cid, Some(time_ms), equivocation, Some(Named { key, seen })))
             }
             _ => Err(ApiError::new(ErrorCode::Internal, "A name led to no root.")),
         }
@@ -274,6 +291,27 @@ impl Session {
         let uri = name.map(|name| format!("{SCHEME}{}/{name}", node.keys.did()));
         let (bytes, blocks) = (stored.record.size, stored.record.blocks);
         Ok(Reply::Snapshot(Snapshot { cid: root, bytes, blocks, new_blocks, uri }))
+    }
+
+    async fn sql_snapshots(&self, name: &str) -> Result<Reply, ApiError> {
+        if self.node.databases.record(name)?.is_none() {
+            let message = format!("There is no database `{name}` on this node.");
+            return Err(ApiError::new(ErrorCode::NotFound, message));
+        }
+        let own = self.node.databases.open(name, self.node.ports.clock.now().0).await?;
+        let restorable: BTreeSet<Cid> =
+            own.database.kept().into_iter().map(|kept| kept.root).collect();
+        let mut snapshots = Vec::new();
+        for (cid, record) in self.node.objects.records().map_err(fault::store)? {
+            if cid.codec() == Codec::DagCbor && record.name.as_deref() == Some(name) {
+                let (time_ms, bytes) = (record.time_ms, record.size);
+                let restorable = restorable.contains(&cid);
+                snapshots.push(SnapshotRow { cid, time_ms, bytes, restorable });
+            }
+        }
+        snapshots.sort_by_key(|row| Reverse(row.time_ms));
+        snapshots.truncate(SNAPSHOTS);
+        Ok(Reply::Snapshots { snapshots })
     }
 
     /// A name leads to one thing: a site's is not given to a database by mistake.

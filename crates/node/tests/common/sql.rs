@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use craftec_api::{ApiError, Command, OpenedDatabase, Reply, Role, SqlRows, SqlValue};
+use craftec_api::{ApiError, Command, OpenedDatabase, Reply, Role, Snapshot, SqlRows, SqlValue};
 use craftec_node::{Config, Session};
 use craftec_platform::sim::SimDisk;
 
@@ -45,6 +45,19 @@ pub(crate) async fn script(
 ) -> Result<(u64, i64), ApiError> {
     match session.call(Command::SqlScript { handle, sql: sql.to_owned() }).await? {
         Reply::Executed { changes, last_rowid } => Ok((changes.iter().sum(), last_rowid)),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) async fn snapshot(
+    session: &Session,
+    handle: u64,
+    name: Option<&str>,
+    replicas: u16,
+) -> Snapshot {
+    let name = name.map(str::to_owned);
+    match session.call(Command::SqlSnapshot { handle, name, replicas: Some(replicas) }).await {
+        Ok(Reply::Snapshot(snapshot)) => snapshot,
         other => panic!("{other:?}"),
     }
 }

@@ -4,6 +4,12 @@
 //! number. What was read of others is remembered, so that an older head offered later is noticed.
 //! Two heads with one number are reported, never chosen between in silence.
 
+#[cfg_attr(
+    not(feature = "sql"),
+    allow(dead_code, reason = "a node without databases tells of heads, and follows none")
+)]
+mod follow;
+
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
 use bytes::Bytes;
@@ -18,9 +24,10 @@ use craftec_obj::{
     Announcer, Session, Store, StoreError,
     store::{Batch, Meta},
 };
-use craftec_p2p::{Key, Record, SharedNetwork};
+use craftec_p2p::{Key, Record, Rpc, SharedNetwork};
 use craftec_platform::{Clock, timeout};
 
+use self::follow::Changes;
 use crate::{Keys, fault};
 
 /// How long a head counts as fresh. The author's node writes a new one after half of it.
@@ -45,7 +52,9 @@ pub(crate) struct Names {
     pub(crate) keys: Keys,
     pub(crate) clock: Rc<dyn Clock>,
     pub(crate) network: SharedNetwork,
+    pub(crate) rpc: Rpc,
     pub(crate) announcer: Announcer,
+    pub(crate) changes: Changes,
 }
 
 impl Names {
@@ -79,6 +88,7 @@ impl Names {
             } else if newest != held {
                 let bytes = encode(&newest)?;
                 self.store.meta_put(Meta::Head, key, bytes).map_err(fault::store)?;
+                self.changes.ring(&key);
             }
         }
         Ok(true)
@@ -153,6 +163,7 @@ impl Names {
                 let bytes = encode(&newest)?;
                 let key = record_key(&newest);
                 self.store.meta_put(Meta::Head, key, bytes.clone()).map_err(fault::store)?;
+                self.changes.ring(&key);
                 self.announce(&newest, bytes);
             }
             newest => self.write(name, root, newest.as_ref())?,
@@ -196,6 +207,7 @@ impl Names {
         self.store
             .meta_put(Meta::Head, record_key(&record), bytes.clone())
             .map_err(fault::store)?;
+        self.changes.ring(&record_key(&record));
         self.announce(&record, bytes);
         Ok(())
     }
@@ -226,11 +238,7 @@ impl Names {
         }
         let head = &newest.head.head;
         if !own {
-            let mut owners = self.owners.borrow_mut();
-            if owners.len() >= OWNERS {
-                owners.pop_first();
-            }
-            owners.insert(head.root, head.did);
+            self.is_owned(head.root, head.did);
         }
         Ok(Reply::Resolved {
             cid: head.root,
@@ -239,6 +247,15 @@ impl Names {
             expires_ms: head.expires_ms,
             equivocation: newest.rival.is_some(),
         })
+    }
+
+    /// Remembers whose root it is, for the session that is about to read it.
+    pub(crate) fn is_owned(&self, root: Cid, did: Did) {
+        let mut owners = self.owners.borrow_mut();
+        if owners.len() >= OWNERS {
+            owners.pop_first();
+        }
+        owners.insert(root, did);
     }
 
     /// Tells a session who holds its root, by the placement record of the owner whose name led to it.
@@ -261,10 +278,15 @@ impl Names {
     }
 
     /// What is held here: a head of ours, or the newest that was seen of another.
-    fn held(&self, key: &[u8; 32]) -> Result<Option<HeadRecord>, StoreError> {
+    pub(crate) fn held(&self, key: &[u8; 32]) -> Result<Option<HeadRecord>, StoreError> {
+        self.held_bytes(key)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    /// The same as a record of the DHT.
+    pub(crate) fn held_bytes(&self, key: &[u8; 32]) -> Result<Option<Bytes>, StoreError> {
         for namespace in [Meta::Head, Meta::Record] {
             if let Some(bytes) = self.store.meta_get(namespace, key)? {
-                return decode(&bytes).map(Some);
+                return Ok(Some(bytes));
             }
         }
         Ok(None)
@@ -310,7 +332,9 @@ impl Names {
         if known.is_some() || self.store.meta_scan(Meta::Record)?.len() < REMEMBERED {
             batch.meta_put(Meta::Record, key, bytes);
         }
-        self.store.commit(batch)
+        self.store.commit(batch)?;
+        self.changes.ring(key);
+        Ok(())
     }
 }
 
@@ -332,7 +356,7 @@ fn newest(records: impl Iterator<Item = HeadRecord>) -> Option<HeadRecord> {
     best
 }
 
-fn key_of(text: &str) -> Result<[u8; 32], ApiError> {
+pub(crate) fn key_of(text: &str) -> Result<[u8; 32], ApiError> {
     if let Some(key) = key_of_label(text) {
         return Ok(key);
     }

@@ -1,0 +1,408 @@
+/**
+ * An open database. Goes on where the node moved to another tab: what only reads is asked again;
+ * what writes is not, since it may have been done, and says so.
+ */
+
+import { camel } from '../client/camel.js';
+import type { Connection } from '../client/connection.js';
+import type { Session } from '../client/session.js';
+import { ConnectionLost, CraftecError } from '../errors.js';
+import { copies } from '../obj.js';
+import type {
+  Data,
+  DatabaseChange,
+  QueryOptions,
+  Snapshot,
+  SnapshotOptions,
+  SqlChanges,
+  SqlParam,
+  SqlRow,
+  SqlTable,
+  SqlValue,
+} from '../types.js';
+import type { WireDatabase, WireRows } from '../wire/types.js';
+import { importFile } from './import.js';
+import { named, onlyReads, statement } from './values.js';
+
+/** How often the node may move below one call. */
+const MOVES = 5;
+/** Rows that one `query` gathers; `stream` has no limit. */
+const ROWS = 1_000_000;
+/** The pause before a change is waited for again, where that failed. */
+const AGAIN_MS = 1_000;
+const SCHEME = 'craftobj://';
+
+/** One of several statements. */
+export type BatchItem = string | readonly [sql: string, params: readonly SqlParam[]];
+
+/** Where the database is open. */
+export interface Place {
+  connection: Connection;
+  handle: number;
+}
+
+/** Runs `work` on a node that has databases. */
+export type Equipped = <T>(work: () => Promise<T>) => Promise<T>;
+
+export class Database {
+  private place: Promise<Place> | undefined;
+  private closed = false;
+  private readonly listeners = new Set<(change: DatabaseChange) => void>();
+  private following: Promise<void> | undefined;
+
+  private constructor(
+    private readonly session: Session,
+    private readonly equipped: Equipped,
+    private readonly name: string,
+    private opened: WireDatabase,
+    place: Place,
+  ) {
+    this.settle(place);
+  }
+
+  /** Use `node.sql.open`. */
+  static open(
+    session: Session,
+    equipped: Equipped,
+    name: string,
+    signal?: AbortSignal,
+  ): Promise<Database> {
+    const open = async (connection: Connection) => {
+      const opened = await connection.ask({ sql_open: { database: name } }, 'database', signal);
+      const place = { connection, handle: opened.handle };
+      return new Database(session, equipped, name, opened, place);
+    };
+    return equipped(() => session.run(open, signal));
+  }
+
+  /** The root that is read; `null` for a database of this node. */
+  get cid(): string | null {
+    return this.opened.cid;
+  }
+
+  /** Whether it is one of this node's. */
+  get writable(): boolean {
+    return this.opened.writable;
+  }
+
+  /** Bytes of the SQLite file that it was when it was opened. */
+  get bytes(): number {
+    return this.opened.bytes;
+  }
+
+  /** When the head that led here was signed; `null` where none did. */
+  get timeMs(): number | null {
+    return this.opened.time_ms;
+  }
+
+  /** The owner, or a thief, signed two different heads with one number. */
+  get equivocation(): boolean {
+    return this.opened.equivocation;
+  }
+
+  /** Rows by the names of their columns. */
+  async query<T = SqlRow>(
+    sql: string,
+    params: readonly SqlParam[] = [],
+    options: QueryOptions = {},
+  ): Promise<T[]> {
+    const { columns, rows } = await this.table(sql, params, options);
+    return named<T>(columns, rows);
+  }
+
+  /** Rows as lists, beside the names of their columns. */
+  async table(
+    sql: string,
+    params: readonly SqlParam[] = [],
+    { signal }: QueryOptions = {},
+  ): Promise<SqlTable> {
+    const all: SqlTable = { columns: [], rows: [], changes: 0, lastRowid: 0 };
+    for await (const { columns, rows, changes, last_rowid } of this.parts(sql, params, signal)) {
+      if (columns.length > 0) all.columns = columns;
+      all.changes += changes;
+      if (last_rowid) all.lastRowid = last_rowid;
+      for (const row of rows) all.rows.push(row);
+      if (all.rows.length > ROWS) {
+        throw new CraftecError('bad_input', `The result has more than ${ROWS} rows.`, {
+          hint: 'Use stream(), or LIMIT.',
+        });
+      }
+    }
+    return all;
+  }
+
+  /** Rows as they come, by the names of their columns. */
+  async *stream<T = SqlRow>(
+    sql: string,
+    params: readonly SqlParam[] = [],
+    { signal }: QueryOptions = {},
+  ): AsyncGenerator<T, void, undefined> {
+    let columns: string[] = [];
+    for await (const part of this.parts(sql, params, signal)) {
+      if (part.columns.length > 0) columns = part.columns;
+      yield* named<T>(columns, part.rows as SqlValue[][]);
+    }
+  }
+
+  /** Runs a statement for what it changes; durable when this resolves. */
+  async run(
+    sql: string,
+    params: readonly SqlParam[] = [],
+    options: QueryOptions = {},
+  ): Promise<SqlChanges> {
+    const { changes, lastRowid } = await this.table(sql, params, options);
+    return { changes, lastRowid };
+  }
+
+  /** Runs several statements, separated by semicolons; rows that they give are dropped. */
+  async exec(sql: string, { signal }: QueryOptions = {}): Promise<void> {
+    await this.once(({ connection, handle }) =>
+      connection.ask({ sql_script: { handle, sql } }, 'executed', signal),
+    );
+  }
+
+  /** Runs statements as one transaction, all or none; how many rows each changed. */
+  async batch(items: readonly BatchItem[], { signal }: QueryOptions = {}): Promise<number[]> {
+    const statements = items.map((item) =>
+      typeof item === 'string' ? statement(item) : statement(item[0], item[1]),
+    );
+    const { changes } = await this.once(({ connection, handle }) =>
+      connection.ask({ sql_batch: { handle, statements } }, 'executed', signal),
+    );
+    return changes;
+  }
+
+  /** A statement to run with other values each time. The node keeps it compiled. */
+  prepare<T = SqlRow>(sql: string): Statement<T> {
+    return new Statement<T>(this, sql);
+  }
+
+  /**
+   * Names this state for ever by its root, and asks other nodes for copies. With `name`, anybody
+   * finds it as `craftobj://<did>/<name>`. Resolves when it is durable here.
+   */
+  async snapshot({ name, replicas, signal }: SnapshotOptions = {}): Promise<Snapshot> {
+    const wanted = { name: name ?? null, replicas: copies(replicas) };
+    const command = (handle: number) => ({ sql_snapshot: { handle, ...wanted } });
+    // Taken twice, the same state has the same root.
+    const taken = await this.at(true, ({ connection, handle }) =>
+      connection.ask(command(handle), 'snapshot', signal),
+    );
+    return camel(taken);
+  }
+
+  /** Commits the content of an earlier snapshot; nothing that was committed since is rewound. */
+  async restore(cid: string, { signal }: QueryOptions = {}): Promise<void> {
+    await this.once(({ connection, handle }) =>
+      connection.ask({ sql_restore: { handle, cid } }, 'done', signal),
+    );
+  }
+
+  /** An ordinary SQLite file of the present state. */
+  export({ signal }: QueryOptions = {}): ReadableStream<Uint8Array> {
+    let at: Promise<Place> | undefined;
+    const open = () =>
+      this.at(true, async ({ connection, handle }) => {
+        const opened = await connection.ask({ sql_export: { handle } }, 'opened', signal);
+        return { connection, handle: opened.handle };
+      });
+    const end = () => void at?.then(({ connection, handle }) => connection.drop(handle));
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          at ??= open();
+          const { connection, handle } = await at;
+          const { bytes } = await connection.ask({ get_read: { handle } }, 'bytes', signal);
+          if (bytes.length > 0) return controller.enqueue(bytes);
+          end();
+          controller.close();
+        },
+        cancel: end,
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** Takes the content of an ordinary SQLite file, in the place of what is here, as one commit. */
+  async import(
+    data: Data,
+    options: QueryOptions & { onProgress?: (bytes: number) => void } = {},
+  ): Promise<void> {
+    await this.once((place) => importFile(place, data, options));
+  }
+
+  /**
+   * Calls `fn` on each change until the returned function is called: of a database of this node after a
+   * commit, whoever made it; of another's when its name has a newer head, which is read from then on.
+   * Several changes may be told as one. While nothing is heard of its owner, what was read last goes on.
+   */
+  on(_event: 'change', fn: (change: DatabaseChange) => void): () => void {
+    // One entry per call, so that a function given twice is called twice and removed once.
+    const listener = (change: DatabaseChange) => fn(change);
+    this.listeners.add(listener);
+    this.following ??= this.follow().finally(() => (this.following = undefined));
+    return () => void this.listeners.delete(listener);
+  }
+
+  /** Lets go of it; what was acknowledged is kept. */
+  close(): void {
+    this.closed = true;
+    this.listeners.clear();
+    this.place?.then(({ connection, handle }) => connection.drop(handle)).catch(() => {});
+  }
+
+  /** The parts of a result; a snapshot's is gone on with after a move. */
+  private async *parts(
+    sql: string,
+    params: readonly SqlParam[],
+    signal?: AbortSignal,
+  ): AsyncGenerator<WireRows, void, undefined> {
+    const query = statement(sql, params);
+    const reads = onlyReads(sql);
+    let given = 0;
+    for (let moves = 0; ; moves++) {
+      const place = await this.here();
+      let more: number | null = null;
+      try {
+        let skip = given;
+        const { connection, handle } = place;
+        let part = await connection.ask({ sql_query: { handle, ...query } }, 'rows', signal);
+        for (;;) {
+          more = part.more;
+          const rows = part.rows.slice(Math.min(skip, part.rows.length));
+          skip -= part.rows.length - rows.length;
+          given += rows.length;
+          yield { ...part, rows };
+          if (more === null) return;
+          part = await connection.ask({ sql_rows: { handle: more } }, 'rows', signal);
+        }
+      } catch (error) {
+        if (!(error instanceof ConnectionLost) || moves >= MOVES) throw error;
+        // Others may have written meanwhile: the rows that follow would be of another state.
+        if (!reads || (given > 0 && this.writable)) throw unsure(reads);
+      } finally {
+        if (more !== null) place.connection.drop(more);
+      }
+    }
+  }
+
+  private async follow(): Promise<void> {
+    // Whoever listens from now on hears of what follows.
+    while (this.listeners.size > 0) {
+      try {
+        const { database } = await this.at(true, ({ connection, handle }) =>
+          connection.ask({ sql_changed: { handle } }, 'changed'),
+        );
+        if (database) this.changed(database);
+      } catch (error) {
+        // A root that never changes; anything else may pass.
+        if (error instanceof CraftecError && error.code === 'bad_input') return;
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+    }
+  }
+
+  private changed(opened: WireDatabase): void {
+    this.opened = opened;
+    const { cid, bytes, timeMs, equivocation } = this;
+    for (const listener of this.listeners) {
+      try {
+        listener({ cid, bytes, timeMs, equivocation });
+      } catch (error) {
+        // A listener's bug is its own; the others are still to be told.
+        reportError(error);
+      }
+    }
+  }
+
+  private once<T>(work: (place: Place) => Promise<T>): Promise<T> {
+    return this.at(false, work);
+  }
+
+  /** Runs `work` where the database is open; again after a move, where it `repeats`. */
+  private async at<T>(repeats: boolean, work: (place: Place) => Promise<T>): Promise<T> {
+    for (let moves = 0; ; moves++) {
+      const place = await this.here();
+      try {
+        return await work(place);
+      } catch (error) {
+        if (!(error instanceof ConnectionLost)) throw error;
+        if (!repeats || moves >= MOVES) throw unsure(repeats);
+      }
+    }
+  }
+
+  /** Where it is open; opens it again when the node moved. */
+  private here(): Promise<Place> {
+    if (this.closed) {
+      const message = 'This database was closed.';
+      return Promise.reject(new CraftecError('aborted', message, { hint: 'Open it again.' }));
+    }
+    this.place ??= this.reopen();
+    return this.place;
+  }
+
+  private async reopen(): Promise<Place> {
+    const open = async (connection: Connection) => {
+      // A name may lead elsewhere by now. Who does not follow it goes on with the root that was opened.
+      const { cid } = this.opened;
+      const follows = cid === null || this.listeners.size > 0;
+      const command = { sql_open: { database: follows ? this.name : SCHEME + cid } };
+      const opened = await connection.ask(command, 'database');
+      const place = { connection, handle: opened.handle };
+      this.settle(place);
+      if (opened.cid !== cid) this.changed(opened);
+      return place;
+    };
+    try {
+      return await this.equipped(() => this.session.run(open));
+    } catch (error) {
+      this.place = undefined;
+      throw error;
+    }
+  }
+
+  private settle(place: Place): void {
+    const settled = Promise.resolve(place);
+    this.place = settled;
+    void place.connection.lost.then(() => {
+      if (this.place === settled) this.place = undefined;
+    });
+  }
+}
+
+/** A statement of a database, to run with other values each time. */
+export class Statement<T = SqlRow> {
+  constructor(
+    private readonly database: Database,
+    readonly sql: string,
+  ) {}
+
+  all(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<T[]> {
+    return this.database.query<T>(this.sql, params, options);
+  }
+
+  /** The first row, if there is one. */
+  async get(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<T | undefined> {
+    for await (const row of this.database.stream<T>(this.sql, params, options)) return row;
+    return undefined;
+  }
+
+  run(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<SqlChanges> {
+    return this.database.run(this.sql, params, options);
+  }
+
+  stream(params: readonly SqlParam[] = [], options?: QueryOptions): AsyncGenerator<T> {
+    return this.database.stream<T>(this.sql, params, options);
+  }
+}
+
+function unsure(reads: boolean): CraftecError {
+  const hint = reads
+    ? 'Ask again: other rows may be there now.'
+    : 'It may have been done: look before you run it again.';
+  return new CraftecError('unavailable', 'The node moved while it did this.', {
+    hint,
+    retryable: reads,
+  });
+}

@@ -1,0 +1,242 @@
+import { describe, expect, it } from 'vitest';
+import { FakeNode, type Behaviour } from '../client/fake-node.js';
+import { Session } from '../client/session.js';
+import type { SqlParam } from '../types.js';
+import { Sql } from './sql.js';
+import { named, onlyReads, statement } from './values.js';
+
+const OPENED = { cid: null, writable: true, bytes: 0, time_ms: null, equivocation: false };
+const ROOT = 'bafyr4ihkr4ld3m4gqkjf4reryxsy2s5tkbxprqkow6fin2iiyvreuzzab4';
+
+/** Databases whose every query gives the rows 0, 1, 2… up to `rows`, `step` an answer. */
+function numbers(rows: number, step: number, opened: object = OPENED): Behaviour {
+  const at = new Map<number, number>();
+  const part = (from: number, node: FakeNode, columns: string[]) => {
+    const to = Math.min(from + step, rows);
+    const more = to < rows ? node.handle() : null;
+    if (more !== null) at.set(more, to);
+    const found = Array.from({ length: to - from }, (_, i) => [from + i]);
+    return { rows: { columns, rows: found, changes: 0, last_rowid: 0, more } };
+  };
+  return (name, fields, node) => {
+    if (name === 'sql_open') return { database: { handle: node.handle(), ...opened } };
+    if (name === 'sql_query') return part(0, node, ['n']);
+    const handle = fields['handle'] as number;
+    node.open.delete(handle);
+    if (name === 'sql_rows') return part(at.get(handle) ?? 0, node, []);
+    throw { code: 'bad_input', message: `no ${name} here` };
+  };
+}
+
+/** A session whose nth connection goes to the nth node; the last one serves all that follow. */
+function sqlOf(equip: () => Promise<boolean>, ...behaviours: Behaviour[]) {
+  const nodes: FakeNode[] = [];
+  const session = new Session(() => {
+    const node = new FakeNode(behaviours[Math.min(nodes.length, behaviours.length - 1)]!);
+    nodes.push(node);
+    return Promise.resolve(node);
+  });
+  return { sql: new Sql(session, equip), nodes };
+}
+const never = () => Promise.resolve(false);
+const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+
+describe('values', () => {
+  it('become those of SQLite', () => {
+    const bytes = new Uint8Array([1]);
+    const given: SqlParam[] = [
+      undefined,
+      true,
+      1.5,
+      2n ** 63n - 1n,
+      'x',
+      bytes,
+      bytes.buffer,
+      null,
+    ];
+    const params = [null, 1, 1.5, 2n ** 63n - 1n, 'x', bytes, bytes, null];
+    expect(statement('SELECT ?', given)).toEqual({ sql: 'SELECT ?', params });
+  });
+
+  it.each([
+    [NaN, /Parameter 2 is NaN/],
+    [2n ** 63n, /more than 64 bits/],
+    [new Date(), /Parameter 2 is a Date/],
+    [{}, /Parameter 2 is a Object/],
+  ])('that SQLite has not are refused by their number: %s', (value, words) => {
+    expect(() => statement('SELECT ?', [1, value as never])).toThrow(words);
+  });
+
+  it('come out by the names of their columns, whatever these are', () => {
+    const [row] = named<Record<string, unknown>>(['a', '__proto__', 'a'], [[1, 2, 3]]);
+    expect(Object.entries(row!)).toEqual([
+      ['a', 3],
+      ['__proto__', 2],
+    ]);
+  });
+
+  it.each([
+    ['SELECT 1', true],
+    ['  -- a\n /* b */ values (1)', true],
+    ['explain SELECT 1', true],
+    ['WITH a AS (SELECT 1) DELETE FROM t', false],
+    ['INSERT INTO t SELECT 1', false],
+    ['selection', false],
+    ['PRAGMA user_version = 3', false],
+  ])('%s surely only reads: %s', (sql, reads) => {
+    expect(onlyReads(sql)).toBe(reads);
+  });
+});
+
+describe('a result', () => {
+  it('is gathered over its answers, or streamed', async () => {
+    const { sql, nodes } = sqlOf(never, numbers(10, 3));
+    const db = await sql.open('shop');
+    const all = Array.from({ length: 10 }, (_, n) => ({ n }));
+    expect((await db.query('SELECT n')).map((row) => ({ ...row }))).toEqual(all);
+    const seen = [];
+    for await (const row of db.stream('SELECT n')) seen.push({ ...row });
+    expect(seen).toEqual(all);
+    db.close();
+    await settle();
+    expect(nodes[0]!.open.size).toBe(0);
+    await expect(db.query('SELECT n')).rejects.toThrow(/was closed/);
+  });
+
+  it('that nobody reads to its end is let go of', async () => {
+    const { sql, nodes } = sqlOf(never, numbers(10, 3));
+    const db = await sql.open('shop');
+    expect(await db.prepare('SELECT n').get()).toMatchObject({ n: 0 });
+    await settle();
+    // What is left open is the database.
+    expect(nodes[0]!.open.size).toBe(1);
+  });
+});
+
+describe('a node that moves', () => {
+  /** Loses its node at the nth command of a name. */
+  const losing = (behaviour: Behaviour, command: string, nth: number): Behaviour => {
+    let seen = 0;
+    return (name, fields, node) => {
+      if (name === command && ++seen === nth) {
+        node.lose();
+        return new Promise(() => {});
+      }
+      return behaviour(name, fields, node);
+    };
+  };
+
+  it('is asked again for what only reads, before its first row', async () => {
+    const { sql, nodes } = sqlOf(never, losing(numbers(4, 9), 'sql_query', 1), numbers(4, 9));
+    const db = await sql.open('shop');
+    expect(await db.query('SELECT n')).toHaveLength(4);
+    expect(nodes).toHaveLength(2);
+  });
+
+  it('is not asked again for what may have written', async () => {
+    const { sql } = sqlOf(never, losing(numbers(4, 9), 'sql_query', 1), numbers(4, 9));
+    const db = await sql.open('shop');
+    const error = await db.run('DELETE FROM t').catch((e: unknown) => e);
+    expect(error).toMatchObject({ code: 'unavailable', retryable: false });
+    expect(await db.query('SELECT n')).toHaveLength(4);
+  });
+
+  it('gives the rest of a snapshot, but no rest of what others may have written since', async () => {
+    const moving = (opened: object) =>
+      sqlOf(never, losing(numbers(9, 2, opened), 'sql_rows', 2), numbers(9, 2, opened)).sql;
+    const snapshot = await moving({ ...OPENED, cid: ROOT, writable: false }).open('craftobj://x/y');
+    expect((await snapshot.query('SELECT n')).map(({ n }) => n)).toEqual([
+      0, 1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
+    const own = await moving(OPENED).open('shop');
+    await expect(own.query('SELECT n')).rejects.toMatchObject({
+      code: 'unavailable',
+      retryable: true,
+    });
+  });
+});
+
+describe('a node without databases', () => {
+  const lacks: Behaviour = () => {
+    throw { code: 'version', message: 'This node was built without databases.' };
+  };
+
+  it('is replaced by one that has them, once', async () => {
+    let equipped = 0;
+    const nodes: FakeNode[] = [];
+    const session = new Session(() => {
+      nodes.push(new FakeNode(equipped > 0 ? numbers(1, 1) : lacks));
+      return Promise.resolve(nodes.at(-1)!);
+    });
+    const sql = new Sql(session, () => {
+      equipped += 1;
+      nodes.at(-1)!.lose();
+      return Promise.resolve(true);
+    });
+    expect(await (await sql.open('shop')).query('SELECT n')).toHaveLength(1);
+    expect(equipped).toBe(1);
+  });
+
+  it('is what it is where there is no other build', async () => {
+    const { sql } = sqlOf(never, lacks);
+    await expect(sql.open('shop')).rejects.toMatchObject({ code: 'version' });
+  });
+});
+
+describe('an SQLite file', () => {
+  /** Takes pages in. */
+  function pages(old: Uint8Array, turns: string[] = ['granted']) {
+    const staged: { pages: number[]; bytes: Uint8Array }[] = [];
+    const behaviour: Behaviour = (name, fields, node) => {
+      if (name === 'sql_open') return { database: { handle: node.handle(), ...OPENED } };
+      if (name === 'sql_begin') {
+        return { state: { number: 8, length: old.length / 4096, made_ms: 1 } };
+      }
+      if (name === 'sql_reserve') return { turn: { turn: turns.shift() ?? 'granted' } };
+      if (name === 'sql_pages') return { bytes: { bytes: old.slice(0, 4096) } };
+      if (name === 'sql_stage') staged.push(fields as never);
+      if (name === 'sql_commit')
+        return { state: { number: 9, length: fields['length'], made_ms: 1 } };
+      return 'done';
+    };
+    return { staged, behaviour };
+  }
+  const file = (count: number, more: Record<number, number> = {}) => {
+    const bytes = new Uint8Array(count * 4096);
+    bytes.set(new TextEncoder().encode('SQLite format 3\0'));
+    bytes.set([0x10, 0, 2, 2], 16);
+    for (const [at, value] of Object.entries(more)) bytes[Number(at)] = value;
+    return bytes;
+  };
+
+  it('is taken in page by page, without its mark of a WAL, as another change', async () => {
+    const { staged, behaviour } = pages(file(1, { 27: 41 }), ['taken', 'granted']);
+    const { sql } = sqlOf(never, behaviour);
+    const seen: number[] = [];
+    const db = await sql.open('shop');
+    await db.import(file(300), { onProgress: (bytes) => seen.push(bytes) });
+    expect(staged.map(({ pages }) => [pages[0], pages.length])).toEqual([
+      [1, 255],
+      [256, 45],
+    ]);
+    const first = staged[0]!.bytes;
+    expect([...first.slice(18, 20), first[27], first[95]]).toEqual([1, 1, 42, 42]);
+    expect(seen).toEqual([255 * 4096, 300 * 4096]);
+  });
+
+  it.each([
+    [new Uint8Array(4096), /not an SQLite file/],
+    [new Uint8Array(), /empty/],
+    [file(2).slice(0, 5000), /ends within a page/],
+    [file(1, { 16: 0x20 }), /Its pages have 8192 bytes/],
+  ])('that is none is refused', async (bytes, words) => {
+    const { sql } = sqlOf(never, pages(new Uint8Array()).behaviour);
+    await expect((await sql.open('shop')).import(bytes)).rejects.toThrow(words);
+  });
+
+  it('waits for its turn, and not for ever where others wrote', async () => {
+    const { sql } = sqlOf(never, pages(new Uint8Array(), ['stale']).behaviour);
+    const importing = (await sql.open('shop')).import(file(1));
+    await expect(importing).rejects.toMatchObject({ code: 'unavailable', retryable: true });
+  });
+});

@@ -1,0 +1,115 @@
+//! Databases as their screen needs them: typed calls, and an open database that closes by itself.
+
+use leptos::prelude::*;
+use wasm_bindgen::JsCast as _;
+
+use super::{
+    NodeState, listener, sdk,
+    types::{DatabaseRow, Failure, OpenedDatabase, Snapshot, SnapshotRow, Table},
+};
+use crate::browser;
+
+impl NodeState {
+    /// Asks for the databases anew. The first time, a node that has them is loaded.
+    pub(crate) async fn refresh_databases(self) -> Result<Vec<DatabaseRow>, Failure> {
+        let rows = self.node().await?.sql().list_databases().await.map_err(sdk::failure)?;
+        let rows: Vec<DatabaseRow> = sdk::read(rows)?;
+        self.databases.set(Some(rows.clone()));
+        Ok(rows)
+    }
+
+    /// Opens a database by its name, or somebody's by its address.
+    pub(crate) async fn open_database(self, name: &str) -> Result<Database, Failure> {
+        let open = self.node().await?.sql().open_database(name).await.map_err(sdk::failure)?;
+        let facts = sdk::read(open.clone())?;
+        Ok(Database { open: open.unchecked_into(), facts })
+    }
+
+    /// The snapshots of a database of this node, newest first.
+    pub(crate) async fn snapshots(self, name: &str) -> Result<Vec<SnapshotRow>, Failure> {
+        let rows = self.node().await?.sql().history(name).await.map_err(sdk::failure)?;
+        sdk::read(rows)
+    }
+
+    /// Removes a database of this node.
+    pub(crate) async fn remove_database(self, name: &str) -> Result<(), Failure> {
+        let removed = self.node().await?.sql().remove_database(name).await;
+        removed.map(drop).map_err(sdk::failure)?;
+        self.refresh_databases().await.map(drop)
+    }
+
+    /// Takes an SQLite file in as a database that is not there yet; told how many bytes are.
+    pub(crate) async fn import_database(
+        self,
+        name: &str,
+        file: &web_sys::File,
+        progress: impl Fn(u64) + 'static,
+    ) -> Result<(), Failure> {
+        if self.refresh_databases().await?.iter().any(|row| row.name == name) {
+            let message = format!("There is a database {name} already. Nothing was changed.");
+            let hint = "Remove it first, or give the file another name.";
+            return Err(Failure { hint: Some(hint.into()), ..Failure::here("refused", message) });
+        }
+        let made = self.open_database(name).await?;
+        let on_progress = listener(progress);
+        let options = sdk::options(&[("onProgress", on_progress.as_ref().clone())]);
+        let imported = made.open.import_file(file, &options).await.map_err(sdk::failure);
+        drop((on_progress, made));
+        if let Err(failure) = imported {
+            // What was made for it is empty.
+            drop(self.remove_database(name).await);
+            return Err(failure);
+        }
+        self.refresh_databases().await.map(drop)
+    }
+}
+
+/// An open database.
+pub(crate) struct Database {
+    open: sdk::Database,
+    /// What is known of it.
+    pub(crate) facts: OpenedDatabase,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.open.close();
+    }
+}
+
+impl Database {
+    /// Runs one statement.
+    pub(crate) async fn table(&self, sql: &str) -> Result<Table, Failure> {
+        sdk::read(self.open.table(sql).await.map_err(sdk::failure)?)
+    }
+
+    /// Runs several statements; what they give is dropped.
+    pub(crate) async fn exec(&self, sql: &str) -> Result<(), Failure> {
+        self.open.exec(sql).await.map(drop).map_err(sdk::failure)
+    }
+
+    /// Takes a snapshot, under a name where one is given.
+    pub(crate) async fn snapshot(&self, name: Option<&str>) -> Result<Snapshot, Failure> {
+        let options = sdk::options(&[("name", name.into())]);
+        sdk::read(self.open.snapshot(&options).await.map_err(sdk::failure)?)
+    }
+
+    /// Goes back to a snapshot.
+    pub(crate) async fn restore(&self, cid: &str) -> Result<(), Failure> {
+        self.open.restore_to(cid).await.map(drop).map_err(sdk::failure)
+    }
+
+    /// Hands the browser an SQLite file of it.
+    pub(crate) async fn export(&self, name: &str) -> Result<(), Failure> {
+        let file = format!("{name}.sqlite");
+        // The file picker needs the click that led here, so it comes before anything slow.
+        let target = if self.facts.bytes > super::GATHERED_BYTES {
+            browser::pick_save_target(&file).await.map_err(sdk::failure)?
+        } else {
+            None
+        };
+        let body = self.open.export_file().map_err(sdk::failure)?;
+        let opened = sdk::options(&[("body", body)]);
+        browser::save_stream(&opened, &file, target).await.map_err(sdk::failure)
+    }
+}

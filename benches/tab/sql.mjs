@@ -7,6 +7,7 @@ import path from 'node:path'
 import { atEnd, line, median, page, run } from './stage.mjs'
 
 const RUNS = 5
+const HTML = '<!doctype html><title>bench</title>'
 const here = import.meta.dirname
 const SDK = path.join(here, '../../sdk-js/dist')
 const PEERS = path.join(here, 'node_modules')
@@ -30,7 +31,9 @@ await run(async () => {
   const rows = []
   for (let i = 0; i <= RUNS; i++) {
     const row = {}
-    for (const engine of ENGINES) row[engine] = await pages[engine].evaluate(() => window.bench.run())
+    for (const engine of ENGINES) {
+      row[engine] = await pages[engine].evaluate(() => window.bench.run())
+    }
     // The first warms all of them up.
     if (i > 0) rows.push(row)
   }
@@ -69,7 +72,7 @@ async function serve () {
     response.setHeader('content-type', TYPES[path.extname(pathname)] ?? 'text/html')
     if (pathname === '/relay.json') return response.end('{"relays":[]}')
     try {
-      response.end(file ? await readFile(file) : scripts.get(pathname) ?? '<!doctype html><title>bench</title>')
+      response.end(file ? await readFile(file) : scripts.get(pathname) ?? HTML)
     } catch {
       response.writeHead(404).end()
     }

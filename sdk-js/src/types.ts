@@ -301,8 +301,8 @@ export interface Published {
 export type SqlValue = null | number | bigint | string | Uint8Array;
 
 /**
- * The value of a parameter. `undefined` is NULL, `true` is 1. Whole numbers are INTEGER, others REAL;
- * a column's affinity converts them as always.
+ * The value of a parameter. `undefined` is NULL, `true` is 1. Whole numbers are INTEGER, others
+ * REAL; a column's affinity converts them as always.
  */
 export type SqlParam = SqlValue | undefined | boolean | ArrayBuffer;
 
@@ -323,8 +323,8 @@ export interface SqlChanges {
 
 export interface QueryOptions {
   /**
-   * Stops waiting. A statement that runs already goes on to its end, or to the node's limit of time:
-   * it is the node's own thread that runs it.
+   * Stops waiting. A statement that runs already goes on to its end, or to the node's limit of
+   * time: it is the node's own thread that runs it.
    */
   signal?: AbortSignal;
 }

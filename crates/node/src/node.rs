@@ -85,18 +85,7 @@ impl Node {
         exchange.keep_books(ledger.clone());
         let announcer = Announcer::start(ports.network.clone(), ports.clock.clone());
         let objects = objects(&ports, &store, &config, &exchange, &announcer).await?;
-        let names = Rc::new(Names {
-            store: store.clone(),
-            keys: keys.clone(),
-            clock: ports.clock.clone(),
-            network: ports.network.clone(),
-            rpc: rpc.clone(),
-            announcer,
-            changes: Default::default(),
-            owners: RefCell::default(),
-        });
-        names.tell_followers();
-        names.announce_own()?;
+        let names = Names::start(&ports, &store, &keys, &rpc, announcer)?;
         let lending = Rc::new(Lending::load(store.clone(), config.clone())?);
         let around: Rc<dyn Surroundings> =
             Rc::new(Around { lending: lending.clone(), names: names.clone() });

@@ -21,7 +21,7 @@ use craftec_core::{
 };
 use craftec_node::{Node, Session};
 use craftec_p2p::{Protocol, Rpc};
-use craftec_platform::sim::SimDisk;
+use craftec_platform::{Clock as _, sim::SimDisk};
 use futures::{StreamExt, stream};
 
 const FILL: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT);
@@ -50,6 +50,10 @@ async fn two(world: &Rc<World>) -> (Rc<Node>, Session, u64, Rc<Node>, Session, O
     (a, session, handle, b, reader, opened)
 }
 
+fn millis(world: &World) -> u64 {
+    world.clock.monotonic().as_millis() as u64
+}
+
 /// Bytes that `node` received from others.
 async fn received(node: &Rc<Node>) -> u64 {
     match node.session().call(Command::Status).await {
@@ -73,10 +77,10 @@ fn each_new_state_arrives_within_a_second_and_only_what_changed() {
                 let sql = format!("UPDATE t SET body = '' WHERE id = {}", round * 200);
                 script(&session, handle, &sql).await.expect("changed");
                 let taken = snapshot(&session, handle, Some("shop"), 0).await;
-                (taken, world.millis())
+                (taken, millis(&world))
             };
             let ((told, told_ms), (taken, wrote_ms)) =
-                futures::join!(async { (waiting.await.expect("no error"), world.millis()) }, write);
+                futures::join!(async { (waiting.await.expect("no error"), millis(&world)) }, write);
             let told = told.expect("a change");
             assert_eq!((told.cid, told.equivocation), (Some(taken.cid), false));
             assert!(told_ms.saturating_sub(wrote_ms) < 1000, "{} ms", told_ms - wrote_ms);
@@ -109,6 +113,18 @@ fn whoever_writes_a_database_wakes_those_who_wait_for_it() {
             query(&other, theirs, "SELECT * FROM t", &[]).await.expect("rows");
         });
         assert_eq!((told, world.seconds() - seconds >= 20), (Ok(None), true));
+        // Whoever waits does not keep it open.
+        let (told, _) = futures::join!(changed(&session, mine), async {
+            world.sleep(1).await;
+            session.call(Command::Close { handle: mine }).await.expect("it closes");
+            other.call(Command::Close { handle: theirs }).await.expect("it closes");
+            let name = "shop".to_owned();
+            assert_eq!(other.call(Command::SqlDrop { name }).await, Ok(Reply::Done));
+        });
+        assert_eq!(told.unwrap_err().code, ErrorCode::NotFound);
+        let (mine, theirs) = (own(&session, "shop").await, own(&other, "shop").await);
+        script(&other, theirs, "CREATE TABLE t (a)").await.expect("made");
+        assert!(changed(&session, mine).await.expect("no error").is_some());
         // Nor is what was written while nobody waited lost.
         script(&other, theirs, "INSERT INTO t VALUES (1)").await.expect("written");
         assert!(changed(&session, mine).await.expect("no error").is_some());

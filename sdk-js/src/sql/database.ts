@@ -232,9 +232,10 @@ export class Database {
   }
 
   /**
-   * Calls `fn` on each change until the returned function is called: of a database of this node after a
-   * commit, whoever made it; of another's when its name has a newer head, which is read from then on.
-   * Several changes may be told as one. While nothing is heard of its owner, what was read last goes on.
+   * Calls `fn` on each change until the returned function is called: of a database of this node
+   * after a commit, whoever made it; of another's when its name has a newer head, which is read
+   * from then on. Several changes may be told as one. While nothing is heard of its owner, what was
+   * read last goes on.
    */
   on(_event: 'change', fn: (change: DatabaseChange) => void): () => void {
     // One entry per call, so that a function given twice is called twice and removed once.

@@ -141,13 +141,12 @@ describe('a node that moves', () => {
     expect(await db.query('SELECT n')).toHaveLength(4);
   });
 
-  it('gives the rest of a snapshot, but no rest of what others may have written since', async () => {
+  it('gives the rest of a snapshot, but not of what others may have written since', async () => {
     const moving = (opened: object) =>
       sqlOf(never, losing(numbers(9, 2, opened), 'sql_rows', 2), numbers(9, 2, opened)).sql;
     const snapshot = await moving({ ...OPENED, cid: ROOT, writable: false }).open('craftobj://x/y');
-    expect((await snapshot.query('SELECT n')).map(({ n }) => n)).toEqual([
-      0, 1, 2, 3, 4, 5, 6, 7, 8,
-    ]);
+    const rest = (await snapshot.query('SELECT n')).map(({ n }) => n);
+    expect(rest).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
     const own = await moving(OPENED).open('shop');
     await expect(own.query('SELECT n')).rejects.toMatchObject({
       code: 'unavailable',

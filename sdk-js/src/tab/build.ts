@@ -1,6 +1,6 @@
 /**
- * Which build of the node this origin runs: the one without databases, until one was wanted. That is
- * remembered, so that an app with databases starts with the right one.
+ * Which build of the node this origin runs: the one without databases, until one was wanted. That
+ * is remembered, so that an app with databases starts with the right one.
  */
 
 const KEY = 'craftec-databases';

@@ -144,8 +144,8 @@ export class Leader {
   }
 
   /**
-   * Goes on with what was prepared: in the place of this tab's worker, or of the one of the tab that
-   * has the lock.
+   * Goes on with what was prepared: in the place of this tab's worker, or of the one of the tab
+   * that has the lock.
    */
   succeed(): void {
     const { current } = this;

@@ -116,8 +116,8 @@ export class Tab {
   }
 
   /**
-   * Has a node with databases run, in this tab, in the place of one without. It is loaded before the
-   * present one ends, which goes on where that fails.
+   * Has a node with databases run, in this tab, in the place of one without. It is loaded before
+   * the present one ends, which goes on where that fails.
    */
   equip(): Promise<true> {
     const replace = async (): Promise<true> => {

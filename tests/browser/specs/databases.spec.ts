@@ -30,7 +30,11 @@ interface Sql {
   list(): Promise<{ name: string }[]>;
   history(name: string): Promise<{ cid: string; restorable: boolean }[]>;
 }
-type WithSql = Window & { node: { sql: Sql }; db: Database; written: number };
+type WithSql = Window & {
+  node: { sql: Sql };
+  db: Database;
+  committed(id: number): Promise<void>;
+};
 
 /** Opens a database as `db` of the page. */
 const open = (page: Page, name: string) =>
@@ -162,21 +166,21 @@ test('what was acknowledged outlives its tab, killed between commits', async ({
       { m: there || null, b: there ? there * 6_000 : null },
     ]);
     acknowledged = there;
-    const told = new Promise<void>((resolve) => {
-      const enough = 5 + Math.floor(Math.random() * 40);
-      let heard = 0;
-      page.on('console', (message) => {
-        if (!message.text().startsWith('committed ')) return;
-        acknowledged = Number(message.text().split(' ')[1]);
-        if (++heard === enough) resolve();
-      });
+    let enough = () => {};
+    const told = new Promise<void>((resolve) => (enough = resolve));
+    const last = there + 5 + Math.floor(Math.random() * 40);
+    await page.exposeFunction('committed', (id: number) => {
+      acknowledged = id;
+      if (id === last) enough();
     });
     await page.evaluate(() => {
-      const { db } = window as unknown as WithSql;
+      const here = window as unknown as WithSql;
       const write = async () => {
         for (;;) {
-          const { lastRowid } = await db.run('INSERT INTO t (body) VALUES (randomblob(6000))');
-          console.log(`committed ${lastRowid}`);
+          const insert = 'INSERT INTO t (body) VALUES (randomblob(6000))';
+          const { lastRowid } = await here.db.run(insert);
+          // Heard here before the next one begins.
+          await here.committed(lastRowid);
         }
       };
       write().catch(() => {});
@@ -258,8 +262,8 @@ appTest('a database from its screen to another browser', async ({ openTab }) => 
   await a.page.getByRole('button', { name: 'species' }).click();
   await expect(a.page.getByRole('cell', { name: 'Rosa canina' })).toBeVisible();
   await expect(a.page.getByText(/^3 rows in/)).toBeVisible();
-  await run(a.page, 'SELECT * FROM nothing');
-  await expect(a.page.getByRole('alert')).toContainText('no such table: nothing');
+  await run(a.page, 'SELECT * FROM nowhere');
+  await expect(a.page.getByRole('alert')).toContainText('no such table: nowhere');
 
   await a.page.getByLabel('Publish as').fill('herbarium');
   await a.page.getByRole('button', { name: 'Take a snapshot' }).click();

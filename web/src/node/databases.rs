@@ -1,7 +1,7 @@
 //! Databases as their screen needs them: typed calls, and an open database that closes by itself.
 
 use leptos::prelude::*;
-use wasm_bindgen::JsCast as _;
+use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 
 use super::{
     NodeState, listener, sdk,
@@ -21,8 +21,17 @@ impl NodeState {
     /// Opens a database by its name, or somebody's by its address.
     pub(crate) async fn open_database(self, name: &str) -> Result<Database, Failure> {
         let open = self.node().await?.sql().open_database(name).await.map_err(sdk::failure)?;
-        let facts = sdk::read(open.clone())?;
-        Ok(Database { open: open.unchecked_into(), facts })
+        let facts = ArcRwSignal::new(sdk::read::<OpenedDatabase>(open.clone())?);
+        let open: sdk::Database = open.unchecked_into();
+        let (told, known) = (open.clone(), facts.clone());
+        // The database itself says what it is after a change.
+        let changed = Closure::new(move |_: JsValue| {
+            if let Ok(now) = sdk::read(told.clone().into()) {
+                known.set(now);
+            }
+        });
+        open.on_change("change", changed.as_ref().unchecked_ref());
+        Ok(Database { open, facts, _changed: changed })
     }
 
     /// The snapshots of a database of this node, newest first.
@@ -67,8 +76,9 @@ impl NodeState {
 /// An open database.
 pub(crate) struct Database {
     open: sdk::Database,
-    /// What is known of it.
-    pub(crate) facts: OpenedDatabase,
+    /// What is known of it now.
+    pub(crate) facts: ArcRwSignal<OpenedDatabase>,
+    _changed: Closure<dyn Fn(JsValue)>,
 }
 
 impl Drop for Database {
@@ -103,7 +113,8 @@ impl Database {
     pub(crate) async fn export(&self, name: &str) -> Result<(), Failure> {
         let file = format!("{name}.sqlite");
         // The file picker needs the click that led here, so it comes before anything slow.
-        let target = if self.facts.bytes > super::GATHERED_BYTES {
+        let bytes = self.facts.get_untracked().bytes;
+        let target = if bytes > super::GATHERED_BYTES {
             browser::pick_save_target(&file).await.map_err(sdk::failure)?
         } else {
             None

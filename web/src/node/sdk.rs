@@ -135,6 +135,8 @@ extern "C" {
         data: &JsValue,
         options: &JsValue,
     ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, js_name = on)]
+    pub(crate) fn on_change(this: &Database, event: &str, listener: &Function) -> Function;
     #[wasm_bindgen(method)]
     pub(crate) fn close(this: &Database);
 

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, cbor, head::check_name};
 use craftec_obj::{Store, StoreError, store::Meta};
-use craftec_platform::{Clock, Folder, timeout};
+use craftec_platform::{Clock, Folder};
 use craftec_sql::{
     Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value, page::PageNo,
 };
@@ -88,7 +88,7 @@ pub(crate) struct Own {
     /// The client with an SQLite of its own that is about to write it.
     writer: Cell<Option<Writer>>,
     /// Rings after each commit.
-    changed: Bell,
+    pub(crate) changed: Bell,
     /// The state at which it rang last.
     rang: Cell<u64>,
     clock: Rc<dyn Clock>,
@@ -137,18 +137,6 @@ impl Own {
         let state = self.database.state().number;
         if self.rang.replace(state) != state {
             self.changed.ring();
-        }
-    }
-
-    /// Waits for another state than `seen`, at most for `limit`; the state then.
-    pub(crate) async fn other_state(&self, seen: u64, limit: Duration) -> u64 {
-        let end = self.clock.monotonic() + limit;
-        loop {
-            let state = self.database.state().number;
-            let left = end.saturating_sub(self.clock.monotonic());
-            if state != seen || timeout(&*self.clock, left, self.changed.wait()).await.is_err() {
-                return state;
-            }
         }
     }
 }

@@ -70,7 +70,7 @@ impl Changes {
 
 impl Names {
     /// Tells peers of heads, from now on.
-    pub(crate) fn tell_followers(self: &Rc<Self>) {
+    pub(super) fn tell_followers(self: &Rc<Self>) {
         let names = Rc::downgrade(self);
         self.rpc.serve_subscriptions(
             PROTOCOL,

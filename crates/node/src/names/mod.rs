@@ -28,7 +28,7 @@ use craftec_p2p::{Key, Record, Rpc, SharedNetwork};
 use craftec_platform::{Clock, timeout};
 
 use self::follow::Changes;
-use crate::{Keys, fault};
+use crate::{Keys, Ports, fault};
 
 /// How long a head counts as fresh. The author's node writes a new one after half of it.
 const FRESH_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -58,6 +58,29 @@ pub(crate) struct Names {
 }
 
 impl Names {
+    /// Announces this identity's names, and tells of others' from now on.
+    pub(crate) fn start(
+        ports: &Ports,
+        store: &Store,
+        keys: &Keys,
+        rpc: &Rpc,
+        announcer: Announcer,
+    ) -> Result<Rc<Self>, StoreError> {
+        let names = Rc::new(Self {
+            store: store.clone(),
+            keys: keys.clone(),
+            clock: ports.clock.clone(),
+            network: ports.network.clone(),
+            rpc: rpc.clone(),
+            announcer,
+            changes: Changes::default(),
+            owners: RefCell::default(),
+        });
+        names.tell_followers();
+        names.announce_own()?;
+        Ok(names)
+    }
+
     /// The heads of this identity, each with its bytes.
     fn own(&self) -> Result<Vec<(HeadRecord, Bytes)>, StoreError> {
         let all = self.store.meta_scan(Meta::Head)?.into_iter();

@@ -1,50 +1,69 @@
 //! Waiting for a database to change: one of this node's by a commit, somebody's by a newer head.
+//!
+//! Who waits holds nothing of the database meanwhile, so that it closes when its handle does.
 
 use std::time::Duration;
 
 use craftec_api::{ApiError, OpenedDatabase, Reply};
 use craftec_core::database::PAGE_BYTES;
+use craftec_platform::timeout;
 
 use super::{Session, sql::OpenDatabase};
-use crate::{
-    databases::{Desk, Named, Pages, Snapshot},
-    fault,
-};
+use crate::{databases::Pages, fault};
 
 /// How long one command waits: shorter than what carries it may give up after.
 const WAIT: Duration = Duration::from_secs(25);
 
 impl Session {
     pub(super) async fn sql_changed(&self, handle: u64) -> Result<Reply, ApiError> {
-        let database = match self.database(handle)? {
-            OpenDatabase::Own(desk) => own_changed(handle, &desk).await,
-            OpenDatabase::Snapshot(snapshot) => match &snapshot.named {
-                Some(named) => self.name_changed(handle, &snapshot, named).await?,
-                None => {
-                    let message = "A snapshot never changes.";
-                    let hint = "Open the database by its name to follow it.";
-                    return Err(fault::input(message).hint(hint));
-                }
-            },
-        };
+        let own = matches!(self.database(handle)?, OpenDatabase::Own(_));
+        let database =
+            if own { self.own_changed(handle).await? } else { self.name_changed(handle).await? };
         Ok(Reply::Changed { database })
     }
 
+    async fn own_changed(&self, handle: u64) -> Result<Option<OpenedDatabase>, ApiError> {
+        let clock = self.node.ports.clock.clone();
+        let end = clock.monotonic() + WAIT;
+        loop {
+            let desk = self.desk(handle)?;
+            let state = desk.own.database.state().number;
+            if desk.known.replace(state) != state {
+                let bytes = u64::from(desk.own.database.pages()) * PAGE_BYTES as u64;
+                return Ok(Some(OpenedDatabase {
+                    handle,
+                    cid: None,
+                    writable: true,
+                    bytes,
+                    time_ms: None,
+                    equivocation: false,
+                }));
+            }
+            let rings = desk.own.changed.wait();
+            drop(desk);
+            let left = end.saturating_sub(clock.monotonic());
+            if timeout(&*clock, left, rings).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
     /// Waits for a newer head, and reads its root from then on.
-    async fn name_changed(
-        &self,
-        handle: u64,
-        snapshot: &Snapshot,
-        named: &Named,
-    ) -> Result<Option<OpenedDatabase>, ApiError> {
+    async fn name_changed(&self, handle: u64) -> Result<Option<OpenedDatabase>, ApiError> {
         let names = &self.node.names;
-        let seen = named.seen.borrow().clone();
-        names.changed(named.key, &seen, WAIT).await;
-        let held = names.held_bytes(&named.key).map_err(fault::store)?;
-        let Some(record) = names.held(&named.key).map_err(fault::store)?.filter(|_| held != seen)
-        else {
-            return Ok(None);
+        let (key, seen) = {
+            let snapshot = self.snapshot(handle)?;
+            let named = snapshot.named.as_ref().ok_or_else(|| {
+                let message = "A snapshot never changes.";
+                fault::input(message).hint("Open the database by its name to follow it.")
+            })?;
+            (named.key, named.seen.borrow().clone())
         };
+        names.changed(key, &seen, WAIT).await;
+        let held = names.held_bytes(&key).map_err(fault::store)?;
+        let record = names.held(&key).map_err(fault::store)?;
+        let Some(record) = record.filter(|_| held != seen) else { return Ok(None) };
+        let snapshot = self.snapshot(handle)?;
         let head = &record.head.head;
         let (before, _) = snapshot.root().await;
         // Of two heads with one number neither is chosen: what is read stays.
@@ -54,7 +73,9 @@ impl Session {
             snapshot.advance(head.root, pages).await?;
         }
         // Only now: where its pages could not be had, the next call tries again.
-        *named.seen.borrow_mut() = held;
+        if let Some(named) = &snapshot.named {
+            *named.seen.borrow_mut() = held;
+        }
         let (cid, bytes) = snapshot.root().await;
         Ok(Some(OpenedDatabase {
             handle,
@@ -65,19 +86,4 @@ impl Session {
             equivocation: record.rival.is_some(),
         }))
     }
-}
-
-async fn own_changed(handle: u64, desk: &Desk) -> Option<OpenedDatabase> {
-    let known = desk.known.get();
-    let state = desk.own.other_state(known, WAIT).await;
-    desk.known.set(state);
-    let bytes = u64::from(desk.own.database.pages()) * PAGE_BYTES as u64;
-    (state != known).then_some(OpenedDatabase {
-        handle,
-        cid: None,
-        writable: true,
-        bytes,
-        time_ms: None,
-        equivocation: false,
-    })
 }

@@ -369,6 +369,14 @@ impl Session {
         })
     }
 
+    /// Somebody's database, as it was.
+    pub(super) fn snapshot(&self, handle: u64) -> Result<Rc<databases::Snapshot>, ApiError> {
+        match self.database(handle)? {
+            OpenDatabase::Snapshot(snapshot) => Ok(snapshot),
+            OpenDatabase::Own(_) => Err(other_kind(handle, "a snapshot")),
+        }
+    }
+
     /// What this session holds of a database of this node.
     pub(super) fn desk(&self, handle: u64) -> Result<Rc<Desk>, ApiError> {
         match self.database(handle)? {

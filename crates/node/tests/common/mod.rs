@@ -393,11 +393,6 @@ impl World {
         craftec_platform::Clock::sleep(&self.clock, Duration::from_secs(seconds)).await;
     }
 
-    /// Milliseconds since the test began.
-    pub(crate) fn millis(&self) -> u64 {
-        self.executor.time().as_millis() as u64
-    }
-
     /// Seconds since the test began.
     pub(crate) fn seconds(&self) -> u64 {
         self.executor.time().as_secs()

@@ -26,9 +26,11 @@ type Importing = RwSignal<Option<(String, u64, u64)>>;
 
 /// The list, and what makes it longer.
 #[component]
-pub(super) fn List(chosen: Memo<Option<String>>) -> impl IntoView {
+pub(super) fn List(
+    chosen: Memo<Option<String>>,
+    failure: RwSignal<Option<Failure>>,
+) -> impl IntoView {
     let state = expect_context::<NodeState>();
-    let failure = RwSignal::new(None::<Failure>);
     let importing: Importing = RwSignal::new(None);
     spawn_local(async move { failure.set(state.refresh_databases().await.err()) });
     let over = RwSignal::new(false);

@@ -8,7 +8,7 @@ mod query;
 use leptos::prelude::*;
 
 use self::{list::List, one::One};
-use crate::{app::titled, location::Location};
+use crate::{app::titled, location::Location, node::types::Failure};
 
 /// The screen. What is shown is in the address, so that reload and back work: `db` is a name or an
 /// address, `at` the root of one of its snapshots.
@@ -17,9 +17,11 @@ pub(crate) fn Databases() -> impl IntoView {
     titled("Databases");
     let location = expect_context::<Location>();
     let (chosen, at) = (location.query("db"), location.query("at"));
+    // Of the list, or of a database that is no longer shown.
+    let failure = RwSignal::new(None::<Failure>);
     let shown = move || {
         match chosen.get().filter(|name| !name.is_empty()) {
-        Some(name) => view! { <One name at=at.get()/> }.into_any(),
+        Some(name) => view! { <One name at=at.get() failure/> }.into_any(),
         None => view! {
             <div class="head"><div>
                 <h1>"Databases"</h1>
@@ -34,7 +36,7 @@ pub(crate) fn Databases() -> impl IntoView {
     };
     view! {
         <div class="two sqlp">
-            <List chosen/>
+            <List chosen failure/>
             <div class="stack wide">{shown}</div>
         </div>
     }

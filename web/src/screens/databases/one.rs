@@ -28,7 +28,11 @@ const SCHEME: &str = "craftobj://";
 
 /// A database by its name or address, or its snapshot with the root `at`.
 #[component]
-pub(super) fn One(name: String, at: Option<String>) -> impl IntoView {
+pub(super) fn One(
+    name: String,
+    at: Option<String>,
+    failure: RwSignal<Option<Failure>>,
+) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let opened = RwSignal::new_local(None::<Result<Opened, Failure>>);
     let (own, asked) = (!name.starts_with(SCHEME), name.clone());
@@ -61,7 +65,9 @@ pub(super) fn One(name: String, at: Option<String>) -> impl IntoView {
                 let open = *open;
                 view! {
                     <Facts open past/>
-                    {(own && !past).then(|| view! { <Keep name=title.clone() open/> })}
+                    {(own && !past).then(|| view! {
+                        <Keep name=title.clone() open removal=failure/>
+                    })}
                     <Query open/>
                 }
                 .into_any()
@@ -79,28 +85,33 @@ pub(super) fn One(name: String, at: Option<String>) -> impl IntoView {
 #[component]
 fn Facts(open: Opened, past: bool) -> impl IntoView {
     let facts = open.with_value(|open| open.facts.clone());
-    let how = match (facts.writable, past) {
-        (true, _) => "Yours, in this browser",
-        (false, true) => "A snapshot, read-only",
-        (false, false) => "Somebody’s, read-only: pages are fetched as they are read",
+    let said = move || {
+        let facts = facts.get();
+        let how = match (facts.writable, past) {
+            (true, _) => "Yours, in this browser",
+            (false, true) => "A snapshot, read-only",
+            (false, false) => "Somebody’s, read-only: pages are fetched as they are read",
+        };
+        let disputed = facts.equivocation.then(|| {
+            let title = "Its owner signed two different states with one number.".to_owned();
+            warning(title, "This is one of them. Somebody else may have the key.")
+        });
+        let symbol = if facts.writable { "#i-db" } else { "#i-lock" };
+        view! {
+            <p class="row s">
+                <span class="st">{icon(symbol)} " " {how}</span>
+                <span class="faint">{say::bytes(facts.bytes)}</span>
+                {facts.time_ms.map(|ms| view! { <span class="faint">"Signed " {when(ms)}</span> })}
+            </p>
+            {disputed}
+        }
     };
-    let disputed = facts.equivocation.then(|| {
-        let title = "Its owner signed two different states with one number.".to_owned();
-        warning(title, "This is one of them. Somebody else may have the key.")
-    });
-    view! {
-        <p class="row s">
-            <span class="st">{icon(if facts.writable { "#i-db" } else { "#i-lock" })} " " {how}</span>
-            <span class="faint">{say::bytes(facts.bytes)}</span>
-            {facts.time_ms.map(|ms| view! { <span class="faint">"Signed " {when(ms)}</span> })}
-        </p>
-        {disputed}
-    }
+    view! { <div>{said}</div> }
 }
 
 /// Snapshots, publishing, files, and removing it.
 #[component]
-fn Keep(name: String, open: Opened) -> impl IntoView {
+fn Keep(name: String, open: Opened, removal: RwSignal<Option<Failure>>) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let location = expect_context::<Location>();
     let published = name.clone();
@@ -110,6 +121,7 @@ fn Keep(name: String, open: Opened) -> impl IntoView {
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
         busy.set(true);
+        taken.set(None);
         let name = public.with(|typed| typed.trim().to_owned());
         let database = open.get_value();
         spawn_local(async move {
@@ -138,7 +150,7 @@ fn Keep(name: String, open: Opened) -> impl IntoView {
         let name = name.clone();
         // Its own hold on it goes with this screen.
         location.go("/databases");
-        spawn_local(async move { drop(state.remove_database(&name).await) });
+        spawn_local(async move { removal.set(state.remove_database(&name).await.err()) });
     };
     let remove_name = move || if asked.get() { "Remove for ever" } else { "Remove…" };
     view! {

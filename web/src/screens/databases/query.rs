@@ -34,16 +34,7 @@ pub(super) fn Query(open: Opened) -> impl IntoView {
     let answer = RwSignal::new(None::<Answer>);
     let tables = RwSignal::new(Vec::<String>::new());
     let busy = RwSignal::new(false);
-    let look = move || {
-        let database = open.get_value();
-        spawn_local(async move {
-            if let Ok(found) = database.table(TABLES).await {
-                let names = found.rows.into_iter().flatten().map(|cell| written(&cell));
-                let _gone = tables.try_set(names.collect());
-            }
-        });
-    };
-    look();
+    look(open, tables);
     let run = move || {
         let sql = text.get_untracked();
         if sql.trim().is_empty() || busy.get_untracked() {
@@ -61,7 +52,7 @@ pub(super) fn Query(open: Opened) -> impl IntoView {
             let ms = browser::page_age_ms() - begun;
             let _gone = answer.try_set(Some(Answer { outcome, ms }));
             let _gone = busy.try_set(false);
-            look();
+            look(open, tables);
         });
     };
     let key = move |event: KeyboardEvent| {
@@ -105,6 +96,17 @@ pub(super) fn Query(open: Opened) -> impl IntoView {
     }
 }
 
+/// Asks which tables there are.
+fn look(open: Opened, tables: RwSignal<Vec<String>>) {
+    let Some(database) = open.try_get_value() else { return };
+    spawn_local(async move {
+        if let Ok(found) = database.table(TABLES).await {
+            let names = found.rows.into_iter().flatten().map(|cell| written(&cell));
+            let _gone = tables.try_set(names.collect());
+        }
+    });
+}
+
 /// One line about an answer.
 fn summary(answer: &Answer) -> String {
     let took = format!("{} ms", say::count(answer.ms));
@@ -126,7 +128,13 @@ fn result(answer: &Answer) -> AnyView {
     };
     let left = table.rows.len().saturating_sub(DRAWN) as u64;
     let left = (left > 0).then(|| format!("{} more, not drawn.", say::counted(left, "row")));
-    let heads = table.columns.iter().map(|name| view! { <th scope="col">{name.clone()}</th> });
+    // A column of numbers is one whose first value is a number.
+    let head = |(at, name): (usize, &String)| {
+        let first = table.rows.first().and_then(|row| row.get(at));
+        let num = matches!(first, Some(Cell::Number(_)));
+        view! { <th scope="col" class:num=num>{name.clone()}</th> }
+    };
+    let heads = table.columns.iter().enumerate().map(head);
     let row = |row: &Vec<Cell>| view! { <tr>{row.iter().map(cell).collect_view()}</tr> };
     let copied = table.clone();
     view! {

@@ -46,6 +46,9 @@ const LOOK: Duration = Duration::from_secs(5);
 /// one place, more would ask a reader for as many connections.
 const FEWEST_SHARDS: u8 = 20;
 const MOST_SHARDS: u8 = 40;
+/// How long a node meets others after the first one: only then those that are there count as all, unless
+/// they are as many as there are shards. What is spread sooner would lie with the few that came first.
+const MEETING: Duration = Duration::from_secs(3);
 /// Objects that are coded at one time: each takes some 40 MiB of memory and the processor.
 const CODING: usize = 1;
 /// How long a holder may take to answer a release.
@@ -70,6 +73,8 @@ struct Inner {
     /// Shards that wait here for their holders, by file; `None` while they are being made.
     made: RefCell<BTreeMap<Cid, Option<Made>>>,
     running: Cell<usize>,
+    /// When the first of those who are there was met.
+    met: Cell<Option<Duration>>,
     woken: Cell<bool>,
     stopped: Cell<bool>,
 }
@@ -94,6 +99,7 @@ impl Replicator {
             roster: RefCell::default(),
             made: RefCell::default(),
             running: Cell::new(0),
+            met: Cell::new(None),
             woken: Cell::new(false),
             stopped: Cell::new(false),
         });
@@ -270,7 +276,8 @@ impl Inner {
             .map(|info| Candidate { place: place(&info.addr), peer: info.peer })
             .collect();
         let most = AT_ONCE.saturating_sub(self.running.get());
-        let next = self.roster.borrow_mut().next(&candidates, most, self.now());
+        let meeting = self.is_meeting(candidates.len());
+        let next = self.roster.borrow_mut().next(&candidates, most, meeting, self.now());
         for object in next.code {
             self.code(object, candidates.len());
         }
@@ -283,6 +290,14 @@ impl Inner {
                 inner.wake();
             }));
         }
+    }
+
+    /// Whether more may be there in a moment.
+    fn is_meeting(&self, candidates: usize) -> bool {
+        let now = self.clock.monotonic();
+        let met = self.met.get().filter(|_| candidates > 0).unwrap_or(now);
+        self.met.set(Some(met));
+        candidates < usize::from(FEWEST_SHARDS) && now.saturating_sub(met) < MEETING
     }
 
     /// Makes the shards of an object, for as many holders as there are.

@@ -165,10 +165,19 @@ impl Roster {
         held
     }
 
-    /// Whom to ask now, `most` at most.
-    pub(super) fn next(&mut self, candidates: &[Candidate], most: usize, now: Now) -> Asks {
+    /// Whom to ask now, `most` at most. What is to be coded is not begun while others are being met.
+    pub(super) fn next(
+        &mut self,
+        candidates: &[Candidate],
+        most: usize,
+        meeting: bool,
+        now: Now,
+    ) -> Asks {
         let mut asks = Asks::default();
         for (root, object) in &mut self.objects {
+            if meeting && !object.coded && object.percent > 0 {
+                continue;
+            }
             if !object.coded && object.is_to_be_coded(candidates.len(), now) {
                 asks.code.push(*root);
                 continue;

@@ -2,8 +2,8 @@
 //! want us to keep.
 //!
 //! Nothing is stored or returned that the [`RecordCheck`](crate::RecordCheck) did not accept. What
-//! we announced is announced again at intervals and whenever a new server turns up (it may have
-//! started empty).
+//! we announced is announced again at intervals, and while there are few servers whenever a new one
+//! turns up (it may have started empty).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -34,6 +34,9 @@ use crate::{Key, NetError, Record, RecordCheck, RecordChoice};
 const REFRESH: Duration = Duration::from_secs(20 * 60);
 /// How long after a new server turned up we announce to it: others may turn up with it.
 const AFTER_JOIN: Duration = Duration::from_secs(1);
+/// With so many servers everything is with enough of them, and one more gets its part at the next
+/// interval. Else each that comes would cost each other one some forty messages for each thing.
+const FEW_SERVERS: usize = 8;
 /// The shortest time between two such announcements.
 const REFRESH_AT_MOST: Duration = Duration::from_secs(10);
 /// Announcements on their way at one time.
@@ -88,23 +91,18 @@ enum Refresh {
 
 impl Dht {
     pub(crate) fn new() -> Self {
-        Self {
-            provided: BTreeSet::new(),
-            published: BTreeMap::new(),
-            queries: HashMap::new(),
-            waiting: VecDeque::new(),
-            refreshing: VecDeque::new(),
-            refreshed: None,
-            refresh_at: Instant::now() + REFRESH,
-        }
+        let (provided, published, queries) = Default::default();
+        let (waiting, refreshing, refreshed) = Default::default();
+        let refresh_at = Instant::now() + REFRESH;
+        Self { provided, published, queries, waiting, refreshing, refreshed, refresh_at }
     }
 
     pub(super) fn is_looking_up(&self, peer: libp2p::PeerId) -> bool {
         self.queries.values().any(|query| matches!(query, Query::LookUp(of) if *of == peer))
     }
 
-    /// A server turned up: announce to it soon.
-    pub(super) fn server_joined(&mut self) {
+    /// Announces everything again soon.
+    pub(super) fn announce_soon(&mut self) {
         let earliest = self.refreshed.map_or_else(Instant::now, |at| at + REFRESH_AT_MOST);
         self.refresh_at = self.refresh_at.min(earliest.max(Instant::now() + AFTER_JOIN));
     }
@@ -146,6 +144,14 @@ where
     /// Whether there is anybody to ask.
     fn has_servers(&mut self) -> bool {
         self.swarm.behaviour_mut().kad.kbuckets().any(|bucket| bucket.num_entries() > 0)
+    }
+
+    /// A server turned up: where there are few, it is announced to soon.
+    fn server_joined(&mut self) {
+        let servers = self.swarm.behaviour_mut().kad.kbuckets().map(|bucket| bucket.num_entries());
+        if servers.sum::<usize>() < FEW_SERVERS {
+            self.dht.announce_soon();
+        }
     }
 
     /// Does what a caller wants, now or when there is a server.
@@ -311,7 +317,7 @@ where
             }
             kad::Event::InboundRequest { request } => self.on_request(request),
             kad::Event::RoutingUpdated { is_new_peer: true, .. } => {
-                self.dht.server_joined();
+                self.server_joined();
                 self.tend_dht();
             }
             _ => {}
@@ -462,7 +468,7 @@ where
             kad.add_address(&peer, addr.clone());
         }
         if new {
-            self.dht.server_joined();
+            self.server_joined();
         }
     }
 }

@@ -269,7 +269,7 @@ where
             }
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 // Providers' addresses are part of what the DHT keeps.
-                self.dht.server_joined();
+                self.dht.announce_soon();
                 self.tested(&address, true);
                 self.tell_addresses();
             }

@@ -100,6 +100,30 @@ fn a_file_is_read_from_any_shards_that_suffice() {
     });
 }
 
+/// What the dead had is computed at once, generation after generation, though the DHT still names them
+/// and nothing answers where they were.
+#[test]
+fn the_dead_are_not_waited_for() {
+    run(|world| async move {
+        let all = nodes(&world, 25).await;
+        let content = bytes(14, 34 << 20);
+        let cid = put(&all[0], &content).await;
+        let health = placed(&world, &all[0], cid).await;
+        assert!(health.wanted >= 20, "{health:?}");
+        for gone in &all[..13] {
+            world.fall_silent(gone.keys().peer_id());
+            gone.stop().await;
+            world.provide(&cid, gone.keys().peer_id());
+        }
+        let reader = node(&world, 1).await;
+        link_all(&world, &reader, &all[13..]);
+        let began = world.time();
+        assert!(get(&reader.session(), cid, "").await == Ok(content));
+        let took = world.time() - began;
+        assert!(took < Duration::from_millis(500), "{took:?}");
+    });
+}
+
 #[test]
 fn holders_mend_what_is_lost_when_the_author_is_gone() {
     run(|world| async move {

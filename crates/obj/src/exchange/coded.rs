@@ -49,12 +49,31 @@ struct State {
     coding: Option<Rc<Coding>>,
     loading: bool,
     refuted: BTreeSet<Cid>,
-    running: BTreeSet<u64>,
+    /// Generations being recovered, each with the coded pieces that it asked for.
+    running: BTreeMap<u64, BTreeSet<Cid>>,
 }
 
 impl Recovery {
     fn coding(&self) -> Option<Rc<Coding>> {
         self.0.borrow().coding.clone()
+    }
+
+    /// Whether a piece is only computed with: what it gives is kept, and it need not be.
+    pub(super) fn is_passing(&self, piece: &Cid) -> bool {
+        self.0.borrow().running.values().any(|asked| asked.contains(piece))
+    }
+
+    /// Notes a coded piece that a generation asked for.
+    fn passing(&self, generation: u64, piece: Cid) {
+        if let Some(asked) = self.0.borrow_mut().running.get_mut(&generation) {
+            asked.insert(piece);
+        }
+    }
+
+    /// Whether a generation may be recovered now: it isn't yet, and not too many others are.
+    fn has_room(&self, generation: u64) -> bool {
+        let running = &self.0.borrow().running;
+        running.len() < AT_ONCE && !running.contains_key(&generation)
     }
 }
 
@@ -77,6 +96,11 @@ impl Inner {
     /// Whether somebody who was heard of may give a block.
     fn is_sure(&self, cid: &Cid) -> bool {
         self.plan.borrow().is_sure(cid)
+    }
+
+    /// Leaves that nobody who was heard of may give.
+    fn unsure(&self) -> Vec<Cid> {
+        self.plan.borrow().unsure()
     }
 
     /// Leaves that nobody can give, or that are late.
@@ -199,49 +223,60 @@ impl Inner {
         }));
     }
 
-    /// Recovers what nobody can give, or what is late.
+    /// Recovers what is late or with nobody, and at once what nobody who was heard of has, where enough
+    /// other pieces are with such: the rest may be dead, and would be waited for in vain.
     pub(super) fn recover(self: &Rc<Self>, shared: &Rc<Shared>) {
         let Some(coding) = self.recovery.coding() else { return };
-        for leaf in self.stranded(shared) {
-            let Some(piece) = coding.source(&leaf) else { continue };
-            let generation = piece.generation;
-            {
-                let mut state = self.recovery.0.borrow_mut();
-                let room = state.running.len() < AT_ONCE;
-                if !room || state.running.contains(&generation) {
-                    continue;
-                }
-                if !self.reaches(shared, &coding, generation) {
-                    continue;
-                }
-                state.running.insert(generation);
+        let generations = |leaves: Vec<Cid>| -> BTreeSet<u64> {
+            leaves.iter().filter_map(|leaf| Some(coding.source(leaf)?.generation)).collect()
+        };
+        let (unsure, stranded) = (generations(self.unsure()), generations(self.stranded(shared)));
+        // In the order of the file, which most read it in.
+        for generation in &unsure | &stranded {
+            let enough =
+                |there: fn(&Self, &Cid) -> bool| self.reaches(shared, &coding, generation, there);
+            let begun = self.recovery.has_room(generation)
+                && (enough(Self::is_sure)
+                    || (stranded.contains(&generation) && enough(Self::is_offered)));
+            if begun {
+                self.begin(shared, &coding, generation);
             }
-            let work = Generation {
-                weak: Rc::downgrade(self),
-                coding: coding.clone(),
-                generation,
-                tried: BTreeSet::new(),
-                pieces: Vec::new(),
-            };
-            let (weak, coding) = (Rc::downgrade(self), coding.clone());
-            shared.clock.spawn(Box::pin(async move {
-                let done = work.run().await;
-                let Some((inner, shared)) = live(&weak) else { return };
-                inner.recovery.0.borrow_mut().running.remove(&generation);
-                match done {
-                    Ok(leaves) => inner.recovered(&shared, leaves),
-                    Err(error) => inner.not_recovered(&shared, &coding, &error),
-                }
-            }));
         }
     }
 
-    /// Whether enough pieces of a generation are here or with somebody.
-    fn reaches(&self, shared: &Shared, coding: &Coding, generation: u64) -> bool {
+    fn begin(self: &Rc<Self>, shared: &Rc<Shared>, coding: &Rc<Coding>, generation: u64) {
+        self.recovery.0.borrow_mut().running.insert(generation, BTreeSet::new());
+        let work = Generation {
+            weak: Rc::downgrade(self),
+            coding: coding.clone(),
+            generation,
+            tried: BTreeSet::new(),
+            pieces: Vec::new(),
+        };
+        let (weak, coding) = (Rc::downgrade(self), coding.clone());
+        shared.clock.spawn(Box::pin(async move {
+            let done = work.run().await;
+            let Some((inner, shared)) = live(&weak) else { return };
+            inner.recovery.0.borrow_mut().running.remove(&generation);
+            match done {
+                Ok(leaves) => inner.recovered(&shared, leaves),
+                Err(error) => inner.not_recovered(&shared, &coding, &error),
+            }
+        }));
+    }
+
+    /// Whether enough pieces of a generation are here or `there`.
+    fn reaches(
+        &self,
+        shared: &Shared,
+        coding: &Coding,
+        generation: u64,
+        there: fn(&Self, &Cid) -> bool,
+    ) -> bool {
         let spread = coding.spread();
         let there = |piece: &Piece| {
             let cid = coding.cid(*piece);
-            cid.is_some_and(|cid| shared.has(&cid).unwrap_or(false) || self.is_offered(&cid))
+            cid.is_some_and(|cid| there(self, &cid) || shared.has(&cid).unwrap_or(false))
         };
         let needed = usize::from(spread.sources(generation));
         spread.generation(generation).filter(there).take(needed).count() == needed
@@ -250,7 +285,10 @@ impl Inner {
     fn recovered(self: &Rc<Self>, shared: &Rc<Shared>, leaves: Vec<Block>) {
         for leaf in leaves {
             self.found(&leaf);
-            shared.keep(leaf);
+            // Some came as they are, and are on their way to the disk.
+            if !shared.has(leaf.cid()).unwrap_or(false) {
+                shared.keep(leaf);
+            }
         }
         self.clone().pump(shared);
     }
@@ -321,7 +359,9 @@ impl Generation {
                 return Err(too_few(self.pieces.len()));
             };
             let more = (needed + spare).saturating_sub(self.pieces.len() + coming.len());
-            coming.extend(self.ask(&inner, &shared, more));
+            if more > 0 {
+                coming.extend(self.ask(&inner, &shared, more));
+            }
             let clock = shared.clock.clone();
             drop((inner, shared));
             if self.pieces.len() >= needed {
@@ -363,6 +403,9 @@ impl Generation {
                 self.pieces.push((piece.index, block.into_bytes()));
             } else if inner.is_offered(&cid) {
                 self.tried.insert(piece.index);
+                if spread.leaf(piece).is_none() {
+                    inner.recovery.passing(self.generation, cid);
+                }
                 let coming = inner.want(shared, cid);
                 let index = piece.index;
                 asked.push(Box::pin(async move {

@@ -208,8 +208,7 @@ impl Exchange {
     pub fn stop(&self) {
         self.0.stopped.set(true);
         self.0.recent.borrow_mut().clear();
-        let live: Vec<_> = self.0.sessions.borrow().values().filter_map(Weak::upgrade).collect();
-        live.iter().for_each(|session| session.stop());
+        self.0.live().iter().for_each(|session| session.stop());
         if let Err(error) = self.0.flush() {
             tracing::warn!(%error, "fetched blocks could not be kept");
         }
@@ -264,6 +263,11 @@ impl Shared {
         Session { shared: self.clone(), inner }
     }
 
+    /// Sessions that somebody still uses, or did a moment ago.
+    fn live(&self) -> Vec<Rc<session::Inner>> {
+        self.sessions.borrow().values().filter_map(Weak::upgrade).collect()
+    }
+
     fn forget_old(&self, now: Duration) {
         let mut ended = Vec::new();
         let mut recent = self.recent.borrow_mut();
@@ -289,6 +293,7 @@ impl Shared {
                     NetEvent::Disconnected(peer) => {
                         shared.traffic.borrow_mut().remove(&peer);
                         shared.standing.borrow_mut().left(&peer);
+                        shared.live().iter().for_each(|session| session.left(&peer));
                     }
                     NetEvent::Addresses(_) => {}
                 }
@@ -301,8 +306,7 @@ impl Shared {
         if info.role == Role::Foreign {
             return;
         }
-        let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
-        live.iter().for_each(|session| session.joined(info.peer));
+        self.live().iter().for_each(|session| session.joined(info.peer));
     }
 
     /// The book of peers, where one is kept.
@@ -325,8 +329,7 @@ impl Shared {
         tracing::warn!(%peer, %cid, "wrong bytes; the peer is dropped for a while");
         self.network().disconnect(peer, standing::BAN, "it sent wrong bytes");
         self.standing.borrow_mut().ban(peer, self.clock.monotonic());
-        let live: Vec<_> = self.sessions.borrow().values().filter_map(Weak::upgrade).collect();
-        live.iter().for_each(|session| session.drop_peer(&peer));
+        self.live().iter().for_each(|session| session.drop_peer(&peer));
         self.feed.tell(ObjEvent::Lied { root, peer, cid });
     }
 

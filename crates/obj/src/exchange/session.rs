@@ -169,6 +169,7 @@ impl Ahead {
             });
         }
         if wanted {
+            inner.recover(shared);
             inner.clone().pump(shared);
         }
         Ok(())
@@ -222,6 +223,12 @@ impl Inner {
             self.add_peer(&shared, peer, false);
             self.clone().pump(&shared);
         }
+    }
+
+    pub(super) fn left(self: &Rc<Self>, peer: &PeerId) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        self.plan.borrow_mut().left(peer);
+        self.recover(&shared);
     }
 
     pub(super) fn drop_peer(&self, peer: &PeerId) {
@@ -383,7 +390,9 @@ impl Inner {
                 Ok(block) => {
                     got.push((cid, block.len()));
                     self.hand_out(&cid, || Ok(block.clone()));
-                    shared.keep(block);
+                    if !self.recovery.is_passing(&cid) {
+                        shared.keep(block);
+                    }
                 }
                 Err(_) => {
                     self.plan.borrow_mut().answered(ask.id, &got, &[], now);

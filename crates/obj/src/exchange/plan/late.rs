@@ -22,6 +22,12 @@ const ASKERS: usize = 3;
 const ASKERS_MOST: usize = 12;
 
 impl Plan {
+    /// Leaves that nobody who was heard of may give.
+    pub(in super::super) fn unsure(&self) -> Vec<Cid> {
+        let leaves = self.wanted.keys().filter(|cid| cid.codec() == Codec::Raw);
+        leaves.filter(|cid| !self.is_sure(cid)).copied().collect()
+    }
+
     /// Leaves that nobody may give, that everyone asked owes for too long, or that wait for peers who
     /// have not said anything yet.
     pub(in super::super) fn stranded(&self, now: Duration) -> Vec<Cid> {

@@ -200,6 +200,15 @@ impl Plan {
         }
     }
 
+    /// A peer's last connection is gone: it may be dead, and is no more sure than one that was never
+    /// heard of.
+    pub(super) fn left(&mut self, peer: &PeerId) {
+        let known = self.peers.get_mut(peer).filter(|p| p.standing == Standing::Confirmed);
+        if let Some(known) = known {
+            known.standing = Standing::Unknown { hinted: true };
+        }
+    }
+
     /// Peers that are not out of the question.
     pub(super) fn peers(&self) -> Vec<PeerId> {
         let there = self.peers.iter().filter(|(_, peer)| peer.standing != Standing::Gone);

@@ -154,6 +154,19 @@ fn leaves_that_only_the_silent_may_have_do_not_wait_for_them() {
 }
 
 #[test]
+fn a_peer_whose_connection_is_gone_is_not_counted_on() {
+    let mut plan = running(2);
+    let ask = plan.next(at(10)).remove(0);
+    assert_eq!(plan.unsure(), []);
+    plan.left(&peer(1));
+    assert_eq!(plan.unsure(), [cid(1)]);
+    assert!(plan.is_offered(&cid(1)), "it may still come");
+    plan.answered(ask.id, &[(cid(1), 1)], &[], at(20));
+    plan.want(cid(2), at(20));
+    assert_eq!(plan.unsure(), [], "it was heard of again");
+}
+
+#[test]
 fn a_dropped_peer_is_not_asked_again_and_others_take_over() {
     let mut plan = running(10);
     plan.next(at(10));

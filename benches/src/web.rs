@@ -53,7 +53,8 @@ impl Server {
     /// `craftec up` of the release build, with `folder` published as a site.
     pub fn craftec(folder: &Path) -> anyhow::Result<Self> {
         let daemon = Daemon::start("/ip4/127.0.0.1/tcp/0/ws", &[])?;
-        let published = daemon.run([OsStr::new("site"), OsStr::new("publish"), folder.as_os_str()])?;
+        let published =
+            daemon.run([OsStr::new("site"), OsStr::new("publish"), folder.as_os_str()])?;
         let cid = published["cid"].as_str().context("the site was not published")?;
         let (addr, host) = (daemon.http, daemon.host(cid));
         Ok(Self { _process: Process::Ours { _daemon: daemon }, addr, host })
@@ -187,7 +188,8 @@ async fn answer(
         }
     };
     if !buffer.starts_with(b"HTTP/1.1 200 ") {
-        bail!("{}", String::from_utf8_lossy(&buffer[..head]));
+        // What went wrong is in the body, which is short.
+        bail!("{}", String::from_utf8_lossy(&buffer[..filled]));
     }
     let mut check = |part: &[u8]| match &mut expected {
         Some(rest) if rest.len() < part.len() || &rest[..part.len()] != part => {

@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// Nodes that hold what the author put.
 const STRANGERS: usize = 24;
+/// How many of them go at last: the first, whom everybody else was told of.
+const GONE: usize = STRANGERS / 2;
 /// The objects of which the first byte counts, and how many of them.
 const SMALL_BYTES: usize = 1 << 20;
 const SMALL_READS: usize = 50;
@@ -74,12 +76,13 @@ impl Field {
     }
 }
 
-/// Starts a node that is told of `known` and keeps at most `lend` for others.
+/// Starts a node that is told of `known` and keeps at most `lend` for others. Nobody relays: each would
+/// hold a place with each, and tell all of every place that comes or goes.
 fn node<'a>(known: impl Iterator<Item = &'a Daemon>, lend: &str) -> anyhow::Result<Daemon> {
     let known: Vec<_> = known.map(|node| node.addr.as_str()).collect();
     let known = known.join(",");
-    let args = ["--lend", lend, "--relay", &known];
-    Daemon::start(LISTEN, if known.is_empty() { &args[..2] } else { &args })
+    let args = ["--no-relay", "--lend", lend, "--relay", &known];
+    Daemon::start(LISTEN, if known.is_empty() { &args[..3] } else { &args })
 }
 
 fn until(what: &str, mut is: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
@@ -93,24 +96,45 @@ fn until(what: &str, mut is: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Re
     Ok(())
 }
 
-/// Has an author put `contents` with the default of redundancy, and go once all of it is kept.
+/// Has an author put `contents` with the default of redundancy, and go once all of it is kept, in
+/// shards, of which half of the nodes have enough to give it back.
 fn put(field: &Field, contents: Vec<Vec<u8>>) -> anyhow::Result<Vec<Object>> {
     let author = node(field.strangers.iter(), "0")?;
     let mut objects = Vec::new();
     for content in contents {
         objects.push(Object { cid: author.put(&content, &[])?, content });
     }
-    let kept = |stat: &Value| {
-        let count = |name: &str| stat["health"][name].as_u64();
-        Some(count("wanted")? > 0 && count("signed")? >= count("wanted")?)
-    };
     for object in &objects {
-        until("an object to be kept as wanted", || {
-            let stat = author.run(["stat", &object.cid])?;
-            kept(&stat).context("no health in stat")
-        })?;
+        let mut last = Value::Null;
+        let kept = until("an object to be kept as wanted", || {
+            last = author.run(["stat", &object.cid])?;
+            let [wanted, signed, needed] =
+                ["wanted", "signed", "needed"].map(|name| count(&last, name));
+            Ok(needed? > 1 && signed? >= wanted?)
+        });
+        kept.with_context(|| last["health"].to_string())?;
+        let (left, needed) = (holders(&last, &field.strangers[GONE..]), count(&last, "needed")?);
+        if left < needed {
+            bail!(
+                "{left} shards outlive half of the nodes, {needed} are needed: {}",
+                last["holders"]
+            );
+        }
     }
     Ok(objects)
+}
+
+/// A number of an object's health.
+fn count(stat: &Value, name: &str) -> anyhow::Result<u64> {
+    stat["health"][name].as_u64().with_context(|| format!("no {name} in {stat}"))
+}
+
+/// How many of `nodes` hold a part of an object.
+fn holders(stat: &Value, nodes: &[Daemon]) -> u64 {
+    let holders = stat["holders"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let signed = holders.iter().filter(|holder| holder["signed"] == true);
+    let peers = signed.filter_map(|holder| holder["peer"].as_str());
+    peers.filter(|peer| nodes.iter().any(|node| node.addr.ends_with(peer))).count() as u64
 }
 
 fn read(reader: &Daemon, object: &Object) -> anyhow::Result<Took> {
@@ -130,7 +154,7 @@ fn main() -> anyhow::Result<()> {
     println!("{:<34} {:>10} {:>10} {:>10} {:>10}", "", "plain", "ours", "ratio", "goal");
     first_byte(&field, &small)?;
     rate("nothing lost", "strangers-get", &field, &plain, &large, WHOLE_GOAL)?;
-    for mut gone in field.strangers.drain(..STRANGERS / 2) {
+    for mut gone in field.strangers.drain(..GONE) {
         gone.kill()?;
     }
     rate("half of the nodes gone", "strangers-get-half", &field, &plain, &large, HALF_GOAL)

@@ -35,7 +35,7 @@ use craftec_platform::{
 use futures::{
     AsyncRead, AsyncWrite, FutureExt, StreamExt,
     channel::mpsc,
-    future::{LocalBoxFuture, pending, ready},
+    future::{LocalBoxFuture, ready},
     stream::{self, LocalBoxStream},
 };
 use serde_bytes::ByteBuf;
@@ -142,7 +142,6 @@ struct Mesh {
     providers: RefCell<BTreeMap<[u8; 32], BTreeSet<PeerId>>>,
     records: RefCell<BTreeMap<[u8; 32], Vec<Vec<u8>>>>,
     away: RefCell<BTreeSet<PeerId>>,
-    silent: RefCell<BTreeSet<PeerId>>,
     now_ms: Cell<u64>,
 }
 
@@ -203,9 +202,6 @@ impl Network for MeshNet {
         let away = self.mesh.away.borrow();
         if away.contains(&peer) || away.contains(&self.id) {
             return ready(Err(unreachable())).boxed_local();
-        }
-        if self.mesh.silent.borrow().contains(&peer) {
-            return pending().boxed_local();
         }
         let (ours, theirs) = Pipe::pair();
         let version = protocol.versions[0];
@@ -352,16 +348,6 @@ impl World {
     /// Takes a peer off the network.
     pub(crate) fn leave(&self, gone: PeerId) {
         self.mesh.away.borrow_mut().insert(gone);
-        self.cut(gone);
-    }
-
-    /// Takes a peer off the network in such a way that nothing answers where it was.
-    pub(crate) fn fall_silent(&self, gone: PeerId) {
-        self.mesh.silent.borrow_mut().insert(gone);
-        self.cut(gone);
-    }
-
-    fn cut(&self, gone: PeerId) {
         let links = self.mesh.links.take();
         let (cut, rest) = links.into_iter().partition(|(a, b)| *a == gone || *b == gone);
         self.mesh.links.replace(rest);
@@ -409,12 +395,7 @@ impl World {
 
     /// Seconds since the test began.
     pub(crate) fn seconds(&self) -> u64 {
-        self.time().as_secs()
-    }
-
-    /// Time since the test began.
-    pub(crate) fn time(&self) -> Duration {
-        self.executor.time()
+        self.executor.time().as_secs()
     }
 }
 

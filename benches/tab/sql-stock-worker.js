@@ -28,7 +28,7 @@ serve({
     const sqlite3 = await init({ locateFile: () => '/sqlite3.wasm', print () {}, printErr: console.error })
     const pool = await sqlite3.installOpfsSAHPoolVfs({})
     db = new pool.OpfsSAHPoolDb('/bench.db')
-    db.exec('PRAGMA page_size = 4096; PRAGMA synchronous = FULL')
+    db.exec('PRAGMA page_size = 4096; PRAGMA synchronous = FULL; PRAGMA cache_size = -16384')
   },
   exec (sql) {
     forget()

@@ -38,7 +38,9 @@ serve({
     const vfs = await OPFSWriteAheadVFS.create('bench', module)
     sqlite3.vfs_register(vfs, true)
     db = await sqlite3.open_v2('bench.db')
-    await sqlite3.exec(db, 'PRAGMA page_size = 4096; PRAGMA synchronous = FULL')
+    // Nobody else has it open, as with the others.
+    await sqlite3.exec(db, 'PRAGMA locking_mode = EXCLUSIVE; PRAGMA page_size = 4096; ' +
+      'PRAGMA synchronous = FULL; PRAGMA cache_size = -16384')
   },
   async exec (sql) {
     await forget()

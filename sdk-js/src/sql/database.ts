@@ -35,6 +35,9 @@ const SCHEME = 'craftobj://';
 /** One of several statements. */
 export type BatchItem = string | readonly [sql: string, params: readonly SqlParam[]];
 
+/** A snapshot to which a name leads. */
+export type Published = Snapshot & { uri: string };
+
 /** Where the database is open. */
 export interface Place {
   connection: Connection;
@@ -181,6 +184,8 @@ export class Database {
    * Names this state for ever by its root, and asks other nodes for copies. With `name`, anybody
    * finds it as `craftobj://<did>/<name>`. Resolves when it is durable here.
    */
+  async snapshot(options: SnapshotOptions & { name: string }): Promise<Published>;
+  async snapshot(options?: SnapshotOptions): Promise<Snapshot>;
   async snapshot({ name, replicas, signal }: SnapshotOptions = {}): Promise<Snapshot> {
     const wanted = { name: name ?? null, replicas: copies(replicas) };
     const command = (handle: number) => ({ sql_snapshot: { handle, ...wanted } });

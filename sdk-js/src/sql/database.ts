@@ -88,7 +88,7 @@ export class Database {
     return this.opened.writable;
   }
 
-  /** Bytes of the SQLite file that it was when it was opened. */
+  /** Bytes of the SQLite file that it was when it was opened, or changed last for a listener. */
   get bytes(): number {
     return this.opened.bytes;
   }
@@ -357,7 +357,8 @@ export class Database {
       const opened = await connection.ask(command, 'database');
       const place = { connection, handle: opened.handle };
       this.settle(place);
-      if (opened.cid !== cid) this.changed(opened);
+      // What others committed while the node moved was told to nobody: better once too often.
+      if (opened.cid !== cid || cid === null) this.changed(opened);
       return place;
     };
     try {

@@ -155,6 +155,34 @@ describe('a node that moves', () => {
   });
 });
 
+describe('a change', () => {
+  it('is told, also of what was committed while the node moved', async () => {
+    let commit: (bytes: number) => void = () => {};
+    const behaviour: Behaviour = (name, _, node) => {
+      if (name === 'sql_open') return { database: { handle: node.handle(), ...OPENED } };
+      return new Promise((resolve) => {
+        commit = (bytes) => resolve({ changed: { database: { handle: 1, ...OPENED, bytes } } });
+      });
+    };
+    const { sql, nodes } = sqlOf(never, behaviour);
+    const db = await sql.open('shop');
+    const told: number[] = [];
+    const off = db.on('change', ({ bytes }) => told.push(bytes));
+    await settle();
+    commit(4096);
+    await settle();
+    expect([told, db.bytes]).toEqual([[4096], 4096]);
+    nodes[0]!.lose();
+    await settle();
+    expect([told.length, nodes.length]).toEqual([2, 2]);
+    off();
+    commit(8192);
+    await settle();
+    expect(told).toHaveLength(2);
+    db.close();
+  });
+});
+
 describe('a node without databases', () => {
   const lacks: Behaviour = () => {
     throw { code: 'version', message: 'This node was built without databases.' };

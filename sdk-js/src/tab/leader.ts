@@ -190,6 +190,8 @@ export class Leader {
   stop(): void {
     this.ended.abort();
     this.race?.abort();
+    this.prepared?.worker.terminate();
+    this.prepared = undefined;
     this.release();
   }
 

@@ -126,14 +126,22 @@ impl Names {
                 asked.look(&names, key);
                 if now > search {
                     search = now + SEARCH;
-                    for record in names.found(key, SEARCH / 2).await {
-                        names.hear(&key, record);
-                    }
+                    names.search(key);
                 }
                 drop(names);
                 clock.sleep(LOOK).await;
             }
             asked.end();
+        }));
+    }
+
+    /// Looks in the DHT, beside what peers tell.
+    fn search(self: &Rc<Self>, key: Key) {
+        let names = self.clone();
+        self.clock.spawn(Box::pin(async move {
+            for record in names.found(key, SEARCH / 2).await {
+                names.hear(&key, record);
+            }
         }));
     }
 

@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use craftec_api::{ApiError, OpenedDatabase, Reply};
-use craftec_core::database::PAGE_BYTES;
 use craftec_platform::timeout;
 
-use super::{Session, sql::OpenDatabase};
+use super::{
+    Session,
+    sql::{OpenDatabase, own_as_opened},
+};
 use crate::{databases::Pages, fault};
 
 /// How long one command waits: shorter than what carries it may give up after.
@@ -29,15 +31,7 @@ impl Session {
             let desk = self.desk(handle)?;
             let state = desk.own.database.state().number;
             if desk.known.replace(state) != state {
-                let bytes = u64::from(desk.own.database.pages()) * PAGE_BYTES as u64;
-                return Ok(Some(OpenedDatabase {
-                    handle,
-                    cid: None,
-                    writable: true,
-                    bytes,
-                    time_ms: None,
-                    equivocation: false,
-                }));
+                return Ok(Some(own_as_opened(handle, &desk)));
             }
             let rings = desk.own.changed.wait();
             drop(desk);

@@ -126,17 +126,9 @@ impl Session {
         let now_ms = self.node.ports.clock.now().0;
         let Some(address) = database.strip_prefix(SCHEME) else {
             let own = self.node.databases.open(database, now_ms).await?;
-            let bytes = u64::from(own.database.pages()) * PAGE_BYTES as u64;
-            let own = OpenDatabase::Own(Rc::new(self.node.databases.desk(own)));
-            let handle = self.handles.add(Handle::Database(own))?;
-            return Ok(Reply::Database(OpenedDatabase {
-                handle,
-                cid: None,
-                writable: true,
-                bytes,
-                time_ms: None,
-                equivocation: false,
-            }));
+            let desk = Rc::new(self.node.databases.desk(own));
+            let handle = self.handles.add(Handle::Database(OpenDatabase::Own(desk.clone())))?;
+            return Ok(Reply::Database(own_as_opened(handle, &desk)));
         };
         let (root, time_ms, equivocation, named) = self.root_of(address).await?;
         if root.codec() != Codec::DagCbor {
@@ -390,6 +382,18 @@ impl Session {
 
     fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
         Ok(self.desk(handle)?.own.clone())
+    }
+}
+
+/// A database of this node, as it is now.
+pub(super) fn own_as_opened(handle: u64, desk: &Desk) -> OpenedDatabase {
+    OpenedDatabase {
+        handle,
+        cid: None,
+        writable: true,
+        bytes: u64::from(desk.own.database.pages()) * PAGE_BYTES as u64,
+        time_ms: None,
+        equivocation: false,
     }
 }
 

@@ -58,6 +58,15 @@ pub enum SqlError {
         /// The block.
         cid: Cid,
     },
+    /// Both sides of a merge changed what their rows are like.
+    #[error("both sides changed the schema, each in its way")]
+    Schemas,
+    /// A table that both sides have and that is another on each; rows of it can't go over.
+    #[error("the table `{table}` is not the same on both sides, and its rows were changed")]
+    Unlike {
+        /// Its name.
+        table: String,
+    },
     /// The log of a database of this node.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -3,21 +3,25 @@
 //! A database is a list of pages of 4096 bytes, each a block; a [`table`] of CIDs leads from one
 //! root to all of them, so a root is a snapshot for ever. A database that this node writes is a
 //! [`log`] of commits; SQLite reaches it through a VFS of ours. [`Database`] and [`Reader`] are what
-//! others use; where pages come from when they are not here is a [`PageStore`]'s business.
+//! others use; where pages come from when they are not here is a [`PageStore`]'s business. Two states
+//! that have one before them are merged row by row ([`Database::merge`]).
 
 mod database;
 mod error;
 #[cfg(feature = "foreign")]
 pub mod foreign;
 pub mod log;
+mod merge;
 pub mod page;
 mod store;
 pub mod table;
 mod vfs;
 
 pub use database::{
-    Database, DatabaseOptions, Fetched, Ran, Reader, ReaderOptions, Rows, Sql, State, Transaction,
+    Database, DatabaseOptions, Fetched, Other, Ran, Reader, ReaderOptions, Rows, Sql, State,
+    Transaction,
 };
 pub use error::SqlError;
+pub use merge::{Conflict, ConflictKind, Merged, Strategy};
 pub use rusqlite::types::Value;
 pub use store::{LocalStore, MemoryStore, PageStore, PageStoreError, Stored};

@@ -83,6 +83,7 @@ fn platform_cfg(source: &Source) -> Option<String> {
 /// names of files in its own tests.
 const SQLITE_FFI: [&str; 5] = [
     "crates/pager/src/ffi/mod.rs",
+    "crates/sql/src/merge/ffi.rs",
     "crates/sql/src/vfs/ffi.rs",
     "crates/sql/src/vfs/host.rs",
     "extension/src/ffi.rs",

@@ -138,7 +138,7 @@ pub(super) fn attach(
 }
 
 /// `name` as SQL writes a name that may be anything.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

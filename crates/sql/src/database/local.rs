@@ -1,5 +1,6 @@
 //! A database of this node.
 
+mod merge;
 mod pages;
 mod run;
 
@@ -34,6 +35,7 @@ const PUBLISHED_AT_ONCE: usize = 64;
 /// So long a compaction waits for transactions that still read an older state; then they lose it.
 const READERS_WAITED_FOR: Duration = Duration::from_secs(60);
 
+pub use merge::Other;
 pub use pages::State;
 
 /// How a database is opened.

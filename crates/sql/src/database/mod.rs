@@ -10,15 +10,18 @@ mod bounds;
 mod connection;
 mod local;
 mod reader;
+mod scratch;
 
 use futures::future::LocalBoxFuture;
 use rusqlite::types::Value;
 
 use crate::error::SqlError;
 
+pub(crate) use connection::quoted;
 pub use connection::{Ran, Rows};
-pub use local::{Database, DatabaseOptions, State, Transaction};
+pub use local::{Database, DatabaseOptions, Other, State, Transaction};
 pub use reader::{Fetched, Reader, ReaderOptions};
+pub(crate) use scratch::Scratch;
 
 /// Whatever runs SQL: for those who need a database and not this one.
 pub trait Sql {

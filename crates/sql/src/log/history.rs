@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Pages looked up in a table at one time.
-const LOOKED_UP: u32 = 4096;
+pub(super) const LOOKED_UP: u32 = 4096;
 /// Where SQLite counts changes of the file, and for which of them the page count is right: both
 /// big endian. Source: <https://sqlite.org/fileformat2.html>, 1.3.
 const CHANGE_COUNTERS: [usize; 2] = [24, 92];
@@ -70,13 +70,19 @@ impl Log {
         let mut blocks = made.nodes;
         blocks.retain(|(cid, _)| !self.index.contains_key(&Digest::from(cid)));
         blocks.push((cid, Bytes::from(bytes)));
-        let mut changes = vec![(Kind::Keep, Kept { name: String::new(), root: cid })];
+        let changes = self.keep_unnamed(cid);
+        self.commit_history(&blocks, &changes)?;
+        Ok(cid)
+    }
+
+    /// What keeps a snapshot without a name, and lets the oldest of those go for it.
+    pub(super) fn keep_unnamed(&self, root: Cid) -> Vec<(Kind, Kept)> {
+        let mut changes = vec![(Kind::Keep, Kept { name: String::new(), root })];
         let unnamed: Vec<&Kept> = self.kept.iter().filter(|kept| kept.name.is_empty()).collect();
         let too_many = (unnamed.len() + 1).saturating_sub(self.options.snapshots.max(1));
         let dropped = unnamed.into_iter().take(too_many);
         changes.extend(dropped.map(|kept| (Kind::Drop, kept.clone())));
-        self.commit_history(&blocks, &changes)?;
-        Ok(cid)
+        changes
     }
 
     /// Keeps a snapshot under `name` until that is dropped; one name keeps one root.
@@ -155,12 +161,16 @@ impl Log {
             return Err(LogError::Transaction);
         }
         let target = self.root(root)?;
-        let restored = self.write_all_of(&target).and_then(|()| self.commit());
+        let restored = self.write_content(&target).and_then(|()| {
+            self.count_change()?;
+            self.commit()
+        });
         self.rollback();
         restored
     }
 
-    fn write_all_of(&mut self, target: &Root) -> Result<(), LogError> {
+    /// Writes what a snapshot has otherwise, for the next commit.
+    pub(super) fn write_content(&mut self, target: &Root) -> Result<(), LogError> {
         let mut nodes = Nodes::default();
         let mut page = [0; PAGE_BYTES];
         for first in (1..=target.pages).step_by(LOOKED_UP as usize) {
@@ -180,19 +190,22 @@ impl Log {
             }
         }
         self.set_pages(target.pages);
-        self.count_change()
+        Ok(())
     }
 
     /// Whoever read before a restore must see that the file changed, though its content may be such
-    /// as was there before.
-    fn count_change(&mut self) -> Result<(), LogError> {
+    /// as was there before. Where it counts more changes than were ever seen here, it is left as it is.
+    pub(super) fn count_change(&mut self) -> Result<(), LogError> {
         if self.pages() == 0 || self.pending_pages() == 0 || !self.is_dirty() {
             return Ok(());
         }
         let (mut old, mut new) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
         self.committed(PageNo::FIRST, &mut old)?;
         self.read(PageNo::FIRST, &mut new)?;
-        let next = change_count(&old).max(change_count(&new)).wrapping_add(1).to_be_bytes();
+        if change_count(&new) > change_count(&old) {
+            return Ok(());
+        }
+        let next = change_count(&old).wrapping_add(1).to_be_bytes();
         for at in CHANGE_COUNTERS {
             new[at..at + 4].copy_from_slice(&next);
         }

@@ -29,6 +29,7 @@ mod outside;
 mod pins;
 mod record;
 mod scan;
+mod taken;
 #[cfg(test)]
 mod tests;
 

@@ -1,11 +1,12 @@
 //! A database of this node: pages in its log.
 
+use craftec_core::database::PAGE_BYTES;
 use craftec_pager::Fault;
 
 use super::Paged;
 use crate::{
     log::{Log, LogError},
-    page::{Page, PageNo},
+    page::{Digest, Page, PageNo},
 };
 
 /// A log as SQLite's pager sees it, and the last thing that went wrong with it.
@@ -22,6 +23,14 @@ impl LocalPages {
     /// What SQLite was told about with a number only.
     pub(crate) fn take_fault(&mut self) -> Option<LogError> {
         self.fault.take()
+    }
+
+    /// A page of a snapshot that is kept.
+    pub(crate) fn kept(&mut self, digest: &Digest, out: &mut Page) -> Result<(), Fault> {
+        let block = self.log.block(&digest.cid());
+        let block = self.told(block)?.filter(|block| block.len() == PAGE_BYTES);
+        out.copy_from_slice(&block.ok_or(Fault::Rotten)?);
+        Ok(())
     }
 
     fn told<T>(&mut self, result: Result<T, LogError>) -> Result<T, Fault> {

@@ -11,6 +11,7 @@ mod file;
 mod host;
 mod local;
 mod locks;
+mod overlay;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::page::{Page, PageNo};
 pub(crate) use ffi::register;
 pub(crate) use local::LocalPages;
 use locks::Locks;
+pub(crate) use overlay::{Overlay, Written};
 pub(crate) use remote::RemotePages;
 
 /// Name of the VFS.

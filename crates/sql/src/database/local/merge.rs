@@ -1,0 +1,156 @@
+//! States of the same database that were made elsewhere: taken in, gone over to, merged.
+
+use std::time::Duration;
+
+use craftec_core::{Cid, database::Root, limits};
+
+use super::Database;
+use crate::{
+    error::SqlError,
+    merge::{Merged, Sides, Strategy, run},
+    page::PageNo,
+    store::{PageStore, PageStoreError},
+    vfs::Overlay,
+};
+
+/// Most pages that a merge changes: 256 MiB, held in memory.
+const CHANGED_PAGES: usize = 64 << 10;
+/// Blocks asked for at one time.
+const ASKED: usize = limits::WANT_CIDS;
+
+/// A state that is merged into a database. Both roots must be kept there.
+#[derive(Clone, Copy, Debug)]
+pub struct Other {
+    /// Its root.
+    pub root: Cid,
+    /// The state before both it and the database as it is; none if they have nothing in common.
+    pub base: Option<Cid>,
+    /// Whether it has been published: then the changes made here go on top of it, so that whoever has
+    /// it already fetches little.
+    pub published: bool,
+}
+
+impl Database {
+    /// Takes a snapshot in that was made elsewhere: what is not here comes from `store`, each block
+    /// checked against its CID. It is kept under `name`, in the place of what that name kept before.
+    pub async fn take(&self, store: &dyn PageStore, root: Cid, name: &str) -> Result<(), SqlError> {
+        loop {
+            let lacking = self.pages.borrow_mut().log.lacks(&root, ASKED)?;
+            if lacking.is_empty() {
+                self.outside_transactions()?;
+                return Ok(self.pages.borrow_mut().log.keep_taken(name, root)?);
+            }
+            let found = store.get(&root, &lacking).await?;
+            let mut blocks = Vec::with_capacity(lacking.len());
+            for (cid, bytes) in lacking.into_iter().zip(found) {
+                let bytes = bytes.ok_or(SqlError::Missing { cid })?;
+                if bytes.len() > limits::BLOCK_BYTES || !cid.matches(&bytes) {
+                    return Err(SqlError::WrongBytes { cid });
+                }
+                blocks.push((cid, bytes));
+            }
+            if blocks.is_empty() {
+                let reason = "it gave no answer at all".to_owned();
+                return Err(PageStoreError::Failed { reason }.into());
+            }
+            self.outside_transactions()?;
+            self.pages.borrow_mut().log.take_blocks(&blocks)?;
+        }
+    }
+
+    /// Merges `other` into the database, as one commit; see [`Strategy`] for what contradicts. Nothing
+    /// happens where the result says that it was not made.
+    pub async fn merge(
+        &self,
+        other: Other,
+        strategy: Strategy,
+        limit: Option<Duration>,
+    ) -> Result<Merged, SqlError> {
+        self.outside_transactions()?;
+        let ours = self.snapshot()?;
+        let made = Merged { made: true, ..Merged::default() };
+        let [mine, theirs] = [self.root(&ours)?, self.root(&other.root)?];
+        let base = other.base.map(|base| self.root(&base)).transpose()?;
+        if same(&mine, &theirs) || base.as_ref().is_some_and(|base| same(base, &theirs)) {
+            return Ok(made);
+        }
+        let is_behind = base.as_ref().map_or(mine.pages == 0, |base| same(base, &mine));
+        if is_behind {
+            self.pages.borrow_mut().log.commit_over(&theirs, [], theirs.pages)?;
+            self.pages.borrow_mut().log.follow(other.root)?;
+            self.compact_if_wanted().await;
+            return Ok(made);
+        }
+        let onto_theirs = self.direction(&mine, &theirs, base.as_ref(), other.published)?;
+        let (source, target) = if onto_theirs { (ours, other.root) } else { (other.root, ours) };
+        let sides = Sides {
+            base: self.overlay(other.base, None)?,
+            source: self.overlay(Some(source), None)?,
+            target: self.overlay(Some(target), Some(CHANGED_PAGES))?,
+        };
+        let source_wins = match strategy {
+            Strategy::Stop => None,
+            Strategy::Ours => Some(onto_theirs),
+            Strategy::Theirs => Some(!onto_theirs),
+        };
+        let (merged, made) = run(sides, source_wins, limit)?;
+        if !merged.made {
+            return Ok(merged);
+        }
+        {
+            let log = &mut self.pages.borrow_mut().log;
+            let target = log.root(&target)?;
+            let pages = made.as_ref().map_or(target.pages, |made| made.pages);
+            let written = made.iter().flat_map(|made| &made.written);
+            let written = written.filter_map(|(page, bytes)| Some((PageNo::new(*page)?, &**bytes)));
+            log.commit_over(&target, written, pages)?;
+            if other.published {
+                log.follow(other.root)?;
+            }
+        }
+        self.compact_if_wanted().await;
+        Ok(merged)
+    }
+
+    /// Whether the content of a kept snapshot is what the last commit left.
+    pub fn is_at(&self, root: &Cid) -> Result<bool, SqlError> {
+        let log = &mut self.pages.borrow_mut().log;
+        let digests = log.digests_of(root)?;
+        Ok(log.digests() == digests)
+    }
+
+    /// Whether the changes made here are made in the other state, and not the other way round: on what
+    /// is published, unless only the side here changed the schema.
+    fn direction(
+        &self,
+        mine: &Root,
+        theirs: &Root,
+        base: Option<&Root>,
+        published: bool,
+    ) -> Result<bool, SqlError> {
+        let changed = |side: &Root| base.is_some_and(|base| base.schema != side.schema);
+        match (changed(mine), changed(theirs)) {
+            _ if mine.schema == theirs.schema => Ok(published),
+            (false, false) => Ok(published),
+            (true, false) => Ok(false),
+            (false, true) => Ok(true),
+            (true, true) => Err(SqlError::Schemas),
+        }
+    }
+
+    fn root(&self, root: &Cid) -> Result<Root, SqlError> {
+        Ok(self.pages.borrow_mut().log.root(root)?)
+    }
+
+    fn overlay(&self, root: Option<Cid>, room: Option<usize>) -> Result<Overlay, SqlError> {
+        let digests = match root {
+            Some(root) => self.pages.borrow_mut().log.digests_of(&root)?,
+            None => Vec::new(),
+        };
+        Ok(Overlay::new(self.pages.clone(), digests, room))
+    }
+}
+
+fn same(one: &Root, other: &Root) -> bool {
+    one.table == other.table && one.pages == other.pages
+}

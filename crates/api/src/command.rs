@@ -4,7 +4,7 @@ use craftec_core::Cid;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::sql::{SqlStatement, SqlValue};
+use crate::sql::{MergeStrategy, SqlStatement, SqlValue};
 
 /// A half-open range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,7 +200,8 @@ pub enum Command {
         statements: Vec<SqlStatement>,
     },
     /// Takes a snapshot of a database of this node and keeps it as an object: `Snapshot`, once it is
-    /// durable here. Copies on other nodes are asked for.
+    /// durable here. Copies on other nodes are asked for. Where a name is given and its head is not the one
+    /// that the database stands on, the answer is an error, `conflict`, and the snapshot is kept as a branch.
     SqlSnapshot {
         /// From `sql_open`.
         handle: u64,
@@ -214,7 +215,31 @@ pub enum Command {
         /// Its name.
         name: String,
     },
-    /// Commits the content of an earlier snapshot, one of the last 16: `Done`.
+    /// What can be merged into a database of this node: `Branches`. The head of the name under which it was
+    /// published last, if that has moved on, as `published`; then work that is kept, the oldest first.
+    SqlBranches {
+        /// From `sql_open`.
+        handle: u64,
+    },
+    /// Merges another state into a database of this node, row by row and as one commit: `Merged`.
+    SqlMerge {
+        /// From `sql_open`.
+        handle: u64,
+        /// `published`; the name of a branch; an address of one of this identity's names,
+        /// `craftobj://me/<name>`, which is what a second device begins with; or a snapshot,
+        /// `craftobj://<root CID>`.
+        branch: String,
+        /// Who wins where both sides changed the same.
+        strategy: MergeStrategy,
+    },
+    /// Keeps a branch no longer: `Done`. Its snapshot is an object of its own, and stays.
+    SqlDropBranch {
+        /// From `sql_open`.
+        handle: u64,
+        /// Its name.
+        branch: String,
+    },
+    /// Commits the content of an earlier snapshot, which is fetched where it is not here: `Done`.
     SqlRestore {
         /// From `sql_open`.
         handle: u64,

@@ -16,6 +16,8 @@ pub enum ErrorCode {
     Full,
     /// The other side, or a rule of this node, said no.
     Refused,
+    /// Somebody else changed it meanwhile. What is here is as it was.
+    Conflict,
     /// No common version of the language.
     Version,
     /// The caller ended it.

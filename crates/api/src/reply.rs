@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::{HolderState, ObjectHealth},
-    sql::{DatabaseRow, OpenedDatabase, Snapshot, SnapshotRow, SqlRows, SqlState, SqlTurn},
+    sql::{
+        BranchRow, DatabaseRow, OpenedDatabase, Snapshot, SnapshotRow, SqlMerged, SqlRows,
+        SqlState, SqlTurn,
+    },
 };
 
 /// An answer.
@@ -130,6 +133,13 @@ pub enum Reply {
         /// The rows.
         snapshots: Vec<SnapshotRow>,
     },
+    /// What can be merged into a database.
+    Branches {
+        /// The rows.
+        branches: Vec<BranchRow>,
+    },
+    /// What came of a merge.
+    Merged(SqlMerged),
     /// Databases, by name.
     Databases {
         /// The rows.

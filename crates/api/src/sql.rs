@@ -160,6 +160,80 @@ pub struct DatabaseRow {
     pub cid: Option<Cid>,
     /// The name under which it was published last.
     pub published: Option<String>,
+    /// A publication waits until there are other nodes.
+    pub waits: bool,
+    /// Branches that are not merged yet.
+    pub branches: u32,
+}
+
+/// A state that can be merged into a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchRow {
+    /// Its name: `published` for what the head says.
+    pub name: String,
+    /// The snapshot.
+    pub cid: Cid,
+    /// The state before both it and the database, where they have one.
+    pub base: Option<Cid>,
+    /// When it was kept, or published (ms since 1970).
+    pub time_ms: u64,
+    /// The database holds it already.
+    pub merged: bool,
+}
+
+/// Who wins where both sides of a merge changed the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MergeStrategy {
+    /// Nobody: the merge is not made, and the conflicts are named.
+    #[default]
+    Stop,
+    /// The database.
+    Ours,
+    /// What is merged into it.
+    Theirs,
+}
+
+/// What contradicts in a merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictKind {
+    /// Both added a row with this key, with different values.
+    Added,
+    /// Both changed the same columns of the row, to different values.
+    Changed,
+    /// One changed the row, the other deleted it.
+    Deleted,
+    /// The row breaks a constraint beside a row of the other side.
+    Constraint,
+    /// The row refers to one that the other side deleted. No strategy decides this.
+    Reference,
+    /// Both changed a table that can only be taken whole.
+    Table,
+}
+
+/// One conflict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SqlConflict {
+    /// The table.
+    pub table: String,
+    /// What contradicts.
+    pub kind: ConflictKind,
+    /// Values of the row's primary key, or its rowid; empty for a whole table.
+    pub key: Vec<SqlValue>,
+}
+
+/// What came of a merge.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SqlMerged {
+    /// Whether it was made. Else nothing happened.
+    pub made: bool,
+    /// What was merged, or was to be.
+    pub cid: Option<Cid>,
+    /// The first of the conflicts, as many as fit one answer.
+    pub conflicts: Vec<SqlConflict>,
+    /// How many there were.
+    pub conflicting: u64,
 }
 
 /// A snapshot that is kept as an object.
@@ -171,8 +245,6 @@ pub struct SnapshotRow {
     pub time_ms: u64,
     /// Bytes of the SQLite file that it is.
     pub bytes: u64,
-    /// It can be gone back to with `sql_restore`; otherwise it can be read.
-    pub restorable: bool,
 }
 
 /// A snapshot of a database.
@@ -188,4 +260,7 @@ pub struct Snapshot {
     pub new_blocks: u64,
     /// Where a name was given: the address that others open, `craftobj://<did>/<name>`.
     pub uri: Option<String>,
+    /// The name does not say so yet: no other node is there that could be asked whether another device
+    /// has moved it on. That happens by itself when there is one.
+    pub waits: bool,
 }

@@ -6,10 +6,11 @@
 use std::path::PathBuf;
 
 use craftec_api::{
-    ApiError, Command, DatabaseRow, Entry, EntryKind, ErrorCode, Event, FromNode, HolderState,
-    Limit, Link, Mended, ObjectHealth, ObjectRow, Opened, OpenedDatabase, Outlook, Peer, Range,
-    Reply, Restored, Role, Secret, Serving, SiteRow, Snapshot, SnapshotRow, SqlRows, SqlState,
-    SqlStatement, SqlTurn, SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
+    ApiError, BranchRow, Command, ConflictKind, DatabaseRow, Entry, EntryKind, ErrorCode, Event,
+    FromNode, HolderState, Limit, Link, Mended, MergeStrategy, ObjectHealth, ObjectRow, Opened,
+    OpenedDatabase, Outlook, Peer, Range, Reply, Restored, Role, Secret, Serving, SiteRow,
+    Snapshot, SnapshotRow, SqlConflict, SqlMerged, SqlRows, SqlState, SqlStatement, SqlTurn,
+    SqlValue, Stat, Status, Storage, ToNode, Transfer, TransferKind,
 };
 use craftec_core::{Cid, Codec, PeerId, TransportKey, cbor, limits};
 use serde::{Serialize, de::DeserializeOwned};
@@ -130,6 +131,16 @@ fn sql_commands() -> Vec<(&'static str, Command)> {
         ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
         ("sql_snapshots", Command::SqlSnapshots { name: "shop".to_owned() }),
         ("sql_restore", Command::SqlRestore { handle: 1, cid: root }),
+        ("sql_branches", Command::SqlBranches { handle: 1 }),
+        (
+            "sql_merge",
+            Command::SqlMerge {
+                handle: 1,
+                branch: "published".to_owned(),
+                strategy: MergeStrategy::Theirs,
+            },
+        ),
+        ("sql_drop_branch", Command::SqlDropBranch { handle: 1, branch: "work-1".to_owned() }),
         ("sql_changed", Command::SqlChanged { handle: 1 }),
         ("sql_export", Command::SqlExport { handle: 1 }),
         ("sql_begin", Command::SqlBegin { handle: 1 }),
@@ -173,10 +184,24 @@ fn sql_replies() -> Vec<(&'static str, Reply)> {
         more: Some(4),
     };
     let published = Some("shop".to_owned());
-    let row = DatabaseRow { name: "shop".to_owned(), time_ms, cid: Some(root), published };
+    let name = "shop".to_owned();
+    let row = DatabaseRow { name, time_ms, cid: Some(root), published, waits: true, branches: 2 };
+    let (name, base) = ("work-1".to_owned(), Some(root));
+    let branch = BranchRow { name, cid: root, base, time_ms, merged: false };
+    let conflict = |kind| SqlConflict { table: "item".to_owned(), kind, key: values() };
+    let kinds = [
+        ConflictKind::Added,
+        ConflictKind::Changed,
+        ConflictKind::Deleted,
+        ConflictKind::Constraint,
+        ConflictKind::Reference,
+        ConflictKind::Table,
+    ];
+    let conflicts = kinds.map(conflict).into();
+    let merged = SqlMerged { made: false, cid: Some(root), conflicts, conflicting: 1 << 33 };
     let uri = Some("craftobj://did:craftec:abc/shop".to_owned());
-    let taken = SnapshotRow { cid: root, time_ms, bytes: 8192, restorable: true };
-    let snapshot = Snapshot { cid: root, bytes: 4096, blocks: 3, new_blocks: 2, uri };
+    let taken = SnapshotRow { cid: root, time_ms, bytes: 8192 };
+    let snapshot = Snapshot { cid: root, bytes: 4096, blocks: 3, new_blocks: 2, uri, waits: true };
     vec![
         ("changed", Reply::Changed { database: Some(opened.clone()) }),
         ("unchanged", Reply::Changed { database: None }),
@@ -186,6 +211,8 @@ fn sql_replies() -> Vec<(&'static str, Reply)> {
         ("executed", Reply::Executed { changes: vec![1, 0], last_rowid: 9 }),
         ("snapshot", Reply::Snapshot(snapshot)),
         ("snapshots", Reply::Snapshots { snapshots: vec![taken] }),
+        ("branches", Reply::Branches { branches: vec![branch] }),
+        ("merged", Reply::Merged(merged)),
         ("databases", Reply::Databases { databases: vec![row] }),
         ("state", Reply::State(SqlState { number: 1 << 40, length: 3, made_ms: time_ms })),
         ("turn granted", Reply::Turn { turn: SqlTurn::Granted }),

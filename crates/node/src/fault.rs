@@ -141,6 +141,11 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
         SqlError::CacheTooSmall { .. } | SqlError::TooLarge { .. } => {
             input("Keep the whole database here, or ask for less of it at a time.")
         }
+        SqlError::Schemas | SqlError::Unlike { .. } => {
+            let hint = "Nothing was changed. Bring one side to the other's schema first, or open the \
+                        branch and copy from it.";
+            ApiError::new(ErrorCode::Conflict, message).hint(hint)
+        }
         SqlError::Missing { .. } | SqlError::WrongBytes { .. } => unavailable(message, 1),
         SqlError::Table(_) => input("This is not a database, or one of a newer Craftec."),
         SqlError::Log(error) => log(&error, message),

@@ -127,6 +127,8 @@ impl Node {
         });
         events::start(&node);
         node.renew_names();
+        #[cfg(feature = "sql")]
+        node.publish_waiting();
         Ok(node)
     }
 

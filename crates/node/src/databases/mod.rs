@@ -3,11 +3,12 @@
 //! A database of this node is open once, whoever uses it: sessions share it, and no session leaves a
 //! transaction open in it. It closes with the last of its handles.
 //!
-//! On disk: the logs of `craftec-sql` in the folder of the store, and in its index namespace
-//! `Database`, key the name, value canonical DAG-CBOR of [`DatabaseRecord`], at most [`RECORD_BYTES`].
+//! On disk: the logs of `craftec-sql` in the folder of the store, and what `record` describes.
 
 mod desk;
 mod pages;
+mod publish;
+mod record;
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,19 +19,21 @@ use std::{
 
 use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
-use craftec_core::{Cid, cbor, head::check_name};
-use craftec_obj::{Store, StoreError, store::Meta};
+use craftec_core::{Cid, head::check_name};
+use craftec_obj::{Store, store::Meta};
 use craftec_platform::{Clock, Folder};
 use craftec_sql::{
-    Database, DatabaseOptions, Ran, Reader, ReaderOptions, SqlError, Value, page::PageNo,
+    Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, SqlError, Strategy,
+    Value, page::PageNo,
 };
 use futures::lock::Mutex;
-use serde::{Deserialize, Serialize};
 
 use self::desk::Writer;
 pub(crate) use self::{
     desk::{Desk, check_range},
     pages::Pages,
+    publish::{Outcome, base_of, base_of_branch},
+    record::{Branch, DatabaseRecord},
 };
 use crate::{Config, STATEMENT, bell::Bell, fault};
 
@@ -44,35 +47,12 @@ const READER_CACHE_BYTES: usize = 32 << 20;
 const OPEN: usize = 128;
 /// Snapshots that are open at one time.
 const SNAPSHOTS: usize = 16;
+/// How long a merge may compute. It holds the node up, and is made rarely.
+const MERGE: Duration = Duration::from_secs(30);
 /// Memory of SQLite, of all that is open together: 512 MiB. A statement that needs more fails.
 const MEMORY: &str = "PRAGMA hard_heap_limit = 536870912";
 /// Databases of one node.
 const DATABASES: usize = 4096;
-/// Largest encoded record: two names of 255 bytes, a CID and the fixed fields.
-const RECORD_BYTES: usize = 1024;
-
-/// What is remembered of a database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DatabaseRecord {
-    /// Version of this structure: 1.
-    pub(crate) v: u8,
-    /// When it was created (ms since 1970).
-    pub(crate) time_ms: u64,
-    /// The snapshot that was taken last.
-    pub(crate) root: Option<Cid>,
-    /// The name under which it was published last.
-    pub(crate) published: Option<String>,
-}
-
-impl DatabaseRecord {
-    fn read(value: &[u8]) -> Result<Self, StoreError> {
-        let record: Self = cbor::decode(value, RECORD_BYTES)?;
-        match record.v {
-            1 => Ok(record),
-            v => Err(StoreError::Newer { found: v.into(), known: 1 }),
-        }
-    }
-}
 
 /// A database of this node that is open.
 pub(crate) struct Own {
@@ -130,6 +110,20 @@ impl Own {
         let restored = self.database.restore(root).await;
         self.ring();
         restored.map(drop).map_err(fault::sql)
+    }
+
+    /// Takes a snapshot in that was made elsewhere, to be kept under `name`.
+    pub(crate) async fn take(&self, pages: &Pages, root: Cid, name: &str) -> Result<(), ApiError> {
+        self.database.take(pages, root, name).await.map_err(|error| pages.told(error))
+    }
+
+    /// Merges a state that was taken in.
+    pub(crate) async fn merge(&self, other: Other, strategy: Strategy) -> Result<Merged, ApiError> {
+        self.no_writer().await?;
+        let _turn = self.turn.lock().await;
+        let merged = self.database.merge(other, strategy, Some(MERGE)).await;
+        self.ring();
+        merged.map_err(fault::sql)
     }
 
     /// Wakes those who wait for a change, if there is one.
@@ -288,8 +282,7 @@ impl Databases {
             if self.records()?.len() >= DATABASES {
                 return Err(too_many("databases are on this node", DATABASES));
             }
-            let record = DatabaseRecord { v: 1, time_ms: now_ms, root: None, published: None };
-            self.keep(name, &record)?;
+            self.keep(name, &DatabaseRecord::new(now_ms))?;
         }
         let options = DatabaseOptions {
             cache_bytes: CACHE_BYTES,
@@ -370,29 +363,29 @@ impl Databases {
     /// What is remembered of `name`.
     pub(crate) fn record(&self, name: &str) -> Result<Option<DatabaseRecord>, ApiError> {
         let value = self.store.meta_get(Meta::Database, name).map_err(fault::store)?;
-        value.map(|value| DatabaseRecord::read(&value)).transpose().map_err(fault::store)
+        value.map(|value| DatabaseRecord::decode(&value)).transpose().map_err(fault::store)
     }
 
     /// All of them, by name.
     pub(crate) fn records(&self) -> Result<Vec<(String, DatabaseRecord)>, ApiError> {
         let rows = self.store.meta_scan(Meta::Database).map_err(fault::store)?;
         let read = |(name, value): (Vec<u8>, bytes::Bytes)| {
-            let record = DatabaseRecord::read(&value).map_err(fault::store)?;
+            let record = DatabaseRecord::decode(&value).map_err(fault::store)?;
             Ok((String::from_utf8_lossy(&name).into_owned(), record))
         };
         rows.into_iter().map(read).collect()
     }
 
-    /// The database that was last published under `name`, if one was.
+    /// The database that is published under `name`, if one is.
     pub(crate) fn published_as(&self, name: &str) -> Result<Option<String>, ApiError> {
         let mut records = self.records()?.into_iter();
-        let found = records.find(|(_, record)| record.published.as_deref() == Some(name));
+        let found = records.find(|(_, record)| record.of_name(name).is_some());
         Ok(found.map(|(database, _)| database))
     }
 
     /// Remembers it so.
     pub(crate) fn keep(&self, name: &str, record: &DatabaseRecord) -> Result<(), ApiError> {
-        let value = cbor::encode(record).map_err(|error| fault::store(error.into()))?;
+        let value = record.encode().map_err(fault::store)?;
         self.store.meta_put(Meta::Database, name, value).map_err(fault::store)
     }
 }

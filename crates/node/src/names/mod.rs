@@ -9,6 +9,8 @@
     allow(dead_code, reason = "a node without databases tells of heads, and follows none")
 )]
 mod follow;
+#[cfg_attr(not(feature = "sql"), allow(dead_code, reason = "only databases are written so"))]
+mod onto;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -28,6 +30,8 @@ use craftec_p2p::{Key, Record, Rpc, SharedNetwork};
 use craftec_platform::{Clock, timeout};
 
 use self::follow::Changes;
+#[cfg(feature = "sql")]
+pub(crate) use self::onto::Onto;
 use crate::{Keys, Ports, fault};
 
 /// How long a head counts as fresh. The author's node writes a new one after half of it.

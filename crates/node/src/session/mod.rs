@@ -10,6 +10,8 @@ mod pages;
 mod read;
 mod sites;
 #[cfg(feature = "sql")]
+mod snapshots;
+#[cfg(feature = "sql")]
 mod sql;
 #[cfg(not(feature = "sql"))]
 #[path = "no_sql.rs"]
@@ -130,6 +132,9 @@ impl Session {
             | Command::SqlSnapshot { .. }
             | Command::SqlSnapshots { .. }
             | Command::SqlRestore { .. }
+            | Command::SqlBranches { .. }
+            | Command::SqlMerge { .. }
+            | Command::SqlDropBranch { .. }
             | Command::SqlChanged { .. }
             | Command::SqlExport { .. }
             | Command::SqlBegin { .. }

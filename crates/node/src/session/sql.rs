@@ -1,26 +1,19 @@
 //! Commands about databases. They are for whoever sits at the node's machine: SQLite runs on the node's
 //! own thread, and what is opened by an address is fetched on its account.
 
-use std::{
-    cell::RefCell,
-    cmp::Reverse,
-    collections::{BTreeSet, VecDeque},
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use craftec_api::{
-    ApiError, Command, DatabaseRow, EntryKind, ErrorCode, Opened, OpenedDatabase, Reply, Snapshot,
-    SnapshotRow, SqlRows, SqlStatement, SqlValue,
+    ApiError, Command, DatabaseRow, EntryKind, ErrorCode, Opened, OpenedDatabase, Reply, SqlRows,
+    SqlStatement, SqlValue,
 };
 use craftec_core::{Cid, Codec, database::PAGE_BYTES};
-use craftec_obj::{Block, objects::Label, store::Meta};
-use craftec_sql::{Ran, SqlError, Value};
+use craftec_sql::{Ran, Value};
 use futures::{StreamExt, stream};
 
 use super::{
-    Access, Session, SiteRecord,
+    Access, Session,
     handles::{Handle, other_kind},
-    write::{check_name, wanted},
 };
 use crate::{
     databases::{self, Desk, Named, Own, Pages},
@@ -33,18 +26,16 @@ const SQL_BYTES: usize = 512 << 10;
 /// Statements in one batch.
 const STATEMENTS: usize = 10_000;
 /// Rows are gathered into answers of about so many bytes, and of at most so many rows.
-const CHUNK_BYTES: usize = 128 << 10;
+pub(super) const CHUNK_BYTES: usize = 128 << 10;
 const CHUNK_ROWS: usize = 4096;
 /// Longest row, and all names of columns together: what one answer can carry.
 const ROW_BYTES: usize = 1_000_000;
 /// What each value takes besides its bytes.
-const VALUE_BYTES: usize = 9;
-/// Snapshots of one database that are listed: what fits one answer. Older ones are objects all the same.
-const SNAPSHOTS: usize = 4096;
+pub(super) const VALUE_BYTES: usize = 9;
 /// Pages of an export that are read at one time.
 const EXPORTED_PAGES: usize = 32;
 /// How addresses begin.
-const SCHEME: &str = "craftobj://";
+pub(super) const SCHEME: &str = "craftobj://";
 /// The media type of an SQLite file.
 const SQLITE: &str = "application/vnd.sqlite3";
 
@@ -107,9 +98,16 @@ impl Session {
             }
             Command::SqlSnapshots { name } => self.sql_snapshots(&name).await,
             Command::SqlRestore { handle, cid } => {
-                let restored = self.own(handle)?.restore(cid).await;
-                self.node.wrote(restored).await?;
-                Ok(Reply::Done)
+                let restored = self.sql_restore(handle, cid).await;
+                self.node.wrote(restored).await
+            }
+            Command::SqlBranches { handle } => self.sql_branches(handle).await,
+            Command::SqlMerge { handle, branch, strategy } => {
+                let merged = self.sql_merge(handle, &branch, strategy).await;
+                self.node.wrote(merged).await
+            }
+            Command::SqlDropBranch { handle, branch } => {
+                self.sql_drop_branch(handle, &branch).await
             }
             Command::SqlExport { handle } => self.sql_export(handle).await,
             Command::SqlDatabases => self.sql_databases(),
@@ -158,8 +156,17 @@ impl Session {
         if let Ok(root) = address.parse() {
             return Ok((root, None, false, None));
         }
-        let name = match address.strip_prefix("me/") {
-            Some(name) => format!("{}/{name}", self.node.keys.did()),
+        let name = match self.own_name(address) {
+            Some(name) => {
+                if let Some(root) = self.node.waiting_root(name)? {
+                    return Ok((root, None, false, None));
+                }
+                // Another device may have moved it on.
+                if !self.node.ports.network.peers().is_empty() {
+                    self.node.names.latest(name).await?;
+                }
+                format!("{}/{name}", self.node.keys.did())
+            }
             None => address.to_owned(),
         };
         let found = self.node.names.resolve(&name).await?;
@@ -171,6 +178,12 @@ impl Session {
             }
             _ => Err(ApiError::new(ErrorCode::Internal, "A name led to no root.")),
         }
+    }
+
+    /// The name in an address of this identity's.
+    pub(super) fn own_name<'a>(&self, address: &'a str) -> Option<&'a str> {
+        let (owner, name) = address.split_once('/')?;
+        (owner == "me" || owner == self.node.keys.did().to_string()).then_some(name)
     }
 
     async fn sql_query(
@@ -235,88 +248,6 @@ impl Session {
         Ok(Reply::Executed { changes, last_rowid: ran.last_rowid })
     }
 
-    async fn sql_snapshot(
-        &self,
-        handle: u64,
-        name: Option<String>,
-        replicas: Option<u16>,
-    ) -> Result<Reply, ApiError> {
-        let (own, wanted) = (self.own(handle)?, wanted(replicas)?);
-        check_name(name.as_deref())?;
-        if let Some(name) = &name {
-            self.not_a_site(name)?;
-        }
-        let node = &self.node;
-        let _publishing = own.publishing.lock().await;
-        let root = own.database.snapshot().map_err(fault::sql)?;
-        let mut put = node.objects.put_database();
-        let read = |cid: Cid| {
-            let bytes = own.database.block(&cid).map_err(fault::sql)?;
-            let wrong = |_| fault::sql(SqlError::WrongBytes { cid });
-            Block::verified(cid, bytes).map_err(wrong)
-        };
-        for cid in own.database.blocks(root, None).map_err(fault::sql)? {
-            put.take(cid, || read(cid).map_err(Fault)).await.map_err(|Fault(error)| error)?;
-        }
-        let time_ms = node.ports.clock.now().0;
-        let shown = Some(own.name.clone());
-        let label = Label { name: shown, wanted, percent: 0, time_ms };
-        let (stored, new_blocks) = put.finish(&read(root)?, label).map_err(fault::object)?;
-        let mut known = node.databases.record(&own.name)?.unwrap_or(databases::DatabaseRecord {
-            v: 1,
-            time_ms,
-            root: None,
-            published: None,
-        });
-        known.root = Some(root);
-        let published = match &name {
-            Some(name) => node.names.publish(name, root).await.map(Some),
-            None => Ok(None),
-        };
-        if let Ok(Some(_)) = &published {
-            known.published.clone_from(&name);
-        }
-        node.databases.keep(&own.name, &known)?;
-        // After the name was written: its head goes with the copies.
-        node.place(root, &stored.record).map_err(fault::store)?;
-        published?;
-        let uri = name.map(|name| format!("{SCHEME}{}/{name}", node.keys.did()));
-        let (bytes, blocks) = (stored.record.size, stored.record.blocks);
-        Ok(Reply::Snapshot(Snapshot { cid: root, bytes, blocks, new_blocks, uri }))
-    }
-
-    async fn sql_snapshots(&self, name: &str) -> Result<Reply, ApiError> {
-        if self.node.databases.record(name)?.is_none() {
-            let message = format!("There is no database `{name}` on this node.");
-            return Err(ApiError::new(ErrorCode::NotFound, message));
-        }
-        let own = self.node.databases.open(name, self.node.ports.clock.now().0).await?;
-        let restorable: BTreeSet<Cid> =
-            own.database.kept().into_iter().map(|kept| kept.root).collect();
-        let mut snapshots = Vec::new();
-        for (cid, record) in self.node.objects.records().map_err(fault::store)? {
-            if cid.codec() == Codec::DagCbor && record.name.as_deref() == Some(name) {
-                let (time_ms, bytes) = (record.time_ms, record.size);
-                let restorable = restorable.contains(&cid);
-                snapshots.push(SnapshotRow { cid, time_ms, bytes, restorable });
-            }
-        }
-        snapshots.sort_by_key(|row| Reverse(row.time_ms));
-        snapshots.truncate(SNAPSHOTS);
-        Ok(Reply::Snapshots { snapshots })
-    }
-
-    /// A name leads to one thing: a site's is not given to a database by mistake.
-    fn not_a_site(&self, name: &str) -> Result<(), ApiError> {
-        let key = [b"n", name.as_bytes()].concat();
-        let Some(value) = self.node.store.meta_get(Meta::Site, key).map_err(fault::store)? else {
-            return Ok(());
-        };
-        let site = SiteRecord::read(&value).map_err(fault::store)?;
-        let message = format!("`{name}` is the name of a site, {}.", site.cid);
-        Err(ApiError::new(ErrorCode::Refused, message).hint("Choose another name."))
-    }
-
     async fn sql_export(&self, handle: u64) -> Result<Reply, ApiError> {
         let own = self.own(handle)?;
         // A snapshot of the log keeps these pages while others write.
@@ -348,7 +279,9 @@ impl Session {
             name,
             time_ms: record.time_ms,
             cid: record.root,
-            published: record.published,
+            published: record.published().map(|known| known.name.clone()),
+            waits: record.waiting.is_some(),
+            branches: record.branches.iter().filter(|branch| !branch.merged).count() as u32,
         };
         let databases = self.node.databases.records()?.into_iter().map(row).collect();
         Ok(Reply::Databases { databases })
@@ -380,7 +313,7 @@ impl Session {
         }
     }
 
-    fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
+    pub(super) fn own(&self, handle: u64) -> Result<Rc<Own>, ApiError> {
         Ok(self.desk(handle)?.own.clone())
     }
 }
@@ -398,7 +331,7 @@ pub(super) fn own_as_opened(handle: u64, desk: &Desk) -> OpenedDatabase {
 }
 
 /// An error on its way through the object store.
-struct Fault(ApiError);
+pub(super) struct Fault(pub(super) ApiError);
 
 impl From<craftec_obj::ObjError> for Fault {
     fn from(error: craftec_obj::ObjError) -> Self {
@@ -424,7 +357,7 @@ fn value(value: SqlValue) -> Value {
     }
 }
 
-fn shown(value: Value) -> SqlValue {
+pub(super) fn shown(value: Value) -> SqlValue {
     match value {
         Value::Null => SqlValue::Null,
         Value::Integer(number) => SqlValue::Integer(number),
@@ -436,7 +369,7 @@ fn shown(value: Value) -> SqlValue {
     }
 }
 
-fn length(value: &Value) -> usize {
+pub(super) fn length(value: &Value) -> usize {
     match value {
         Value::Null | Value::Integer(_) | Value::Real(_) => 0,
         Value::Text(text) => text.len(),

@@ -1,0 +1,210 @@
+//! Publishing a database under a name: its head moves only from the root that the database stands on.
+//!
+//! Two devices of one owner may both write while they do not see each other. Whoever publishes second
+//! finds the head moved on; it is not overwritten then, and the work is kept as a branch, to be merged.
+//! Without a single peer nobody can be asked, so the publication waits: signing a head at once could
+//! make two with one number, which spoils a name for good.
+
+use std::{rc::Rc, time::Duration};
+
+use craftec_api::{ApiError, ErrorCode};
+use craftec_core::{Cid, Codec, head::HeadRecord};
+use craftec_sql::{SqlError, log::LogError};
+
+use super::{
+    Own,
+    record::{BRANCHES, DatabaseRecord, Waiting},
+};
+use crate::{Node, fault, names::Onto};
+
+/// Pause between two looks whether what waits can be published.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What became of a publication.
+pub(crate) enum Outcome {
+    /// The name says so now.
+    Published,
+    /// It waits for peers.
+    Waits,
+    /// The head had moved on.
+    Moved {
+        /// To this.
+        head: Box<HeadRecord>,
+        /// What is kept of the work here; none where there is no room for another branch.
+        branch: Option<String>,
+    },
+}
+
+impl Outcome {
+    /// What the one who asked for it is told.
+    pub(crate) fn told(&self, name: &str) -> Result<(), ApiError> {
+        let Self::Moved { head, branch } = self else { return Ok(()) };
+        let (root, seq) = (head.head.head.root, head.head.head.seq);
+        let mut message = match head.rival {
+            Some(_) => {
+                format!("Two heads of `{name}` with the number {seq} contradict each other.")
+            }
+            None => format!("Another device has published `{name}`: its head {seq} is {root}."),
+        };
+        let mut hint = "Merge `published` into the database, then publish again.".to_owned();
+        match branch {
+            Some(branch) => message.push_str(&format!(" What is here is kept as `{branch}`.")),
+            None => hint.push_str(&format!(" {BRANCHES} branches are kept, which is the most.")),
+        }
+        if head.rival.is_some() {
+            hint = "Publish it under another name, and tell its readers.".to_owned();
+        }
+        Err(ApiError::new(ErrorCode::Conflict, message).hint(hint))
+    }
+}
+
+impl Node {
+    /// Points `name` to the snapshot `root` of a database.
+    pub(crate) async fn publish_database(
+        self: &Rc<Self>,
+        own: &Own,
+        name: &str,
+        root: Cid,
+    ) -> Result<Outcome, ApiError> {
+        let record = self.database_record(own)?;
+        let base = match record.of_name(name) {
+            Some(known) => match known.root {
+                Some(root) => Some(root),
+                None => self.names.held_root(name)?,
+            },
+            None => None,
+        };
+        let onto = self.names.publish_onto(name, root, base).await?;
+        // Read again: who looks for what waits may have written meanwhile.
+        let mut record = self.database_record(own)?;
+        let outcome = match onto {
+            Onto::Written => {
+                record.stands_on(name, root);
+                record.waiting = None;
+                for gone in record.branches.extract_if(.., |branch| branch.merged) {
+                    own.let_go_of(&gone.name)?;
+                }
+                own.stand_on(name, root)?;
+                Outcome::Published
+            }
+            Onto::Alone => {
+                let first = record.waiting.replace(Waiting { name: name.to_owned(), root });
+                if first.is_none() {
+                    self.publish_waiting();
+                }
+                Outcome::Waits
+            }
+            Onto::Moved(head) => {
+                record.waiting = None;
+                let now_ms = self.ports.clock.now().0;
+                let branch = record.branch(root, base, now_ms).map(|branch| branch.name.clone());
+                if let Some(branch) = &branch {
+                    own.hold(branch, root, base)?;
+                }
+                Outcome::Moved { head, branch }
+            }
+        };
+        self.databases.keep(&own.name, &record)?;
+        Ok(outcome)
+    }
+
+    /// What waits to be published under `name`.
+    pub(crate) fn waiting_root(&self, name: &str) -> Result<Option<Cid>, ApiError> {
+        let mut waiting = self.databases.records()?.into_iter().filter_map(|it| it.1.waiting);
+        Ok(waiting.find(|waiting| waiting.name == name).map(|waiting| waiting.root))
+    }
+
+    /// What is remembered of an open database.
+    pub(crate) fn database_record(&self, own: &Own) -> Result<DatabaseRecord, ApiError> {
+        let known = self.databases.record(&own.name)?;
+        Ok(known.unwrap_or_else(|| DatabaseRecord::new(self.ports.clock.now().0)))
+    }
+
+    /// Publishes what waits as soon as there are peers; ends when nothing waits any more.
+    pub(crate) fn publish_waiting(self: &Rc<Self>) {
+        let (weak, clock) = (Rc::downgrade(self), self.ports.clock.clone());
+        self.ports.clock.spawn(Box::pin(async move {
+            loop {
+                clock.sleep(LOOK).await;
+                let Some(node) = weak.upgrade().filter(|node| !node.stopped.get()) else { return };
+                match node.publish_what_waits().await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => tracing::warn!(%error, "a database could not be published yet"),
+                }
+            }
+        }));
+    }
+
+    /// Whether something still waits.
+    async fn publish_what_waits(self: &Rc<Self>) -> Result<bool, ApiError> {
+        let all = self.databases.records()?.into_iter();
+        let waiting: Vec<_> =
+            all.filter_map(|(database, record)| Some((database, record.waiting?))).collect();
+        if waiting.is_empty() {
+            return Ok(false);
+        }
+        if self.ports.network.peers().is_empty() {
+            return Ok(true);
+        }
+        let mut left = false;
+        for (database, Waiting { name, root }) in waiting {
+            let own = self.databases.open(&database, self.ports.clock.now().0).await?;
+            let _publishing = own.publishing.lock().await;
+            let still = self.database_record(&own)?.waiting;
+            if still.is_none_or(|still| still.root != root) {
+                left = true;
+                continue;
+            }
+            let outcome = self.publish_database(&own, &name, root).await?;
+            if let Err(error) = outcome.told(&name) {
+                tracing::warn!(%error, database, "a publication that waited was refused");
+            }
+            left |= matches!(outcome, Outcome::Waits);
+            // Its head goes with the copies.
+            if let Some(kept) = self.objects.record(&root).map_err(fault::store)? {
+                self.place(root, &kept).map_err(fault::store)?;
+            }
+        }
+        Ok(left)
+    }
+}
+
+impl Own {
+    /// Keeps the root that a name has, on which the database stands.
+    pub(crate) fn stand_on(&self, name: &str, root: Cid) -> Result<(), ApiError> {
+        self.database.keep(&base_of(name), root).map_err(fault::sql)
+    }
+
+    /// Keeps a branch, and what it stands on.
+    fn hold(&self, branch: &str, root: Cid, base: Option<Cid>) -> Result<(), ApiError> {
+        self.database.keep(&kept_as(branch), root).map_err(fault::sql)?;
+        let kept = base.map(|base| self.database.keep(&base_of_branch(branch), base));
+        match kept {
+            // What an earlier version published may be kept as an object only.
+            None | Some(Ok(()) | Err(SqlError::Log(LogError::NoSuchRoot { .. }))) => Ok(()),
+            Some(Err(error)) => Err(fault::sql(error)),
+        }
+    }
+
+    /// Keeps it no longer.
+    pub(crate) fn let_go_of(&self, branch: &str) -> Result<(), ApiError> {
+        for name in [kept_as(branch), base_of_branch(branch)] {
+            self.database.drop_kept(&name).map_err(fault::sql)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the log calls the root that a name has. Names may be as long as what the log takes.
+pub(crate) fn base_of(name: &str) -> String {
+    format!("base {}", Cid::of(Codec::Raw, name.as_bytes()))
+}
+
+pub(crate) fn base_of_branch(branch: &str) -> String {
+    format!("base of {branch}")
+}
+
+fn kept_as(branch: &str) -> String {
+    format!("branch {branch}")
+}

@@ -1,0 +1,208 @@
+//! What a node remembers of each of its databases.
+//!
+//! In the store's namespace `Database`, key the database's name, value canonical DAG-CBOR of
+//! [`DatabaseRecord`], at most [`RECORD_BYTES`]. Version 1 had no branches, knew one name, and not which
+//! root that had been given; it is read, and written as version 2.
+
+use craftec_core::{Cid, cbor};
+use craftec_obj::StoreError;
+use serde::{Deserialize, Serialize};
+
+/// Version of the structure.
+const VERSION: u8 = 2;
+/// Names under which one database is published, with what is remembered of each.
+const NAMES: usize = 16;
+/// Branches of one database.
+pub(crate) const BRANCHES: usize = 64;
+/// Largest encoded record: all names and branches, each with 255 bytes of name and two CIDs.
+const RECORD_BYTES: usize = (NAMES + BRANCHES + 2) * 512;
+
+/// A name that a database was published under.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Published {
+    /// The name.
+    pub(crate) name: String,
+    /// The root that its head had when this database was published there, or taken from there, last.
+    /// What is written now stands on that. None where version 1 did not say: then on the head as it is.
+    pub(crate) root: Option<Cid>,
+}
+
+/// Work that is kept by name, because the head had moved on when it was to be published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Branch {
+    /// Its name.
+    pub(crate) name: String,
+    /// The snapshot.
+    pub(crate) root: Cid,
+    /// The published root that it stands on; none if it stands on nothing.
+    pub(crate) base: Option<Cid>,
+    /// When it was kept (ms since 1970).
+    pub(crate) time_ms: u64,
+    /// Whether the database holds it with what was published meanwhile. It goes with the next
+    /// publication.
+    pub(crate) merged: bool,
+}
+
+/// A publication that waits until other nodes are there to be asked for a newer head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// The name.
+    pub(crate) name: String,
+    /// The root.
+    pub(crate) root: Cid,
+}
+
+/// What is remembered of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DatabaseRecord {
+    v: u8,
+    /// When it was created (ms since 1970).
+    pub(crate) time_ms: u64,
+    /// The snapshot that was taken last.
+    pub(crate) root: Option<Cid>,
+    /// Names, the last used first.
+    names: Vec<Published>,
+    /// What waits to be published.
+    pub(crate) waiting: Option<Waiting>,
+    /// Work that is kept, the oldest first.
+    pub(crate) branches: Vec<Branch>,
+}
+
+/// Version 1.
+#[derive(Serialize, Deserialize)]
+struct First {
+    v: u8,
+    time_ms: u64,
+    root: Option<Cid>,
+    published: Option<String>,
+}
+
+/// The version of a record: canonical DAG-CBOR has the shortest key first.
+fn version(value: &[u8]) -> Option<u8> {
+    match value {
+        [_, 0x61, b'v', version @ 0..24, ..] => Some(*version),
+        _ => None,
+    }
+}
+
+impl DatabaseRecord {
+    /// Of a database that is new.
+    pub(crate) fn new(time_ms: u64) -> Self {
+        let (names, branches) = (Vec::new(), Vec::new());
+        Self { v: VERSION, time_ms, root: None, names, waiting: None, branches }
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, StoreError> {
+        match version(value) {
+            Some(1) => {
+                let First { v: _, time_ms, root, published } = cbor::decode(value, RECORD_BYTES)?;
+                let names = published.map(|name| Published { name, root: None });
+                let names = names.into_iter().collect();
+                Ok(Self { root, names, ..Self::new(time_ms) })
+            }
+            Some(v) if v > VERSION => {
+                Err(StoreError::Newer { found: v.into(), known: VERSION.into() })
+            }
+            _ => Ok(cbor::decode(value, RECORD_BYTES)?),
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(cbor::encode(self)?)
+    }
+
+    /// The name under which it was published last.
+    pub(crate) fn published(&self) -> Option<&Published> {
+        self.names.first()
+    }
+
+    /// What is remembered of a name.
+    pub(crate) fn of_name(&self, name: &str) -> Option<&Published> {
+        self.names.iter().find(|known| known.name == name)
+    }
+
+    /// From now on it stands on `root`, as the head of `name` says. The oldest name goes for a 17th.
+    pub(crate) fn stands_on(&mut self, name: &str, root: Cid) {
+        self.names.retain(|known| known.name != name);
+        self.names.insert(0, Published { name: name.to_owned(), root: Some(root) });
+        self.names.truncate(NAMES);
+    }
+
+    /// Keeps work by a name, which is given. Work on the same base takes the place of what was kept of
+    /// it before: the database still holds that. `None` if there is no room.
+    pub(crate) fn branch(&mut self, root: Cid, base: Option<Cid>, time_ms: u64) -> Option<&Branch> {
+        let again = self.branches.iter().position(|it| it.base == base && !it.merged);
+        let at = match again {
+            Some(at) => at,
+            None if self.branches.len() >= BRANCHES => return None,
+            None => {
+                let taken = |name: &String| self.branches.iter().any(|it| it.name == *name);
+                let name = (1..).map(|n| format!("work-{n}")).find(|name| !taken(name))?;
+                self.branches.push(Branch { name, root, base, time_ms, merged: false });
+                self.branches.len() - 1
+            }
+        };
+        let branch = self.branches.get_mut(at)?;
+        (branch.root, branch.time_ms) = (root, time_ms);
+        Some(branch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use craftec_core::Codec;
+
+    use super::*;
+
+    fn cid(text: &str) -> Cid {
+        Cid::of(Codec::DagCbor, text.as_bytes())
+    }
+
+    #[test]
+    fn version_one_is_read_and_the_bytes_of_version_two_stay() {
+        let (root, published) = (Some(cid("root")), Some("shop".to_owned()));
+        let one = cbor::encode(&First { v: 1, time_ms: 7, root, published }).expect("bytes");
+        let mut record = DatabaseRecord::decode(&one).expect("version 1");
+        assert_eq!(record.published(), Some(&Published { name: "shop".to_owned(), root: None }));
+        record.stands_on("shop", cid("new"));
+        record.branch(cid("work"), Some(cid("root")), 9).expect("room");
+        record.waiting = Some(Waiting { name: "shop".to_owned(), root: cid("new") });
+        let bytes = record.encode().expect("bytes");
+        assert_eq!(DatabaseRecord::decode(&bytes).expect("version 2"), record);
+        // The layout: these bytes are on people's disks.
+        let hash = Cid::of(Codec::DagCbor, &bytes).to_string();
+        assert_eq!(hash, "bafyr4ievltrvgnr4x6gxwrjllbrnpub3cirnudtrz25zav7qulhyxd7vza");
+        let newer = cbor::encode(&only(3)).expect("bytes");
+        assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 3, .. })));
+    }
+
+    fn only(v: u8) -> impl Serialize {
+        #[derive(Serialize)]
+        struct Only {
+            v: u8,
+        }
+        Only { v }
+    }
+
+    #[test]
+    fn work_on_one_base_is_one_branch_and_there_is_an_end_to_branches() {
+        let mut record = DatabaseRecord::new(0);
+        for n in 0..BRANCHES {
+            let base = Some(cid(&n.to_string()));
+            let name = record.branch(cid("a"), base, 1).expect("room").name.clone();
+            assert_eq!(name, format!("work-{}", n + 1));
+            assert_eq!(record.branch(cid("b"), base, 2).expect("the same").name, name);
+        }
+        assert_eq!(record.branch(cid("c"), Some(cid("another")), 3), None);
+        record.branches.remove(0);
+        assert_eq!(record.branch(cid("c"), None, 3).expect("room").name, "work-1");
+        for n in 0..=NAMES {
+            record.stands_on(&n.to_string(), cid("a"));
+        }
+        assert_eq!(
+            (record.of_name("0"), record.published().expect("one").name.as_str()),
+            (None, "16")
+        );
+        assert!(record.encode().expect("bytes").len() < RECORD_BYTES);
+    }
+}

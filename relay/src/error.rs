@@ -161,6 +161,7 @@ impl RelayError {
             ErrorCode::Unavailable => 4,
             ErrorCode::Full
             | ErrorCode::Refused
+            | ErrorCode::Conflict
             | ErrorCode::Version
             | ErrorCode::Aborted
             | ErrorCode::Storage

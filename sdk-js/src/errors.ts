@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'unavailable'
   | 'full'
   | 'refused'
+  | 'conflict'
   | 'version'
   | 'aborted'
   | 'storage'
@@ -17,6 +18,7 @@ const CODES: ReadonlySet<string> = new Set<ErrorCode>([
   'unavailable',
   'full',
   'refused',
+  'conflict',
   'version',
   'aborted',
   'storage',

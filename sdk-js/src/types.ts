@@ -360,6 +360,11 @@ export interface Snapshot {
   newBlocks: number;
   /** With a name: what others open, `craftobj://<did>/<name>`. */
   uri: string | null;
+  /**
+   * The name does not say so yet: no other node is there that could be asked whether another device
+   * has moved it on. That happens by itself when there is one.
+   */
+  waits: boolean;
 }
 
 /** A snapshot that is kept. */
@@ -367,8 +372,49 @@ export interface SnapshotRow {
   cid: string;
   timeMs: number;
   bytes: number;
-  /** `restore` can go back to it; otherwise it can be read. */
-  restorable: boolean;
+}
+
+/** A state that can be merged into a database. */
+export interface Branch {
+  /** `published` for what the name says; else work that was kept when it could not be published. */
+  name: string;
+  /** Its root. */
+  cid: string;
+  /** The state before both it and the database, where they have one. */
+  base: string | null;
+  /** When it was kept, or published. */
+  timeMs: number;
+  /** The database holds it already. */
+  merged: boolean;
+}
+
+/** Who wins where both sides of a merge changed the same; `stop`: nobody, and it is not made. */
+export type MergeStrategy = 'stop' | 'ours' | 'theirs';
+
+/** What contradicts in a merge. */
+export interface Conflict {
+  table: string;
+  /**
+   * `added`: both added a row with this key. `changed`: both changed the same columns. `deleted`: one
+   * changed the row, the other deleted it. `constraint`: it does not fit beside a row of the other
+   * side. `reference`: it refers to a row that the other side deleted; no strategy decides that.
+   * `table`: both changed a table that can only be taken whole.
+   */
+  kind: 'added' | 'changed' | 'deleted' | 'constraint' | 'reference' | 'table';
+  /** Values of the row's primary key, or its rowid; empty for a whole table. */
+  key: SqlValue[];
+}
+
+/** What came of a merge. */
+export interface Merged {
+  /** Whether it was made. Else nothing happened. */
+  made: boolean;
+  /** The root that was merged, or was to be. */
+  cid: string | null;
+  /** The first of the conflicts. */
+  conflicts: Conflict[];
+  /** How many there were. */
+  conflicting: number;
 }
 
 /** A database of this node. */
@@ -380,4 +426,8 @@ export interface DatabaseRow {
   cid: string | null;
   /** The name under which it was published last. */
   published: string | null;
+  /** A publication waits until there are other nodes. */
+  waits: boolean;
+  /** Branches that are not merged yet. */
+  branches: number;
 }

@@ -48,6 +48,7 @@ impl Page {
             ErrorCode::Unavailable => StatusCode::GATEWAY_TIMEOUT,
             ErrorCode::Full => StatusCode::INSUFFICIENT_STORAGE,
             ErrorCode::Refused => StatusCode::FORBIDDEN,
+            ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::Aborted => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Version | ErrorCode::Storage | ErrorCode::Internal => {
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -9,8 +9,11 @@ import type { Session } from '../client/session.js';
 import { ConnectionLost, CraftecError } from '../errors.js';
 import { copies } from '../obj.js';
 import type {
+  Branch,
   Data,
   DatabaseChange,
+  MergeStrategy,
+  Merged,
   QueryOptions,
   Snapshot,
   SnapshotOptions,
@@ -182,7 +185,8 @@ export class Database {
 
   /**
    * Names this state for ever by its root, and asks other nodes for copies. With `name`, anybody
-   * finds it as `craftobj://<did>/<name>`. Resolves when it is durable here.
+   * finds it as `craftobj://<did>/<name>`. Resolves when it is durable here. Where another device
+   * has moved the name on, it is kept as a branch, and this rejects with `conflict`: see `merge`.
    */
   async snapshot(options: SnapshotOptions & { name: string }): Promise<Published>;
   async snapshot(options?: SnapshotOptions): Promise<Snapshot>;
@@ -196,7 +200,41 @@ export class Database {
     return camel(taken);
   }
 
-  /** Commits the content of an earlier snapshot; nothing that was committed since is rewound. */
+  /**
+   * What can be merged: `published`, where another device moved the name on, and work that was kept
+   * when it could not be published.
+   */
+  async branches({ signal }: QueryOptions = {}): Promise<Branch[]> {
+    const { branches } = await this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_branches: { handle } }, 'branches', signal),
+    );
+    return camel(branches);
+  }
+
+  /**
+   * Merges a branch row by row, as one commit: `published`, one of `branches()`, or
+   * `craftobj://me/<name>`, with which a second device begins. Where both sides changed the same it
+   * is not made, and says so; unless `strategy` names who wins.
+   */
+  async merge(
+    branch = 'published',
+    strategy: MergeStrategy = 'stop',
+    { signal }: QueryOptions = {},
+  ): Promise<Merged> {
+    // Merged twice, the second finds nothing to do.
+    return this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_merge: { handle, branch, strategy } }, 'merged', signal),
+    );
+  }
+
+  /** Keeps a branch no longer; its snapshot stays an object. */
+  async dropBranch(branch: string, { signal }: QueryOptions = {}): Promise<void> {
+    await this.once(({ connection, handle }) =>
+      connection.ask({ sql_drop_branch: { handle, branch } }, 'done', signal),
+    );
+  }
+
+  /** Commits the content of any snapshot; nothing that was committed since is rewound. */
   async restore(cid: string, { signal }: QueryOptions = {}): Promise<void> {
     await this.once(({ connection, handle }) =>
       connection.ask({ sql_restore: { handle, cid } }, 'done', signal),

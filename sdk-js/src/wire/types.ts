@@ -50,6 +50,9 @@ export type Command =
   | { sql_snapshot: { handle: number; name: string | null; replicas: number | null } }
   | { sql_snapshots: { name: string } }
   | { sql_restore: { handle: number; cid: string } }
+  | { sql_branches: { handle: number } }
+  | { sql_merge: { handle: number; branch: string; strategy: WireStrategy } }
+  | { sql_drop_branch: { handle: number; branch: string } }
   | { sql_changed: { handle: number } }
   | { sql_export: { handle: number } }
   | { sql_begin: { handle: number } }
@@ -235,13 +238,34 @@ export interface WireSnapshot {
   blocks: number;
   new_blocks: number;
   uri: string | null;
+  waits: boolean;
 }
 
 export interface WireSnapshotRow {
   cid: string;
   time_ms: number;
   bytes: number;
-  restorable: boolean;
+}
+
+export type WireStrategy = 'stop' | 'ours' | 'theirs';
+
+export interface WireBranchRow {
+  name: string;
+  cid: string;
+  base: string | null;
+  time_ms: number;
+  merged: boolean;
+}
+
+export interface WireMerged {
+  made: boolean;
+  cid: string | null;
+  conflicts: {
+    table: string;
+    kind: 'added' | 'changed' | 'deleted' | 'constraint' | 'reference' | 'table';
+    key: WireValue[];
+  }[];
+  conflicting: number;
 }
 
 export interface WireDatabaseRow {
@@ -249,6 +273,8 @@ export interface WireDatabaseRow {
   time_ms: number;
   cid: string | null;
   published: string | null;
+  waits: boolean;
+  branches: number;
 }
 
 export type WireTurn = 'granted' | 'taken' | 'stale';
@@ -275,6 +301,8 @@ export interface Replies {
   executed: { changes: number[]; last_rowid: number | bigint };
   snapshot: WireSnapshot;
   snapshots: { snapshots: WireSnapshotRow[] };
+  branches: { branches: WireBranchRow[] };
+  merged: WireMerged;
   databases: { databases: WireDatabaseRow[] };
   state: { number: number; length: number; made_ms: number };
   turn: { turn: WireTurn };

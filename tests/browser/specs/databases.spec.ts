@@ -28,7 +28,7 @@ interface Database {
 interface Sql {
   open(name: string): Promise<Database>;
   list(): Promise<{ name: string }[]>;
-  history(name: string): Promise<{ cid: string; restorable: boolean }[]>;
+  history(name: string): Promise<{ cid: string }[]>;
 }
 type WithSql = Window & {
   node: { sql: Sql };

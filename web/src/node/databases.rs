@@ -5,7 +5,9 @@ use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 
 use super::{
     NodeState, listener, sdk,
-    types::{DatabaseRow, Failure, OpenedDatabase, Snapshot, SnapshotRow, Table},
+    types::{
+        Branch, DatabaseRow, Failure, Merged, OpenedDatabase, Snapshot, SnapshotRow, Table,
+    },
 };
 use crate::browser;
 
@@ -107,6 +109,21 @@ impl Database {
     /// Goes back to a snapshot.
     pub(crate) async fn restore(&self, cid: &str) -> Result<(), Failure> {
         self.open.restore_to(cid).await.map(drop).map_err(sdk::failure)
+    }
+
+    /// What can be merged into it.
+    pub(crate) async fn branches(&self) -> Result<Vec<Branch>, Failure> {
+        sdk::read(self.open.branches().await.map_err(sdk::failure)?)
+    }
+
+    /// Merges a branch, or an address of this identity's.
+    pub(crate) async fn merge(&self, branch: &str, strategy: &str) -> Result<Merged, Failure> {
+        sdk::read(self.open.merge(branch, strategy).await.map_err(sdk::failure)?)
+    }
+
+    /// Keeps a branch no longer.
+    pub(crate) async fn drop_branch(&self, branch: &str) -> Result<(), Failure> {
+        self.open.drop_branch(branch).await.map(drop).map_err(sdk::failure)
     }
 
     /// Hands the browser an SQLite file of it.

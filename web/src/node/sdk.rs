@@ -127,6 +127,16 @@ extern "C" {
     pub(crate) async fn snapshot(this: &Database, options: &JsValue) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = restore)]
     pub(crate) async fn restore_to(this: &Database, cid: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn branches(this: &Database) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn merge(
+        this: &Database,
+        branch: &str,
+        strategy: &str,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = dropBranch)]
+    pub(crate) async fn drop_branch(this: &Database, branch: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = export)]
     pub(crate) fn export_file(this: &Database) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = import)]

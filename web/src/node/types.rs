@@ -343,6 +343,10 @@ records! {
         pub(crate) time_ms: u64,
         /// The name under which it was published last.
         pub(crate) published: Option<String>,
+        /// A publication waits until there are other nodes.
+        pub(crate) waits: bool,
+        /// Branches that are not merged yet.
+        pub(crate) branches: u32,
     }
 
     /// A snapshot of a database that is kept here.
@@ -352,8 +356,39 @@ records! {
         pub(crate) cid: String,
         /// When it was taken (ms since 1970).
         pub(crate) time_ms: u64,
-        /// It can be gone back to.
-        pub(crate) restorable: bool,
+    }
+
+    /// A state that can be merged into a database.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) struct Branch {
+        /// Its name.
+        pub(crate) name: String,
+        /// When it was kept, or published (ms since 1970).
+        pub(crate) time_ms: u64,
+        /// The database holds it already.
+        pub(crate) merged: bool,
+    }
+
+    /// A contradiction of a merge.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct Conflict {
+        /// The table.
+        pub(crate) table: String,
+        /// What contradicts.
+        pub(crate) kind: String,
+        /// The row's key.
+        pub(crate) key: Vec<Cell>,
+    }
+
+    /// What came of a merge.
+    #[derive(Clone, Debug, PartialEq)]
+    pub(crate) struct Merged {
+        /// Whether it was made.
+        pub(crate) made: bool,
+        /// The first of the conflicts.
+        pub(crate) conflicts: Vec<Conflict>,
+        /// How many there were.
+        pub(crate) conflicting: u64,
     }
 
     /// A snapshot that was just taken.
@@ -367,6 +402,8 @@ records! {
         pub(crate) new_blocks: u64,
         /// What others open, where it has a name.
         pub(crate) uri: Option<String>,
+        /// The name does not say so yet.
+        pub(crate) waits: bool,
     }
 
     /// What a statement gave.

@@ -2,7 +2,10 @@
 
 use std::{fs::OpenOptions, io::Write, path::Path};
 
-use craftec_api::{Command, OpenedDatabase, Reply, Snapshot, SqlRows, SqlStatement, SqlValue};
+use craftec_api::{
+    BranchRow, Command, MergeStrategy, OpenedDatabase, Reply, Snapshot, SqlMerged, SqlRows,
+    SqlStatement, SqlValue,
+};
 use craftec_core::Cid;
 
 use crate::{
@@ -69,6 +72,26 @@ impl<'a> Client<'a> {
 
     pub(super) async fn restore(&self, root: Cid) -> Result<()> {
         self.session.done(Command::SqlRestore { handle: self.opened.handle, cid: root }).await
+    }
+
+    pub(super) async fn branches(&self) -> Result<Vec<BranchRow>> {
+        match self.session.call(Command::SqlBranches { handle: self.opened.handle }).await? {
+            Reply::Branches { branches } => Ok(branches),
+            other => Err(unexpected("branches", &other)),
+        }
+    }
+
+    pub(super) async fn merge(&self, branch: &str, strategy: MergeStrategy) -> Result<SqlMerged> {
+        let (handle, branch) = (self.opened.handle, branch.to_owned());
+        match self.session.call(Command::SqlMerge { handle, branch, strategy }).await? {
+            Reply::Merged(merged) => Ok(merged),
+            other => Err(unexpected("merged", &other)),
+        }
+    }
+
+    pub(super) async fn forget(&self, branch: &str) -> Result<()> {
+        let (handle, branch) = (self.opened.handle, branch.to_owned());
+        self.session.done(Command::SqlDropBranch { handle, branch }).await
     }
 
     /// Writes it as an ordinary SQLite file, which must not exist yet; its length.

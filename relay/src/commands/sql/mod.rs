@@ -100,7 +100,12 @@ async fn list(access: &Access, console: &Console) -> Result<()> {
             let published = row.published.as_ref();
             let published = published
                 .map_or_else(String::new, |name| format!(", published as {}", printable(name)));
-            format!("{name}  {root}{published}\n")
+            let waits = if row.waits { ", waits to be published" } else { "" };
+            let branches = match row.branches {
+                0 => String::new(),
+                count => format!(", branches to merge: {count}"),
+            };
+            format!("{name}  {root}{published}{waits}{branches}\n")
         };
         match databases.databases.as_slice() {
             [] => "No database yet: `craftec sql NAME` makes one.".to_owned(),

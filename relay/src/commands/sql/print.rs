@@ -1,6 +1,6 @@
 //! How rows look: tables for people, CSV and JSON for programs.
 
-use craftec_api::SqlValue;
+use craftec_api::{BranchRow, ConflictKind, SqlMerged, SqlValue};
 use serde_json::{Map, Value, json};
 
 use crate::console::printable;
@@ -135,6 +135,44 @@ fn csv(columns: &[String], rows: &[Vec<SqlValue>]) -> String {
         drop(writer.write_record(row.iter().map(plain)));
     }
     String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+}
+
+/// What can be merged, a line each.
+pub(super) fn branches(rows: &[BranchRow]) -> String {
+    if rows.is_empty() {
+        return "Nothing to merge.\n".to_owned();
+    }
+    let line = |row: &BranchRow| {
+        let merged = if row.merged { "  merged" } else { "" };
+        format!("{}  {}{merged}\n", printable(&row.name), row.cid)
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What came of a merge: each conflict, and who won is the asker's to know.
+pub(super) fn merged(merged: &SqlMerged) -> String {
+    let mut text = String::new();
+    for conflict in &merged.conflicts {
+        let key: Vec<String> = conflict.key.iter().map(plain).collect();
+        let what = match conflict.kind {
+            ConflictKind::Added => "both added it",
+            ConflictKind::Changed => "both changed it",
+            ConflictKind::Deleted => "one changed it, the other deleted it",
+            ConflictKind::Constraint => "it does not fit beside a row of the other side",
+            ConflictKind::Reference => "it refers to what the other side deleted",
+            ConflictKind::Table => "both changed the table, which can only be taken whole",
+        };
+        let (table, key) = (printable(&conflict.table), printable(&key.join(", ")));
+        text.push_str(&format!("{table} {key}: {what}\n"));
+    }
+    let more = merged.conflicting.saturating_sub(merged.conflicts.len() as u64);
+    if more > 0 {
+        text.push_str(&format!("… and {more} more\n"));
+    }
+    if merged.made {
+        text.push_str("Merged.\n");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use craftec_api::SqlValue;
+use craftec_api::{MergeStrategy, SqlValue};
 use craftec_core::Cid;
 use rustyline::{DefaultEditor, error::ReadlineError};
 use serde_json::{Value, json};
@@ -32,7 +32,11 @@ const HELP: &str = "\
 .export FILE.sqlite     everything as an ordinary SQLite file
 .snapshot               keeps the state as it is, under a root CID
 .publish NAME           the same, and points craftobj://<your DID>/NAME to it
-.restore CID            goes back to one of the last 16 snapshots
+.restore CID            goes back to a snapshot
+.branches               what can be merged: `published` where another device moved the name on
+.merge BRANCH [WINNER]  merges one, or craftobj://me/NAME; `ours` or `theirs` wins where both
+                        changed the same, without either such a merge is not made
+.forget BRANCH          keeps a branch no longer
 .quit                   ends
 ";
 /// File of the shell's history, in the data folder.
@@ -234,6 +238,18 @@ impl<'a> Shell<'a> {
                 self.client.restore(root).await?;
                 self.tell(&json!({ "restored": root }), &format!("As it was in {root}\n"));
             }
+            [".branches"] => {
+                let rows = self.client.branches().await?;
+                let text = print::branches(&rows);
+                self.tell(&json!({ "branches": rows }), &text);
+            }
+            [".merge", branch] => self.merge(branch, MergeStrategy::Stop).await?,
+            [".merge", branch, "ours"] => self.merge(branch, MergeStrategy::Ours).await?,
+            [".merge", branch, "theirs"] => self.merge(branch, MergeStrategy::Theirs).await?,
+            [".forget", branch] => {
+                self.client.forget(branch).await?;
+                self.tell(&json!({ "forgotten": branch }), "");
+            }
             _ => return Err(wrong(&format!("`{}` is no command", printable(line.trim())))),
         }
         Ok(Then::Go)
@@ -260,12 +276,32 @@ impl<'a> Shell<'a> {
         let taken = self.client.snapshot(name).await?;
         self.taken.push(taken.cid);
         let text = match &taken.uri {
+            Some(uri) if taken.waits => {
+                let when = "published as soon as another node is there to be asked";
+                format!("{}\n{uri}, {when}\n", taken.cid)
+            }
             Some(uri) => format!("{}\n{uri}\n", taken.cid),
             None => format!("{}\n", taken.cid),
         };
         let value = serde_json::to_value(&taken).unwrap_or_default();
         self.tell(&value, &text);
         Ok(())
+    }
+
+    async fn merge(&mut self, branch: &str, strategy: MergeStrategy) -> Result<()> {
+        let merged = self.client.merge(branch, strategy).await?;
+        if merged.made || self.console.is_json() {
+            let value = serde_json::to_value(&merged).unwrap_or_default();
+            self.tell(&value, &print::merged(&merged));
+        }
+        if merged.made {
+            return Ok(());
+        }
+        self.say(&print::merged(&merged));
+        let message = format!("{} conflicts: nothing was merged", merged.conflicting);
+        let hint = "Choose who wins: `.merge BRANCH ours` or `.merge BRANCH theirs`. A row that refers \
+                    to a deleted one must be changed first.";
+        Err(RelayError::usage(&message, hint))
     }
 
     /// A result: JSON is gathered, text goes out.

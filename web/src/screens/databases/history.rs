@@ -94,7 +94,6 @@ fn past(name: &str, row: &SnapshotRow) -> impl IntoView + use<> {
             }
         });
     };
-    let restorable = row.restorable;
     view! {
         <div class="note">
             {icon("#i-clock")}
@@ -104,9 +103,7 @@ fn past(name: &str, row: &SnapshotRow) -> impl IntoView + use<> {
             </p>
             <div class="row tight">
                 <a class="b small" href=now>"Back to now"</a>
-                {restorable.then(|| view! {
-                    <button class="b small" on:click=restore>"Restore this"</button>
-                })}
+                <button class="b small" on:click=restore>"Restore this"</button>
             </div>
         </div>
         {move || failure.with(|failure| failure.as_ref().map(failed))}

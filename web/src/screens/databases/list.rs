@@ -75,9 +75,11 @@ fn Rows(chosen: Memo<Option<String>>) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let row = |row: &DatabaseRow, chosen: Option<&str>| {
         let on = chosen == Some(row.name.as_str());
-        let published = match &row.published {
-            Some(name) => format!("Published as {name}"),
-            None => "Only in this browser".to_owned(),
+        let published = match (&row.published, row.waits, row.branches) {
+            (_, true, _) => "Waits to be published".to_owned(),
+            (_, _, 1..) => "Another device was first: merge".to_owned(),
+            (Some(name), ..) => format!("Published as {name}"),
+            (None, ..) => "Only in this browser".to_owned(),
         };
         view! {
             <li><a href=place(&row.name, None) aria-current=on.then_some("true")>

@@ -1,5 +1,6 @@
 //! Databases: which there are, and one of them with its tables, statements, history and files.
 
+mod branches;
 mod history;
 mod list;
 mod one;

@@ -5,7 +5,11 @@ use std::rc::Rc;
 use leptos::{ev::SubmitEvent, prelude::*};
 use wasm_bindgen_futures::spawn_local;
 
-use super::{history::History, query::Query};
+use super::{
+    branches::{Branches, WorkHere},
+    history::History,
+    query::Query,
+};
 use crate::{
     location::Location,
     node::{
@@ -50,6 +54,12 @@ pub(super) fn One(
             drop(state.refresh_databases().await);
         }
     });
+    let looks = RwSignal::new(0);
+    let is_mine = move |name: &str| {
+        let did = state.status.with(|status| status.as_ref().map(|status| status.did.clone()));
+        let owner = name.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/')).map(|it| it.0);
+        owner.is_some_and(|owner| owner == "me" || Some(owner) == did.as_deref())
+    };
     let history = (own).then(|| view! { <History name=name.clone() at=at.clone()/> });
     let (title, past) = (name.clone(), at.is_some());
     let body = move || {
@@ -66,8 +76,10 @@ pub(super) fn One(
                 view! {
                     <Facts open past/>
                     {(own && !past).then(|| view! {
-                        <Keep name=title.clone() open removal=failure/>
+                        <Branches open looks/>
+                        <Keep name=title.clone() open removal=failure looks/>
                     })}
+                    {is_mine(&title).then(|| view! { <WorkHere address=title.clone()/> })}
                     <Query open/>
                 }
                 .into_any()
@@ -111,7 +123,12 @@ fn Facts(open: Opened, past: bool) -> impl IntoView {
 
 /// Snapshots, publishing, files, and removing it.
 #[component]
-fn Keep(name: String, open: Opened, removal: RwSignal<Option<Failure>>) -> impl IntoView {
+fn Keep(
+    name: String,
+    open: Opened,
+    removal: RwSignal<Option<Failure>>,
+    looks: RwSignal<u32>,
+) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let location = expect_context::<Location>();
     let published = name.clone();
@@ -133,6 +150,7 @@ fn Keep(name: String, open: Opened, removal: RwSignal<Option<Failure>>) -> impl 
                 }
                 Err(why) => failure.set(Some(why)),
             }
+            looks.update(|looks| *looks += 1);
             busy.set(false);
             drop(state.refresh_databases().await);
         });
@@ -177,13 +195,17 @@ fn told(snapshot: &Snapshot) -> impl IntoView + use<> {
         say::counted(snapshot.blocks, "block"),
         say::count(snapshot.new_blocks)
     );
+    let copies = match snapshot.waits {
+        true => "It is published as soon as another node is there to be asked for a newer one. ",
+        false => "Copies go out by themselves. ",
+    };
     let address = snapshot.uri.clone().unwrap_or_else(|| format!("{SCHEME}{}", snapshot.cid));
     view! {
         <div class="note">
             {icon("#i-ok")}
             <p>
                 <b>"The snapshot is durable here."</b> " " {words}
-                "Copies go out by themselves. " <span class="id brk" id="dbaddress">{address.clone()}</span>
+                {copies} <span class="id brk" id="dbaddress">{address.clone()}</span>
             </p>
             <div class="row"><Copy text=address name="Copy address"/></div>
         </div>

@@ -17,6 +17,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     sim(&["storm", "--seeds", "0..200", "--twice", "20", "--brief"])?;
     sim(&["alive", "--seeds", "0..20", "--twice", "5", "--brief"])?;
     sim(&["closing", "--seeds", "0..20", "--twice", "5", "--brief"])?;
+    sim(&["devices", "--seeds", "0..100", "--twice", "20", "--brief"])?;
     sim(&CHURN)
 }
 
@@ -45,6 +46,7 @@ pub(crate) fn soak() -> anyhow::Result<()> {
     sim(&["liar", "--seeds", "0..500", "--brief"])?;
     sim(&["alive", "--seeds", "0..500", "--brief"])?;
     sim(&["closing", "--seeds", "0..500", "--brief"])?;
+    sim(&["devices", "--seeds", "0..5000", "--brief"])?;
     sim(&["churn", "--seeds", "0..16", "--none-lost"])
 }
 

@@ -11,7 +11,11 @@ use std::{
 use craftec_api::ApiError;
 use craftec_core::PeerId;
 use craftec_node::{Config, Keys, Node, NodeError, Ports, Session, record_check};
-use craftec_obj::{Ledger, Store, StoreError, audit::Served, store::StoreOptions};
+use craftec_obj::{
+    Ledger, Store, StoreError,
+    audit::Served,
+    store::{Meta, StoreOptions},
+};
 use craftec_p2p::{NetError, Network, RecordCheck, Role};
 use craftec_platform::{
     Clock,
@@ -26,6 +30,8 @@ use crate::{Fabric, Joined, Weather, checked::Remembered};
 const MEND_SLOT: Duration = Duration::from_secs(60);
 /// Memory for each node's index: they are many.
 const CACHE_BYTES: usize = 512 << 10;
+/// Where a node's store has the secret of its identity.
+const WALLET: &str = "wallet";
 /// Streams of dice per node: one for every life of it.
 const LIVES: u64 = 1 << 20;
 
@@ -154,6 +160,21 @@ impl Cluster {
             self.boot(index).await?;
         }
         Ok(first)
+    }
+
+    /// Starts a new machine with the identity of node `owner`: another device of the same person.
+    pub async fn start_device_of(&self, owner: usize, role: Role) -> Result<usize, ClusterError> {
+        let index = self.len();
+        let broken = |source| ClusterError::Store { index, source };
+        let wallet = self.store(owner)?.meta_get(Meta::Node, WALLET).map_err(broken)?;
+        let disk = SimDisk::new();
+        let store = Store::open(&disk).await.map_err(broken)?;
+        store.meta_put(Meta::Node, WALLET, wallet.unwrap_or_default()).map_err(broken)?;
+        drop(store);
+        let machine = Machine { disk, role, lives: 0, frozen: false, running: None };
+        self.0.nodes.borrow_mut().push(machine);
+        self.boot(index).await?;
+        Ok(index)
     }
 
     /// Boots a machine that is down, with what is on its disk.

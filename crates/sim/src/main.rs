@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(name = "sim", version)]
 struct Options {
-    /// The scenario: put-get, liar, mesh, storm, alive, closing or reciprocity; `churn`, which is
+    /// The scenario: put-get, liar, mesh, storm, alive, closing, devices or reciprocity; `churn`, which is
     /// abstract and years long; `object-life`, a hundred turnovers of holders in real bytes; or
     /// `kept`, which replays every seed that once failed.
     scenario: Which,

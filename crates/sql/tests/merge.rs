@@ -299,6 +299,39 @@ fn one_side_may_have_changed_the_schema() {
 }
 
 #[test]
+fn without_a_state_before_both_what_is_equal_is_one_and_what_differs_is_named() {
+    block_on(async {
+        let two = Two::with("CREATE TABLE log (line); INSERT INTO log VALUES ('a'), ('b');").await;
+        two.ours
+            .execute_batch("DELETE FROM log WHERE line = 'a'; INSERT INTO log VALUES ('c')")
+            .await
+            .unwrap();
+        two.ours
+            .execute_batch(
+                "CREATE TABLE k (id PRIMARY KEY, v); INSERT INTO k VALUES (1, 1), (2, 2)",
+            )
+            .await
+            .unwrap();
+        two.theirs.execute_batch("INSERT INTO log VALUES ('d'), ('d')").await.unwrap();
+        two.theirs
+            .execute_batch(
+                "CREATE TABLE k (id PRIMARY KEY, v); INSERT INTO k VALUES (1, 1), (2, 3)",
+            )
+            .await
+            .unwrap();
+        let other = Other { base: None, ..two.published().await };
+        let merged = merge(&two.ours, other, Strategy::Theirs).await;
+        assert_eq!(merged.conflicts, [conflict("k", ConflictKind::Added, &[integer(2)])]);
+        let lines = rows(&two.ours, "SELECT line FROM log ORDER BY line").await;
+        assert_eq!(lines.concat(), ["a", "b", "c", "d", "d"].map(text));
+        assert_eq!(
+            rows(&two.ours, "SELECT v FROM k ORDER BY id").await.concat(),
+            [1, 3].map(integer)
+        );
+    });
+}
+
+#[test]
 fn a_crash_leaves_all_of_a_merge_or_nothing() {
     let here = "UPDATE item SET price = price + 1; INSERT INTO item VALUES (20, 'here', 0, '');";
     let there = "UPDATE item SET note = 'x'; INSERT INTO item VALUES (21, 'there', 0, '');";

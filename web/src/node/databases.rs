@@ -5,9 +5,7 @@ use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 
 use super::{
     NodeState, listener, sdk,
-    types::{
-        Branch, DatabaseRow, Failure, Merged, OpenedDatabase, Snapshot, SnapshotRow, Table,
-    },
+    types::{Branch, DatabaseRow, Failure, Merged, OpenedDatabase, Snapshot, SnapshotRow, Table},
 };
 use crate::browser;
 

@@ -3,7 +3,8 @@
 //! Two devices of one owner may both write while they do not see each other. Whoever publishes second
 //! finds the head moved on; it is not overwritten then, and the work is kept as a branch, to be merged.
 //! Without a single peer nobody can be asked, so the publication waits: signing a head at once could
-//! make two with one number, which spoils a name for good.
+//! make two with one number, which spoils a name for good. It also waits until others have its head: the
+//! database stands on a root only once nobody else can have published beside it.
 
 use std::{rc::Rc, time::Duration};
 
@@ -15,7 +16,10 @@ use super::{
     Own,
     record::{BRANCHES, DatabaseRecord, Waiting},
 };
-use crate::{Node, fault, names::Onto};
+use crate::{
+    Node, fault,
+    names::{Onto, Shown, draft_bytes, draft_of},
+};
 
 /// Pause between two looks whether what waits can be published.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,43 +78,85 @@ impl Node {
             },
             None => None,
         };
-        let onto = self.names.publish_onto(name, root, base).await?;
-        // Read again: who looks for what waits may have written meanwhile.
+        let waiting = record.waits_for(name);
+        let draft = waiting.and_then(|waiting| waiting.draft.as_deref());
+        let draft = draft.map(draft_of).transpose()?;
+        // Heads of these roots are this device's own.
+        let mut stands_on: Vec<Cid> = waiting.map(|it| it.shown.clone()).unwrap_or_default();
+        stands_on.extend(base);
+        stands_on.extend(draft.as_ref().map(|draft| draft.head.head.root));
+        match self.names.draft_onto(name, root, &stands_on, draft.clone()).await? {
+            Onto::Alone => self.wait(own, name, root, draft),
+            Onto::Moved(head) => self.keep_branch(own, name, root, base, head),
+            Onto::Draft(draft) => {
+                // Durable before anybody sees it.
+                self.wait(own, name, root, Some(*draft.clone()))?;
+                match self.names.show(&draft).await? {
+                    Shown::Unseen => Ok(Outcome::Waits),
+                    Shown::Moved(head) => self.keep_branch(own, name, root, base, head),
+                    Shown::Taken => {
+                        let mut record = self.database_record(own)?;
+                        record.stands_on(name, root);
+                        record.waiting.retain(|waiting| waiting.name != name);
+                        for gone in record.branches.extract_if(.., |branch| branch.merged) {
+                            own.let_go_of(&gone.name)?;
+                        }
+                        own.stand_on(name, root)?;
+                        self.databases.keep(&own.name, &record)?;
+                        Ok(Outcome::Published)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Notes that a publication waits, and sees to it.
+    fn wait(
+        self: &Rc<Self>,
+        own: &Own,
+        name: &str,
+        root: Cid,
+        draft: Option<HeadRecord>,
+    ) -> Result<Outcome, ApiError> {
         let mut record = self.database_record(own)?;
-        let outcome = match onto {
-            Onto::Written => {
-                record.stands_on(name, root);
-                record.waiting = None;
-                for gone in record.branches.extract_if(.., |branch| branch.merged) {
-                    own.let_go_of(&gone.name)?;
-                }
-                own.stand_on(name, root)?;
-                Outcome::Published
-            }
-            Onto::Alone => {
-                let first = record.waiting.replace(Waiting { name: name.to_owned(), root });
-                if first.is_none() {
-                    self.publish_waiting();
-                }
-                Outcome::Waits
-            }
-            Onto::Moved(head) => {
-                record.waiting = None;
-                let now_ms = self.ports.clock.now().0;
-                let branch = record.branch(root, base, now_ms).map(|branch| branch.name.clone());
-                if let Some(branch) = &branch {
-                    own.hold(branch, root, base)?;
-                }
-                Outcome::Moved { head, branch }
-            }
-        };
+        let draft = draft.as_ref().map(draft_bytes).transpose()?;
+        let first = record.waiting.is_empty();
+        if !record.wait(name, root, draft) {
+            let message = "As many names as there can be wait to be published already.";
+            return Err(
+                ApiError::new(ErrorCode::Full, message).hint("Connect to other nodes first.")
+            );
+        }
         self.databases.keep(&own.name, &record)?;
-        Ok(outcome)
+        if first {
+            self.publish_waiting();
+        }
+        Ok(Outcome::Waits)
+    }
+
+    /// Keeps what another device overtook.
+    fn keep_branch(
+        &self,
+        own: &Own,
+        name: &str,
+        root: Cid,
+        base: Option<Cid>,
+        head: Box<HeadRecord>,
+    ) -> Result<Outcome, ApiError> {
+        let mut record = self.database_record(own)?;
+        record.waiting.retain(|waiting| waiting.name != name);
+        let now_ms = self.ports.clock.now().0;
+        let branch = record.branch(root, base, now_ms).map(|branch| branch.name.clone());
+        if let Some(branch) = &branch {
+            own.hold(branch, root, base)?;
+        }
+        self.databases.keep(&own.name, &record)?;
+        Ok(Outcome::Moved { head, branch })
     }
 
     /// What waits to be published under `name`.
     pub(crate) fn waiting_root(&self, name: &str) -> Result<Option<Cid>, ApiError> {
-        let mut waiting = self.databases.records()?.into_iter().filter_map(|it| it.1.waiting);
+        let mut waiting = self.databases.records()?.into_iter().flat_map(|it| it.1.waiting);
         Ok(waiting.find(|waiting| waiting.name == name).map(|waiting| waiting.root))
     }
 
@@ -139,8 +185,10 @@ impl Node {
     /// Whether something still waits.
     async fn publish_what_waits(self: &Rc<Self>) -> Result<bool, ApiError> {
         let all = self.databases.records()?.into_iter();
-        let waiting: Vec<_> =
-            all.filter_map(|(database, record)| Some((database, record.waiting?))).collect();
+        let each = |(database, record): (String, DatabaseRecord)| {
+            record.waiting.into_iter().map(move |waiting| (database.clone(), waiting))
+        };
+        let waiting: Vec<(String, Waiting)> = all.flat_map(each).collect();
         if waiting.is_empty() {
             return Ok(false);
         }
@@ -148,11 +196,11 @@ impl Node {
             return Ok(true);
         }
         let mut left = false;
-        for (database, Waiting { name, root }) in waiting {
+        for (database, Waiting { name, root, .. }) in waiting {
             let own = self.databases.open(&database, self.ports.clock.now().0).await?;
             let _publishing = own.publishing.lock().await;
-            let still = self.database_record(&own)?.waiting;
-            if still.is_none_or(|still| still.root != root) {
+            let record = self.database_record(&own)?;
+            if record.waits_for(&name).is_none_or(|still| still.root != root) {
                 left = true;
                 continue;
             }

@@ -4,7 +4,7 @@
 //! [`DatabaseRecord`], at most [`RECORD_BYTES`]. Version 1 had no branches, knew one name, and not which
 //! root that had been given; it is read, and written as version 2.
 
-use craftec_core::{Cid, cbor};
+use craftec_core::{Cid, cbor, limits};
 use craftec_obj::StoreError;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,11 @@ const VERSION: u8 = 2;
 const NAMES: usize = 16;
 /// Branches of one database.
 pub(crate) const BRANCHES: usize = 64;
-/// Largest encoded record: all names and branches, each with 255 bytes of name and two CIDs.
-const RECORD_BYTES: usize = (NAMES + BRANCHES + 2) * 512;
+/// Roots of drafts that are remembered.
+const SHOWN: usize = 8;
+/// Largest encoded record: names and branches, each with 255 bytes of name and two CIDs; drafts.
+const RECORD_BYTES: usize =
+    (NAMES + BRANCHES + 2) * 512 + NAMES * (limits::RECORD_BYTES + 512 + SHOWN * 64);
 
 /// A name that a database was published under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +46,19 @@ pub(crate) struct Branch {
     pub(crate) merged: bool,
 }
 
-/// A publication that waits until other nodes are there to be asked for a newer head.
+/// A publication that waits until other nodes are there to be asked for a newer head, and have this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Waiting {
     /// The name.
     pub(crate) name: String,
     /// The root.
     pub(crate) root: Cid,
+    /// The head that was signed last for the name, as a record of the DHT: somebody may have seen it, so
+    /// that no other is signed with its number.
+    #[serde(with = "serde_bytes")]
+    pub(crate) draft: Option<Vec<u8>>,
+    /// Roots of heads that were signed for it before, the newest last: also those may have been seen.
+    pub(crate) shown: Vec<Cid>,
 }
 
 /// What is remembered of a database.
@@ -62,8 +71,8 @@ pub(crate) struct DatabaseRecord {
     pub(crate) root: Option<Cid>,
     /// Names, the last used first.
     names: Vec<Published>,
-    /// What waits to be published.
-    pub(crate) waiting: Option<Waiting>,
+    /// What waits to be published, each name once.
+    pub(crate) waiting: Vec<Waiting>,
     /// Work that is kept, the oldest first.
     pub(crate) branches: Vec<Branch>,
 }
@@ -88,8 +97,8 @@ fn version(value: &[u8]) -> Option<u8> {
 impl DatabaseRecord {
     /// Of a database that is new.
     pub(crate) fn new(time_ms: u64) -> Self {
-        let (names, branches) = (Vec::new(), Vec::new());
-        Self { v: VERSION, time_ms, root: None, names, waiting: None, branches }
+        let (names, waiting, branches) = (Vec::new(), Vec::new(), Vec::new());
+        Self { v: VERSION, time_ms, root: None, names, waiting, branches }
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, StoreError> {
@@ -126,6 +135,30 @@ impl DatabaseRecord {
         self.names.retain(|known| known.name != name);
         self.names.insert(0, Published { name: name.to_owned(), root: Some(root) });
         self.names.truncate(NAMES);
+    }
+
+    /// What waits to be published under a name.
+    pub(crate) fn waits_for(&self, name: &str) -> Option<&Waiting> {
+        self.waiting.iter().find(|waiting| waiting.name == name)
+    }
+
+    /// Lets a root wait to be published, with the head that was signed for it. `false` if there is no room
+    /// for another name.
+    pub(crate) fn wait(&mut self, name: &str, root: Cid, draft: Option<Vec<u8>>) -> bool {
+        let before = self.waiting.iter().position(|waiting| waiting.name == name);
+        let mut shown = match before {
+            Some(at) => {
+                let before = self.waiting.remove(at);
+                let mut shown = before.shown;
+                shown.extend(before.draft.map(|_| before.root).filter(|it| *it != root));
+                shown
+            }
+            None if self.waiting.len() >= NAMES => return false,
+            None => Vec::new(),
+        };
+        shown.drain(..shown.len().saturating_sub(SHOWN));
+        self.waiting.push(Waiting { name: name.to_owned(), root, draft, shown });
+        true
     }
 
     /// Keeps work by a name, which is given. Work on the same base takes the place of what was kept of
@@ -166,12 +199,14 @@ mod tests {
         assert_eq!(record.published(), Some(&Published { name: "shop".to_owned(), root: None }));
         record.stands_on("shop", cid("new"));
         record.branch(cid("work"), Some(cid("root")), 9).expect("room");
-        record.waiting = Some(Waiting { name: "shop".to_owned(), root: cid("new") });
+        assert!(record.wait("shop", cid("new"), Some(vec![1, 2, 3])));
+        assert!(record.wait("shop", cid("newer"), Some(vec![4])));
+        assert_eq!(record.waits_for("shop").expect("it waits").shown, [cid("new")]);
         let bytes = record.encode().expect("bytes");
         assert_eq!(DatabaseRecord::decode(&bytes).expect("version 2"), record);
         // The layout: these bytes are on people's disks.
         let hash = Cid::of(Codec::DagCbor, &bytes).to_string();
-        assert_eq!(hash, "bafyr4ievltrvgnr4x6gxwrjllbrnpub3cirnudtrz25zav7qulhyxd7vza");
+        assert_eq!(hash, "bafyr4ift5ugvpa6t23yzuo4jnnnuxnt2sjunc2snarz6nqk4mx2drntzd4");
         let newer = cbor::encode(&only(3)).expect("bytes");
         assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 3, .. })));
     }

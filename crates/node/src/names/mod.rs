@@ -31,7 +31,7 @@ use craftec_platform::{Clock, timeout};
 
 use self::follow::Changes;
 #[cfg(feature = "sql")]
-pub(crate) use self::onto::Onto;
+pub(crate) use self::onto::{Onto, Shown, draft_bytes, draft_of};
 use crate::{Keys, Ports, fault};
 
 /// How long a head counts as fresh. The author's node writes a new one after half of it.
@@ -59,6 +59,8 @@ pub(crate) struct Names {
     pub(crate) rpc: Rpc,
     pub(crate) announcer: Announcer,
     pub(crate) changes: Changes,
+    /// Names whose known head the DHT did not have, and since when.
+    unseen: RefCell<BTreeMap<String, Duration>>,
 }
 
 impl Names {
@@ -78,6 +80,7 @@ impl Names {
             rpc: rpc.clone(),
             announcer,
             changes: Changes::default(),
+            unseen: RefCell::default(),
             owners: RefCell::default(),
         });
         names.tell_followers();
@@ -208,6 +211,23 @@ impl Names {
     }
 
     fn write(&self, name: &str, root: Cid, before: Option<&HeadRecord>) -> Result<(), ApiError> {
+        let record = self.sign(name, root, before)?;
+        let bytes = encode(&record)?;
+        self.store
+            .meta_put(Meta::Head, record_key(&record), bytes.clone())
+            .map_err(fault::store)?;
+        self.changes.ring(&record_key(&record));
+        self.announce(&record, bytes);
+        Ok(())
+    }
+
+    /// The head that follows `before`.
+    fn sign(
+        &self,
+        name: &str,
+        root: Cid,
+        before: Option<&HeadRecord>,
+    ) -> Result<HeadRecord, ApiError> {
         let key = self.keys.writer();
         let time_ms = self.clock.now().0;
         let (seq, prev) = match before {
@@ -229,14 +249,7 @@ impl Names {
             expires_ms: time_ms.saturating_add(FRESH_MS),
         };
         let head = SignedHead::sign(head, &key).map_err(fault::head)?;
-        let record = HeadRecord { head, rival: None, log: self.keys.log().clone() };
-        let bytes = encode(&record)?;
-        self.store
-            .meta_put(Meta::Head, record_key(&record), bytes.clone())
-            .map_err(fault::store)?;
-        self.changes.ring(&record_key(&record));
-        self.announce(&record, bytes);
-        Ok(())
+        Ok(HeadRecord { head, rival: None, log: self.keys.log().clone() })
     }
 
     fn announce(&self, record: &HeadRecord, bytes: Bytes) {

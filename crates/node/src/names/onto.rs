@@ -1,4 +1,9 @@
 //! Names of this identity that several of its devices move: never over what another one wrote.
+//!
+//! A head is first signed, and kept by whoever asked for it; then shown to the DHT, and looked for there.
+//! Only what others have, with nothing beside it, counts: of two devices that are not aware of each other
+//! one at most gets so far. Between the two steps a crash or a lost connection leaves a draft, which
+//! is shown again, or given up if another device was first.
 
 use std::time::Duration;
 
@@ -8,49 +13,112 @@ use craftec_core::{
     head::{HeadRecord, check_name, head_key},
 };
 use craftec_obj::store::Meta;
+use craftec_p2p::{Key, Record};
+use craftec_platform::timeout;
 
-use super::{BEFORE_WRITE, Names, READ, encode, newest, record_key};
+use super::{BEFORE_WRITE, Names, READ, decode, encode, newest, record_key};
 use crate::fault;
 
-/// How often the DHT is asked again that does not have what was published already: it may not have
-/// been reached yet.
-const AGAIN: usize = 3;
-/// Pause before that.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long a name is not moved while the DHT does not even have the head that is known already: it was
+/// not reached then, and could have a newer one. Where nobody keeps a DHT it never will.
+const UNSEEN: Duration = Duration::from_secs(60);
 
-/// What became of a head that was to be moved.
+/// A head that is to be moved.
 pub(crate) enum Onto {
-    /// It says so.
-    Written,
-    /// Nobody is there to be asked for a newer one. Nothing was written.
+    /// This is to be shown; it says what is wanted.
+    Draft(Box<HeadRecord>),
+    /// Nobody is there who could know of a newer one.
     Alone,
-    /// There is a newer one, or two that contradict each other. Nothing was written.
+    /// There is a newer one, or two that contradict each other.
+    Moved(Box<HeadRecord>),
+}
+
+/// What became of a draft.
+pub(crate) enum Shown {
+    /// Others have it.
+    Taken,
+    /// Nobody said so in time.
+    Unseen,
+    /// Another device was first, or as fast.
     Moved(Box<HeadRecord>),
 }
 
 impl Names {
-    /// Points `name` to `root`, if its head has the root `base` or there is none.
-    pub(crate) async fn publish_onto(
+    /// The head that points `name` to `root`, if the name still has one of the roots `stands_on`, or none.
+    /// `draft` was signed for it before, and may have been seen by somebody.
+    pub(crate) async fn draft_onto(
         &self,
         name: &str,
         root: Cid,
-        base: Option<Cid>,
+        stands_on: &[Cid],
+        draft: Option<HeadRecord>,
     ) -> Result<Onto, ApiError> {
         check_name(name).map_err(fault::head)?;
         if self.network.peers().is_empty() {
             return Ok(Onto::Alone);
         }
-        match self.latest(name).await? {
-            Some(head) if self.says(&head, root) => {
-                self.announce(&head, encode(&head)?);
-                Ok(Onto::Written)
-            }
-            Some(head) if head.rival.is_some() => Ok(Onto::Moved(Box::new(head))),
-            Some(head) if base != Some(head.head.head.root) && head.head.head.root != root => {
-                Ok(Onto::Moved(Box::new(head)))
-            }
-            before => self.write(name, root, before.as_ref()).map(|()| Onto::Written),
+        let (found, seen) = self.look(name).await?;
+        if !seen && !self.unseen_for_long(name) {
+            return Ok(Onto::Alone);
         }
+        self.unseen.borrow_mut().remove(name);
+        let stands = |head: &HeadRecord| {
+            let is_known = head.head.head.root == root || stands_on.contains(&head.head.head.root);
+            head.rival.is_none() && is_known
+        };
+        let before = match (found, draft) {
+            // Whoever has seen it has it still.
+            (Some(found), Some(draft)) if found == draft => Some(draft),
+            (Some(found), Some(draft)) if found.head.head.seq < draft.head.head.seq => {
+                if !stands(&found) {
+                    return Ok(Onto::Moved(Box::new(found)));
+                }
+                Some(draft)
+            }
+            (Some(found), _) if stands(&found) => Some(found),
+            (Some(found), _) => return Ok(Onto::Moved(Box::new(found))),
+            (None, draft) => draft,
+        };
+        match before {
+            Some(before) if self.says(&before, root) => Ok(Onto::Draft(Box::new(before))),
+            before => Ok(Onto::Draft(Box::new(self.sign(name, root, before.as_ref())?))),
+        }
+    }
+
+    /// Shows a draft, which must be durable, and looks whether others have it.
+    pub(crate) async fn show(&self, draft: &HeadRecord) -> Result<Shown, ApiError> {
+        let key = record_key(draft);
+        let bytes = encode(draft)?;
+        let put = self.network.put_record(Record { key: Key(key), value: bytes.to_vec() });
+        let put = timeout(&*self.clock, READ, put).await;
+        let mut is_there = false;
+        let mut beside = Vec::new();
+        for found in self.found(key, READ).await {
+            is_there |= found.head == draft.head && found.rival.is_none();
+            beside.push(found);
+        }
+        // The DHT of those who keep it may not be asked by them again.
+        is_there |= matches!(put, Ok(Ok(()))) && beside.is_empty();
+        let Some(newest) = newest(beside.into_iter().chain([draft.clone()])) else {
+            return Ok(Shown::Unseen);
+        };
+        if newest.rival.is_some() || newest.head != draft.head {
+            self.hold(&newest)?;
+            return Ok(Shown::Moved(Box::new(newest)));
+        }
+        if !is_there {
+            return Ok(Shown::Unseen);
+        }
+        self.hold(draft)?;
+        self.announce(draft, bytes);
+        Ok(Shown::Taken)
+    }
+
+    /// Notes that the DHT does not have the known head of a name; whether that is so for long.
+    fn unseen_for_long(&self, name: &str) -> bool {
+        let now = self.clock.monotonic();
+        let since = *self.unseen.borrow_mut().entry(name.to_owned()).or_insert(now);
+        now.saturating_sub(since) >= UNSEEN
     }
 
     /// The root that the head of one of this identity's names has here.
@@ -62,25 +130,42 @@ impl Names {
     /// The newest head of one of this identity's names, which another device may have written. It is held
     /// from now on.
     pub(crate) async fn latest(&self, name: &str) -> Result<Option<HeadRecord>, ApiError> {
+        Ok(self.look(name).await?.0)
+    }
+
+    /// The same, and whether the DHT had what was known already.
+    async fn look(&self, name: &str) -> Result<(Option<HeadRecord>, bool), ApiError> {
         let key = head_key(&self.keys.did(), name);
         let known = self.held(&key).map_err(fault::store)?.map(|held| held.head.head.seq);
-        let limit = if known.is_some() { READ } else { BEFORE_WRITE };
-        let mut found = self.found(key, limit).await;
-        for _ in 0..AGAIN {
-            if known.is_none_or(|seq| found.iter().any(|head| head.head.head.seq >= seq)) {
-                break;
-            }
-            self.clock.sleep(PAUSE).await;
-            found = self.found(key, limit).await;
-        }
+        let found = self.found(key, if known.is_some() { READ } else { BEFORE_WRITE }).await;
+        let seen = known.is_none_or(|seq| found.iter().any(|head| head.head.head.seq >= seq));
         // Looked up only now: it may have been published here meanwhile.
         let held = self.held(&key).map_err(fault::store)?;
-        let Some(newest) = newest(held.clone().into_iter().chain(found)) else { return Ok(None) };
-        if held.as_ref() != Some(&newest) {
-            let bytes = encode(&newest)?;
-            self.store.meta_put(Meta::Head, record_key(&newest), bytes).map_err(fault::store)?;
+        let newest = newest(held.into_iter().chain(found));
+        if let Some(newest) = &newest {
+            self.hold(newest)?;
+        }
+        Ok((newest, seen))
+    }
+
+    /// Holds a head of this identity as the newest.
+    fn hold(&self, record: &HeadRecord) -> Result<(), ApiError> {
+        let key = record_key(record);
+        if self.held(&key).map_err(fault::store)?.as_ref() != Some(record) {
+            let bytes = encode(record)?;
+            self.store.meta_put(Meta::Head, key, bytes).map_err(fault::store)?;
             self.changes.ring(&key);
         }
-        Ok(Some(newest))
+        Ok(())
     }
+}
+
+/// A draft as it is kept.
+pub(crate) fn draft_bytes(draft: &HeadRecord) -> Result<Vec<u8>, ApiError> {
+    Ok(encode(draft)?.to_vec())
+}
+
+/// A draft that was kept.
+pub(crate) fn draft_of(bytes: &[u8]) -> Result<HeadRecord, ApiError> {
+    decode(bytes).map_err(fault::store)
 }

@@ -1,14 +1,15 @@
 //! Commands about states of databases: snapshots, going back to one, publishing, branches and merging.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, time::Duration};
 
 use craftec_api::{
     ApiError, BranchRow, ConflictKind, ErrorCode, MergeStrategy, Reply, Snapshot, SnapshotRow,
     SqlConflict, SqlMerged,
 };
-use craftec_core::{Cid, Codec, head::HeadRecord};
+use craftec_core::{Cid, Codec, database::Root, head::HeadRecord};
 use craftec_obj::{Block, objects::Label, store::Meta};
-use craftec_sql::{Conflict, Merged, Other, SqlError, Strategy};
+use craftec_platform::timeout;
+use craftec_sql::{Conflict, Merged, Other, PageStore as _, SqlError, Strategy};
 
 use super::{
     Session, SiteRecord,
@@ -22,6 +23,9 @@ use crate::{
 
 /// Snapshots of one database that are listed: what fits one answer. Older ones are objects all the same.
 const SNAPSHOTS: usize = 4096;
+/// Snapshots that are gone back through for the one before two states, and how long that may take.
+const GENERATIONS: usize = 256;
+const ANCESTRY: Duration = Duration::from_secs(30);
 /// What the state is called that the head says.
 const PUBLISHED: &str = "published";
 /// What a state is kept as in the log while it is merged or gone over to.
@@ -223,7 +227,7 @@ impl Session {
         }
         if let Some(root) = address.and_then(|address| address.parse().ok()) {
             let known = record.published();
-            let base = known.and_then(|known| known.root);
+            let base = self.descends(root, known.and_then(|known| known.root)).await;
             let base_kept = known.map_or_else(String::new, |known| base_of(&known.name));
             return Ok(Found { root, base, base_kept, published: None });
         }
@@ -231,6 +235,26 @@ impl Session {
         let kept = kept.ok_or_else(|| no_branch(branch))?;
         let base_kept = base_of_branch(branch);
         Ok(Found { root: kept.root, base: kept.base, base_kept, published: None })
+    }
+
+    /// `base`, if it is seen that `root` descends from it. Where the DHT had two minds, two devices may each
+    /// have published on its own: against a base that only one of them has, the other's work would
+    /// look as if it had been undone. Without any, all that differs is named.
+    async fn descends(&self, root: Cid, base: Option<Cid>) -> Option<Cid> {
+        let base = base?;
+        let walk = async {
+            let mut at = root;
+            for _ in 0..GENERATIONS {
+                if at == base {
+                    return Some(base);
+                }
+                let pages = Pages::new(self.node.reader(at));
+                let block = pages.get(&at, &[at]).await.ok()?.pop().flatten()?;
+                at = Root::decode(&block).ok()?.parent?;
+            }
+            None
+        };
+        timeout(&*self.node.ports.clock, ANCESTRY, walk).await.ok().flatten()
     }
 
     /// From now on the database stands on what was merged, if that is published; branches that it holds

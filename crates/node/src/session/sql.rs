@@ -280,7 +280,7 @@ impl Session {
             time_ms: record.time_ms,
             cid: record.root,
             published: record.published().map(|known| known.name.clone()),
-            waits: record.waiting.is_some(),
+            waits: !record.waiting.is_empty(),
             branches: record.branches.iter().filter(|branch| !branch.merged).count() as u32,
         };
         let databases = self.node.databases.records()?.into_iter().map(row).collect();

@@ -6,6 +6,7 @@
 mod alive;
 mod client;
 mod closing;
+mod devices;
 mod liar;
 mod mesh;
 mod put_get;
@@ -18,6 +19,7 @@ use crate::{ClusterError, Report};
 
 pub use alive::alive;
 pub use closing::closing;
+pub use devices::devices;
 pub use liar::liar;
 pub use mesh::mesh;
 pub use put_get::{Size, put_get};
@@ -39,19 +41,22 @@ pub enum Scenario {
     Alive,
     /// Tabs with a coded object are closed faster than others notice.
     Closing,
+    /// Two devices of one owner write one database, each while the other is away.
+    Devices,
     /// Some give, some only take, and there is not enough for all.
     Reciprocity,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::PutGet,
         Self::Liar,
         Self::Mesh,
         Self::Storm,
         Self::Alive,
         Self::Closing,
+        Self::Devices,
         Self::Reciprocity,
     ];
 
@@ -64,6 +69,7 @@ impl Scenario {
             Self::Storm => storm(seed, StormSize::STANDARD),
             Self::Alive => alive(seed),
             Self::Closing => closing(seed),
+            Self::Devices => devices(seed),
             Self::Reciprocity => reciprocity(seed),
         }
     }
@@ -78,6 +84,7 @@ impl fmt::Display for Scenario {
             Self::Storm => "storm",
             Self::Alive => "alive",
             Self::Closing => "closing",
+            Self::Devices => "devices",
             Self::Reciprocity => "reciprocity",
         })
     }

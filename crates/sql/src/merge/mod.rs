@@ -6,7 +6,8 @@
 //! what contradicts is named, each time, and then decided as the caller said before.
 //!
 //! What is a row follows SQLite: rows are told apart by their primary key, or by their rowid where there
-//! is none. Rows of tables without any key that both sides added are both kept, under new rowids.
+//! is none. Rows of tables without any key that both sides added are both kept, under new rowids; where
+//! there is no state before both, equal ones count as the same.
 //! What has no rows of its own is merged whole: a table of a module like R*Tree, and a table with NULL
 //! in its primary key, is taken from the side that changed it, and named where both did. Full-text
 //! indexes are built anew from their merged content.

@@ -138,6 +138,10 @@ impl Merge<'_> {
             self.copy("INSERT OR REPLACE", &source.all, &name, &key)?;
         }
         for (name, key) in std::mem::take(&mut self.append) {
+            let is_new = compared.iter().any(|(table, from)| *table == name && *from == BLANK);
+            if is_new && self.has_as_many(&source.all, &name, &key)? {
+                continue;
+            }
             if !self.copy("INSERT", &source.all, &name, &key)? {
                 self.merged.note(&name, ConflictKind::Constraint, key.clone());
                 if self.source_wins == Some(true) {
@@ -210,6 +214,32 @@ impl Merge<'_> {
                 error => Err(error),
             },
         }
+    }
+
+    /// Whether the target has the row with this rowid of the source as often as the source. With nothing
+    /// before both it can't be said which of equal rows are one.
+    fn has_as_many(
+        &self,
+        tables: &BTreeMap<String, Table>,
+        name: &str,
+        key: &[Value],
+    ) -> Result<bool, SqlError> {
+        let Some(table) = tables.get(name) else { return Ok(false) };
+        let (columns, quoted) = (table.listed(), quoted(name));
+        let wanted =
+            format!("(SELECT {columns} FROM {SOURCE}.{quoted} WHERE {})", table.found_by());
+        let same: Vec<String> = table
+            .columns
+            .iter()
+            .map(|column| crate::database::quoted(column))
+            .map(|column| format!("a.{column} IS b.{column}"))
+            .collect();
+        let count = |of: &str| {
+            let same = same.join(" AND ");
+            format!("(SELECT count(*) FROM {of}.{quoted} AS a, {wanted} AS b WHERE {same})")
+        };
+        let sql = format!("SELECT {} >= {}", count("main"), count(SOURCE));
+        Ok(self.connection.query_row(&sql, params_from_iter(key), |row| row.get(0))?)
     }
 
     /// Tables that are taken whole, with those that belong to them.

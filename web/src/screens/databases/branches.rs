@@ -94,7 +94,8 @@ fn came(
 ) -> AnyView {
     let count = say::counted(done.conflicting, "conflict");
     if done.made {
-        let words = if done.conflicting == 0 { String::new() } else { format!(" {count} decided.") };
+        let words =
+            if done.conflicting == 0 { String::new() } else { format!(" {count} decided.") };
         return view! {
             <div class="note" role="status">
                 {icon("#i-ok")} <p><b>"Merged."</b> {words} " Publish it, so that other devices see it."</p>

@@ -109,7 +109,21 @@ mod tests {
         assert_eq!(one.proof_against(&one), Ok(None));
         assert_eq!(one.proof_against(&proof), Ok(None));
         assert_eq!((one.replaces(&proof), proof.replaces(&one)), (Ok(false), Ok(true)));
-        assert_eq!(head(b"one").proof_against(&proof), Ok(None));
+        // Neither of the two is held against their proof, nor a third one.
+        for record in [&one, &two, &head(b"three")] {
+            assert_eq!(record.proof_against(&proof), Ok(None));
+            assert_eq!(proof.proof_against(record), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_later_placement_takes_the_place_of_an_earlier_one_and_nothing_else_does() {
+        let placed =
+            |epoch| Record::Placement(Box::new(crate::placement::tests::record(epoch, &[10, 11])));
+        let head = Record::Head(Box::new(crate::head::tests::record(0, b"one", None)));
+        assert_eq!(placed(2).replaces(&placed(1)), Ok(true));
+        assert_eq!(placed(1).replaces(&placed(2)), Ok(false));
+        assert_eq!((placed(1).replaces(&head), head.replaces(&placed(1))), (Ok(false), Ok(false)));
     }
 
     #[test]

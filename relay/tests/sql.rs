@@ -157,3 +157,54 @@ fn a_published_database_is_read_elsewhere_and_survives_a_restart() {
         json!([[20_000]])
     );
 }
+
+#[test]
+fn two_devices_of_one_owner_each_write_and_nothing_is_lost() {
+    let laptop = Daemon::start(&[]);
+    let shop = "CREATE TABLE item (id INTEGER PRIMARY KEY, price INT);
+        INSERT INTO item VALUES (1, 3), (2, 1);";
+    laptop.home.run(["sql", "shop", shop]).ok();
+    let first = laptop.home.run(["sql", "shop", ".publish shop"]).ok()["results"][0].clone();
+    assert_eq!(first["waits"], true, "nobody is there to be asked");
+    laptop.home.write("pass", "four rivers meet");
+    laptop.home.run(["backup", "b.craftec", "--passphrase-file", "pass"]).ok();
+
+    let home = Home::new();
+    home.write("pass", "four rivers meet");
+    home.write("b.craftec", std::fs::read(laptop.home.path("b.craftec")).unwrap());
+    home.run(["restore", "b.craftec", "--passphrase-file", "pass"]).ok();
+    let phone = Daemon::start_in(home, &["--relay", &laptop.addr()]);
+    eventually("the phone has it", || {
+        phone.home.run(["sql", "shop", ".merge craftobj://me/shop"]).code == 0
+    });
+
+    laptop.home.run(["sql", "shop", "UPDATE item SET price = 4 WHERE id = 1"]).ok();
+    phone.home.run(["sql", "shop", "UPDATE item SET price = 5 WHERE id = 1"]).ok();
+    phone.home.run(["sql", "shop", "INSERT INTO item VALUES (3, 9)"]).ok();
+    let publish = |device: &Daemon| device.home.run(["sql", "shop", ".publish shop"]);
+    eventually("the phone publishes", || publish(&phone).ok()["results"][0]["waits"] == false);
+    let refused = publish(&laptop);
+    assert_eq!(refused.json()["error"]["code"], "conflict", "{refused:?}");
+    let branches = laptop.home.plain(["sql", "shop", ".branches"]).stdout;
+    assert!(branches.starts_with("published  ") && branches.contains("\nwork-1  "), "{branches}");
+    let stopped = laptop.home.plain(["sql", "shop", ".merge published"]);
+    assert_eq!(stopped.stdout, "item 1: both changed it\n", "{stopped:?}");
+    assert!(stopped.code == 2 && stopped.stderr.contains("1 conflict"), "{stopped:?}");
+    let merged = laptop.home.run(["sql", "shop", ".merge published ours"]).ok();
+    assert_eq!(merged["results"][0]["made"], true);
+    eventually("the laptop publishes", || publish(&laptop).ok()["results"][0]["waits"] == false);
+    eventually("the phone goes over to it", || {
+        phone.home.run(["sql", "shop", ".merge published"]).ok();
+        let rows = phone.home.run(["sql", "shop", "SELECT id, price FROM item ORDER BY id"]).ok();
+        rows["results"][0]["rows"] == json!([[1, 4], [2, 1], [3, 9]])
+    });
+}
+
+/// Asks again until it is so.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

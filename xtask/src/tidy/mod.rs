@@ -81,7 +81,7 @@ fn platform_cfg(source: &Source) -> Option<String> {
 
 /// Where SQLite calls back into Rust: for its files, for what a tab's has no system to ask, and for the
 /// names of files in its own tests.
-const SQLITE_FFI: [&str; 5] = [
+const SQLITE_FFI: [&str; 6] = [
     "crates/pager/src/ffi/mod.rs",
     "crates/sql/src/merge/ffi.rs",
     "crates/sql/src/vfs/ffi.rs",

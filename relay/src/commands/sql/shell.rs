@@ -298,7 +298,8 @@ impl<'a> Shell<'a> {
             return Ok(());
         }
         self.say(&print::merged(&merged));
-        let message = format!("{} conflicts: nothing was merged", merged.conflicting);
+        let noun = if merged.conflicting == 1 { "conflict" } else { "conflicts" };
+        let message = format!("{} {noun}: nothing was merged", merged.conflicting);
         let hint = "Choose who wins: `.merge BRANCH ours` or `.merge BRANCH theirs`. A row that refers \
                     to a deleted one must be changed first.";
         Err(RelayError::usage(&message, hint))

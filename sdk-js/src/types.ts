@@ -395,10 +395,10 @@ export type MergeStrategy = 'stop' | 'ours' | 'theirs';
 export interface Conflict {
   table: string;
   /**
-   * `added`: both added a row with this key. `changed`: both changed the same columns. `deleted`: one
-   * changed the row, the other deleted it. `constraint`: it does not fit beside a row of the other
-   * side. `reference`: it refers to a row that the other side deleted; no strategy decides that.
-   * `table`: both changed a table that can only be taken whole.
+   * `added`: both added a row with this key. `changed`: both changed the same columns. `deleted`:
+   * one changed the row, the other deleted it. `constraint`: it does not fit beside a row of the
+   * other side. `reference`: it refers to a row that the other side deleted; no strategy decides
+   * that. `table`: both changed a table that can only be taken whole.
    */
   kind: 'added' | 'changed' | 'deleted' | 'constraint' | 'reference' | 'table';
   /** Values of the row's primary key, or its rowid; empty for a whole table. */

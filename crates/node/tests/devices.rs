@@ -16,6 +16,7 @@ use craftec_api::{
     SqlValue,
 };
 use craftec_node::{Node, Session};
+use craftec_obj::{Store, store::Meta};
 use craftec_platform::sim::SimDisk;
 
 const SHOP: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price INT);
@@ -95,11 +96,20 @@ async fn rows(session: &Session, handle: u64) -> Vec<(i64, i64)> {
     .collect()
 }
 
+/// Another device of the same owner as `first`.
+async fn device_of(world: &World, first: &Rc<Node>, seed: u64, disk: &SimDisk) -> Rc<Node> {
+    let wallet = first.store().meta_get(Meta::Node, "wallet").expect("reads").expect("a wallet");
+    let store = Store::open(disk).await.expect("the store opens");
+    store.meta_put(Meta::Node, "wallet", wallet).expect("writes");
+    drop(store);
+    world.node_on(seed, disk, config(disk)).await
+}
+
 /// Two devices that have the same database, and a stranger who keeps it.
 async fn three(world: &Rc<World>) -> (Device, Device, Rc<Node>) {
     let disks = [SimDisk::new(), SimDisk::new()];
     let laptop = world.node_on(1, &disks[0], config(&disks[0])).await;
-    let phone = world.device_of(&laptop, 2, &disks[1], config(&disks[1])).await;
+    let phone = device_of(world, &laptop, 2, &disks[1]).await;
     let keeper = world.node(3).await;
     assert_eq!(laptop.keys().did(), phone.keys().did());
     let (laptop, phone) = (Device::of(laptop).await, Device::of(phone).await);

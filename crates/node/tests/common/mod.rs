@@ -23,7 +23,6 @@ use craftec_node::{Config, Keys, Node, Ports, Session, record_check};
 use craftec_obj::{
     Store,
     exchange::wire::{Answer, Blocks, Item, PROTOCOL, Request},
-    store::Meta,
 };
 use craftec_p2p::{
     ByteStream, Key, Link, NetError, NetEvent, Network, PeerInfo, Protocol, Record, RecordChoice,
@@ -330,22 +329,6 @@ impl World {
             entropy: Rc::new(entropy),
         };
         Node::start(ports, store, keys, config).await.expect("the node starts")
-    }
-
-    /// Another device of the same owner as `first`, on `disk`.
-    pub(crate) async fn device_of(
-        &self,
-        first: &Rc<Node>,
-        seed: u64,
-        disk: &SimDisk,
-        config: Config,
-    ) -> Rc<Node> {
-        let wallet =
-            first.store().meta_get(Meta::Node, "wallet").expect("reads").expect("a wallet");
-        let store = Store::open(disk).await.expect("the store opens");
-        store.meta_put(Meta::Node, "wallet", wallet).expect("writes");
-        drop(store);
-        self.node_on(seed, disk, config).await
     }
 
     /// A native node on a disk of its own.

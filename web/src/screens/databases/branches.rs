@@ -81,7 +81,9 @@ pub(super) fn Branches(open: Opened, looks: RwSignal<u32>) -> impl IntoView {
     };
     view! {
         {move || branches.with(|all| all.iter().filter(|it| !it.merged).map(row).collect_view())}
-        {move || merged.with(|merged| merged.as_ref().map(|(branch, done)| came(branch, done, merge)))}
+        {move || {
+            merged.with(|merged| merged.as_ref().map(|(branch, done)| came(branch, done, merge)))
+        }}
         {move || failure.with(|failure| failure.as_ref().map(failed))}
     }
 }

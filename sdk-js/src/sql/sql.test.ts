@@ -183,6 +183,43 @@ describe('a change', () => {
   });
 });
 
+describe('a branch', () => {
+  const conflict = { table: 'bed', kind: 'changed', key: [1] };
+  /** Stops a merge where nobody is said to win; `merges` says how often it was asked for one. */
+  const merging = (merges: object[]): Behaviour => {
+    return (name, fields, node) => {
+      if (name === 'sql_open') return { database: { handle: node.handle(), ...OPENED } };
+      if (name === 'sql_branches') {
+        const row = { name: 'work-1', cid: ROOT, base: null, time_ms: 7, merged: false };
+        return { branches: { branches: [row] } };
+      }
+      if (name !== 'sql_merge') throw { code: 'conflict', message: 'The name moved on.' };
+      merges.push(fields);
+      const made = fields['strategy'] !== 'stop';
+      return { merged: { made, cid: ROOT, conflicts: [conflict], conflicting: 1 } };
+    };
+  };
+
+  it('is listed, and merged as was said', async () => {
+    const merges: object[] = [];
+    const { sql } = sqlOf(never, merging(merges));
+    const db = await sql.open('shop');
+    const work = { name: 'work-1', cid: ROOT, base: null, timeMs: 7, merged: false };
+    expect(await db.branches()).toEqual([work]);
+    expect(await db.merge()).toMatchObject({ made: false, conflicts: [conflict] });
+    expect(await db.merge('work-1', 'theirs')).toMatchObject({ made: true, conflicting: 1 });
+    expect(merges).toMatchObject([
+      { branch: 'published', strategy: 'stop' },
+      { branch: 'work-1', strategy: 'theirs' },
+    ]);
+  });
+
+  it('is what a snapshot becomes whose name moved on', async () => {
+    const db = await sqlOf(never, merging([])).sql.open('shop');
+    await expect(db.snapshot({ name: 'shop' })).rejects.toMatchObject({ code: 'conflict' });
+  });
+});
+
 describe('a node without databases', () => {
   const lacks: Behaviour = () => {
     throw { code: 'version', message: 'This node was built without databases.' };

@@ -13,6 +13,7 @@ export { serveRtc } from './rtc.js';
 export type { Sites } from './sites.js';
 export type { BatchItem, Database, Statement } from './sql/database.js';
 export type { Sql } from './sql/sql.js';
+export type { Transaction } from './sql/transaction.js';
 export type { BrowserStorage, Keeping } from './storage.js';
 export { support, type Support } from './support.js';
 export type * from './types.js';

@@ -199,6 +199,20 @@ pub enum Command {
         /// One after the other.
         statements: Vec<SqlStatement>,
     },
+    /// Begins a transaction on a database of this node: `Handle`, for `sql_query` and `sql_script`, until
+    /// `sql_finish`. Nobody else reads or writes the database meanwhile; so it is rolled back when 5 s pass
+    /// without a command, or 30 s in all, and when the handle or the session is closed.
+    SqlTransaction {
+        /// From `sql_open`.
+        handle: u64,
+    },
+    /// Ends a transaction: `Done`, where it commits once that is durable.
+    SqlFinish {
+        /// From `sql_transaction`.
+        handle: u64,
+        /// Whether it counts; else nothing of it happened.
+        commit: bool,
+    },
     /// Takes a snapshot of a database of this node and keeps it as an object: `Snapshot`, once it is
     /// durable here. Copies on other nodes are asked for. Where a name is given and its head is not the one
     /// that the database stands on, the answer is an error, `conflict`, and the snapshot is kept as a branch.

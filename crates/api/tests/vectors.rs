@@ -128,6 +128,8 @@ fn sql_commands() -> Vec<(&'static str, Command)> {
             "sql_batch",
             Command::SqlBatch { handle: 1, statements: vec![statement("INSERT"), statement("")] },
         ),
+        ("sql_transaction", Command::SqlTransaction { handle: 1 }),
+        ("sql_finish", Command::SqlFinish { handle: 5, commit: true }),
         ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
         ("sql_snapshots", Command::SqlSnapshots { name: "shop".to_owned() }),
         ("sql_restore", Command::SqlRestore { handle: 1, cid: root }),

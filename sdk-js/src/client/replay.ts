@@ -64,6 +64,8 @@ export const REPLAY = {
   sql_rows: 'part',
   sql_script: 'part',
   sql_batch: 'part',
+  sql_transaction: 'part',
+  sql_finish: 'part',
   sql_snapshot: 'part',
   sql_snapshots: 'read',
   sql_restore: 'part',

@@ -25,6 +25,7 @@ import type {
 } from '../types.js';
 import type { WireDatabase, WireRows } from '../wire/types.js';
 import { importFile } from './import.js';
+import { Transaction } from './transaction.js';
 import { named, onlyReads, statement } from './values.js';
 
 /** How often the node may move below one call. */
@@ -176,6 +177,19 @@ export class Database {
       connection.ask({ sql_batch: { handle, statements } }, 'executed', signal),
     );
     return changes;
+  }
+
+  /**
+   * Runs `work` in a transaction: committed, durably, once it resolves; nothing of it happened where
+   * it rejects. Nobody else reads or writes the database meanwhile, so it is rolled back after 5 s
+   * without a statement, and after 30 s in all. Where no result decides what follows, `batch` is
+   * one round trip.
+   */
+  async transaction<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    { signal }: QueryOptions = {},
+  ): Promise<T> {
+    return this.once((place) => Transaction.run(place, work, signal));
   }
 
   /** A statement to run with other values each time. The node keeps it compiled. */

@@ -183,6 +183,38 @@ describe('a change', () => {
   });
 });
 
+describe('a transaction', () => {
+  /** Notes what was asked for; a statement `bad` fails. */
+  const noting = (asked: unknown[]): Behaviour => {
+    return (name, fields, node) => {
+      if (name === 'sql_open') return { database: { handle: node.handle(), ...OPENED } };
+      if (name === 'sql_transaction') return { handle: { handle: node.handle() } };
+      asked.push(name === 'sql_finish' ? fields['commit'] : fields['sql']);
+      if (fields['sql'] === 'bad') throw { code: 'bad_input', message: 'It is bad.' };
+      if (name === 'sql_finish') return 'done';
+      if (name === 'sql_script') return { executed: { changes: [0], last_rowid: 0 } };
+      return { rows: { columns: ['n'], rows: [[7]], changes: 1, last_rowid: 3, more: null } };
+    };
+  };
+
+  it('is committed when its work is done, and rolled back when that fails', async () => {
+    const asked: unknown[] = [];
+    const db = await sqlOf(never, noting(asked)).sql.open('shop');
+    const total = await db.transaction(async (tx) => {
+      const [row] = await tx.query<{ n: number }>('SELECT n');
+      await tx.exec('one; two');
+      return row!.n + (await tx.run('INSERT')).lastRowid;
+    });
+    expect([total, asked]).toEqual([10, ['SELECT n', 'one; two', 'INSERT', true]]);
+    asked.length = 0;
+    const failed = db.transaction(async (tx) => void (await tx.run('bad')));
+    await expect(failed).rejects.toMatchObject({ code: 'bad_input' });
+    const own = db.transaction(() => Promise.reject(new Error('mine')));
+    await expect(own).rejects.toThrow('mine');
+    expect(asked).toEqual(['bad', false, false]);
+  });
+});
+
 describe('a branch', () => {
   const conflict = { table: 'bed', kind: 'changed', key: [1] };
   /** Stops a merge where nobody is said to win; `merges` says how often it was asked for one. */

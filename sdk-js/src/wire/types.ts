@@ -47,6 +47,8 @@ export type Command =
   | { sql_rows: { handle: number } }
   | { sql_script: { handle: number; sql: string } }
   | { sql_batch: { handle: number; statements: WireStatement[] } }
+  | { sql_transaction: { handle: number } }
+  | { sql_finish: { handle: number; commit: boolean } }
   | { sql_snapshot: { handle: number; name: string | null; replicas: number | null } }
   | { sql_snapshots: { name: string } }
   | { sql_restore: { handle: number; cid: string } }

@@ -50,11 +50,7 @@ impl Own {
         let end = self.clock.monotonic() + self.limit;
         while self.other_writer(0) {
             if self.clock.monotonic() > end {
-                let message = format!("Another program is writing the database `{}`.", self.name);
-                let mut busy = ApiError::new(ErrorCode::Refused, message)
-                    .hint("Nothing was changed. End its transaction, or try again.");
-                busy.retryable = true;
-                return Err(busy);
+                return Err(self.is_busy());
             }
             self.clock.sleep(PAUSE).await;
         }
@@ -155,7 +151,7 @@ impl Desk {
         let staged = self.staged.take();
         self.together.sub(staged.len());
         last?;
-        let _turn = self.own.turn.lock().await;
+        let _turn = self.own.turn().await?;
         let pages = staged.iter();
         let pages = pages.filter_map(|(number, page)| Some((PageNo::new(*number)?, &**page)));
         let committed = self.own.database.commit_pages(state, length, pages).await;

@@ -9,11 +9,13 @@ mod desk;
 mod pages;
 mod publish;
 mod record;
+mod transaction;
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     rc::{Rc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
@@ -21,12 +23,12 @@ use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, head::check_name};
 use craftec_obj::{Store, store::Meta};
-use craftec_platform::{Clock, Folder};
+use craftec_platform::{Clock, Folder, timeout};
 use craftec_sql::{
     Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, SqlError, Strategy,
-    Value, page::PageNo,
+    Value, log::LogError, page::PageNo,
 };
-use futures::lock::Mutex;
+use futures::lock::{Mutex, OwnedMutexGuard};
 
 use self::desk::Writer;
 pub(crate) use self::{
@@ -34,6 +36,7 @@ pub(crate) use self::{
     pages::Pages,
     publish::{Outcome, base_of, base_of_branch},
     record::{Branch, DatabaseRecord},
+    transaction::Transaction,
 };
 use crate::{Config, STATEMENT, bell::Bell, fault};
 
@@ -47,6 +50,9 @@ const READER_CACHE_BYTES: usize = 32 << 20;
 const OPEN: usize = 128;
 /// Snapshots that are open at one time.
 const SNAPSHOTS: usize = 16;
+/// How long a snapshot that is taken in waits for transactions of others, and how often it looks.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How long a merge may compute. It holds the node up, and is made rarely.
 const MERGE: Duration = Duration::from_secs(30);
 /// Memory of SQLite, of all that is open together: 512 MiB. A statement that needs more fails.
@@ -58,8 +64,8 @@ const DATABASES: usize = 4096;
 pub(crate) struct Own {
     pub(crate) name: String,
     pub(crate) database: Database,
-    /// Held while one statement, or a script, runs.
-    turn: Mutex<()>,
+    /// Held while one statement, a script or a transaction runs.
+    turn: Arc<Mutex<()>>,
     /// Held while a snapshot is taken and put.
     pub(crate) publishing: Mutex<()>,
     limit: Duration,
@@ -75,11 +81,27 @@ pub(crate) struct Own {
 }
 
 impl Own {
+    /// The turn to use the database. A transaction of somebody else may have it, for longer than a statement
+    /// takes.
+    pub(crate) async fn turn(&self) -> Result<OwnedMutexGuard<()>, ApiError> {
+        let turn = self.turn.clone().lock_owned();
+        timeout(&*self.clock, self.limit, turn).await.map_err(|_| self.is_busy())
+    }
+
+    /// Somebody else writes.
+    fn is_busy(&self) -> ApiError {
+        let message = format!("Another program is writing the database `{}`.", self.name);
+        let mut busy = ApiError::new(ErrorCode::Refused, message)
+            .hint("Nothing was changed. End its transaction, or try again.");
+        busy.retryable = true;
+        busy
+    }
+
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
         if self.database.may_write(sql) {
             self.no_writer().await?;
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let ran = self.database.run(sql, params, Some(self.limit)).await;
         self.ring();
         ran.map_err(fault::sql)
@@ -87,7 +109,7 @@ impl Own {
 
     pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
         self.no_writer().await?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let ran = self.database.run_script(sql, Some(self.limit)).await;
         self.ring();
         ran.map_err(fault::sql)
@@ -98,7 +120,7 @@ impl Own {
         statements: &[(String, Vec<Value>)],
     ) -> Result<(Vec<u64>, Ran), ApiError> {
         self.no_writer().await?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let ran = self.database.run_transaction(statements, Some(self.limit)).await;
         self.ring();
         ran.map_err(fault::sql)
@@ -106,7 +128,7 @@ impl Own {
 
     pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
         self.no_writer().await?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let restored = self.database.restore(root).await;
         self.ring();
         restored.map(drop).map_err(fault::sql)
@@ -114,13 +136,22 @@ impl Own {
 
     /// Takes a snapshot in that was made elsewhere, to be kept under `name`.
     pub(crate) async fn take(&self, pages: &Pages, root: Cid, name: &str) -> Result<(), ApiError> {
-        self.database.take(pages, root, name).await.map_err(|error| pages.told(error))
+        let end = self.clock.monotonic() + TAKEN_WITHIN;
+        loop {
+            match self.database.take(pages, root, name).await {
+                // What came so far is here.
+                Err(SqlError::Log(LogError::Transaction)) if self.clock.monotonic() < end => {
+                    self.clock.sleep(PAUSE).await;
+                }
+                taken => return taken.map_err(|error| pages.told(error)),
+            }
+        }
     }
 
     /// Merges a state that was taken in.
     pub(crate) async fn merge(&self, other: Other, strategy: Strategy) -> Result<Merged, ApiError> {
         self.no_writer().await?;
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await?;
         let merged = self.database.merge(other, strategy, Some(MERGE)).await;
         self.ring();
         merged.map_err(fault::sql)
@@ -303,7 +334,7 @@ impl Databases {
         let own = Rc::new(Own {
             name: name.to_owned(),
             database,
-            turn: Mutex::default(),
+            turn: Arc::default(),
             publishing: Mutex::default(),
             limit: self.limit,
             made_ms,

@@ -87,21 +87,21 @@ impl Node {
         stands_on.extend(draft.as_ref().map(|draft| draft.head.head.root));
         match self.names.draft_onto(name, root, &stands_on, draft.clone()).await? {
             Onto::Alone => self.wait(own, name, root, draft),
-            Onto::Moved(head) => self.keep_branch(own, name, root, base, head),
+            Onto::Moved(head) => self.keep_branch(own, name, root, base, head).await,
             Onto::Draft(draft) => {
                 // Durable before anybody sees it.
                 self.wait(own, name, root, Some(*draft.clone()))?;
                 match self.names.show(&draft).await? {
                     Shown::Unseen => Ok(Outcome::Waits),
-                    Shown::Moved(head) => self.keep_branch(own, name, root, base, head),
+                    Shown::Moved(head) => self.keep_branch(own, name, root, base, head).await,
                     Shown::Taken => {
                         let mut record = self.database_record(own)?;
                         record.stands_on(name, root);
                         record.waiting.retain(|waiting| waiting.name != name);
                         for gone in record.branches.extract_if(.., |branch| branch.merged) {
-                            own.let_go_of(&gone.name)?;
+                            own.let_go_of(&gone.name).await?;
                         }
-                        own.stand_on(name, root)?;
+                        own.stand_on(name, root).await?;
                         self.databases.keep(&own.name, &record)?;
                         Ok(Outcome::Published)
                     }
@@ -135,7 +135,7 @@ impl Node {
     }
 
     /// Keeps what another device overtook.
-    fn keep_branch(
+    async fn keep_branch(
         &self,
         own: &Own,
         name: &str,
@@ -148,7 +148,7 @@ impl Node {
         let now_ms = self.ports.clock.now().0;
         let branch = record.branch(root, base, now_ms).map(|branch| branch.name.clone());
         if let Some(branch) = &branch {
-            own.hold(branch, root, base)?;
+            own.hold(branch, root, base).await?;
         }
         self.databases.keep(&own.name, &record)?;
         Ok(Outcome::Moved { head, branch })
@@ -220,12 +220,14 @@ impl Node {
 
 impl Own {
     /// Keeps the root that a name has, on which the database stands.
-    pub(crate) fn stand_on(&self, name: &str, root: Cid) -> Result<(), ApiError> {
+    pub(crate) async fn stand_on(&self, name: &str, root: Cid) -> Result<(), ApiError> {
+        let _turn = self.turn().await?;
         self.database.keep(&base_of(name), root).map_err(fault::sql)
     }
 
     /// Keeps a branch, and what it stands on.
-    fn hold(&self, branch: &str, root: Cid, base: Option<Cid>) -> Result<(), ApiError> {
+    async fn hold(&self, branch: &str, root: Cid, base: Option<Cid>) -> Result<(), ApiError> {
+        let _turn = self.turn().await?;
         self.database.keep(&kept_as(branch), root).map_err(fault::sql)?;
         let kept = base.map(|base| self.database.keep(&base_of_branch(branch), base));
         match kept {
@@ -236,7 +238,8 @@ impl Own {
     }
 
     /// Keeps it no longer.
-    pub(crate) fn let_go_of(&self, branch: &str) -> Result<(), ApiError> {
+    pub(crate) async fn let_go_of(&self, branch: &str) -> Result<(), ApiError> {
+        let _turn = self.turn().await?;
         for name in [kept_as(branch), base_of_branch(branch)] {
             self.database.drop_kept(&name).map_err(fault::sql)?;
         }

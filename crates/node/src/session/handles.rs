@@ -55,6 +55,9 @@ pub(super) enum Handle {
     /// A database.
     #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     Database(OpenDatabase),
+    /// A transaction on a database.
+    #[cfg(feature = "sql")]
+    Transaction(Rc<crate::databases::Transaction>),
     /// Rows of a result that were not asked for yet.
     #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     Rows(Rows),
@@ -71,8 +74,11 @@ impl Handles {
     /// Takes a handle in.
     pub(super) fn add(&self, handle: Handle) -> Result<u64, ApiError> {
         let mut open = self.open.borrow_mut();
-        let is_upload = |handle: &Handle| {
-            !matches!(handle, Handle::Read(_) | Handle::Database(_) | Handle::Rows(_))
+        let is_upload = |handle: &Handle| match handle {
+            Handle::Put { .. } | Handle::Folder(_) | Handle::File { .. } | Handle::Restore(_) => {
+                true
+            }
+            _ => false,
         };
         let is_database = |handle: &Handle| matches!(handle, Handle::Database(_));
         let is_result = |handle: &Handle| matches!(handle, Handle::Rows(_));

@@ -129,6 +129,8 @@ impl Session {
             | Command::SqlRows { .. }
             | Command::SqlScript { .. }
             | Command::SqlBatch { .. }
+            | Command::SqlTransaction { .. }
+            | Command::SqlFinish { .. }
             | Command::SqlSnapshot { .. }
             | Command::SqlSnapshots { .. }
             | Command::SqlRestore { .. }

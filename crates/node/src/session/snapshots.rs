@@ -55,7 +55,10 @@ impl Session {
         }
         let node = &self.node;
         let _publishing = own.publishing.lock().await;
-        let root = own.database.snapshot().map_err(fault::sql)?;
+        let root = {
+            let _turn = own.turn().await?;
+            own.database.snapshot().map_err(fault::sql)?
+        };
         let mut put = node.objects.put_database();
         let read = |cid: Cid| {
             let bytes = own.database.block(&cid).map_err(fault::sql)?;
@@ -161,7 +164,7 @@ impl Session {
             return Err(no_branch(branch));
         }
         self.node.databases.keep(&own.name, &record)?;
-        own.let_go_of(branch)?;
+        own.let_go_of(branch).await?;
         Ok(Reply::Done)
     }
 
@@ -268,7 +271,7 @@ impl Session {
         }
         if let Some(name) = &found.published {
             record.stands_on(name, found.root);
-            own.stand_on(name, found.root)?;
+            own.stand_on(name, found.root).await?;
         }
         self.node.databases.keep(&own.name, &record)
     }

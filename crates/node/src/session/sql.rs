@@ -87,11 +87,22 @@ impl Session {
             Command::SqlRows { handle } => self.sql_rows(handle),
             Command::SqlScript { handle, sql } => {
                 check_text(&sql)?;
-                let ran = self.own(handle)?.script(&sql).await;
+                let ran = match self.transaction(handle)? {
+                    Some(open) => open.script(&sql),
+                    None => self.own(handle)?.script(&sql).await,
+                };
                 let ran = self.node.wrote(ran).await?;
                 Ok(Reply::Executed { changes: vec![ran.changes], last_rowid: ran.last_rowid })
             }
             Command::SqlBatch { handle, statements } => self.sql_batch(handle, statements).await,
+            Command::SqlTransaction { handle } => {
+                let open = self.own(handle)?.transaction().await?;
+                Ok(Reply::Handle { handle: self.handles.add(Handle::Transaction(open))? })
+            }
+            Command::SqlFinish { handle, commit } => {
+                let finished = self.sql_finish(handle, commit).await;
+                self.node.wrote(finished).await
+            }
             Command::SqlSnapshot { handle, name, replicas } => {
                 let taken = self.sql_snapshot(handle, name, replicas).await;
                 self.node.wrote(taken).await
@@ -194,9 +205,12 @@ impl Session {
     ) -> Result<Reply, ApiError> {
         check_text(sql)?;
         let params: Vec<Value> = params.into_iter().map(value).collect();
-        let ran = match self.database(handle)? {
-            OpenDatabase::Own(desk) => self.node.wrote(desk.own.run(sql, &params).await).await,
-            OpenDatabase::Snapshot(snapshot) => snapshot.run(sql, &params).await,
+        let ran = match self.transaction(handle)? {
+            Some(open) => self.node.wrote(open.run(sql, &params)).await,
+            None => match self.database(handle)? {
+                OpenDatabase::Own(desk) => self.node.wrote(desk.own.run(sql, &params).await).await,
+                OpenDatabase::Snapshot(snapshot) => snapshot.run(sql, &params).await,
+            },
         };
         let Ran { rows: found, changes, last_rowid } = ran?;
         let names: usize = found.columns.iter().map(String::len).sum();
@@ -208,6 +222,27 @@ impl Session {
         let rows = left.next()?;
         let more = self.keep_rows(left)?;
         Ok(Reply::Rows(SqlRows { columns: found.columns, rows, changes, last_rowid, more }))
+    }
+
+    /// The transaction behind a handle, if it is one.
+    fn transaction(&self, handle: u64) -> Result<Option<Rc<databases::Transaction>>, ApiError> {
+        self.handles.with(handle, |open| match open {
+            Handle::Transaction(open) => Ok(Some(open.clone())),
+            _ => Ok(None),
+        })
+    }
+
+    /// Ends a transaction.
+    async fn sql_finish(&self, handle: u64, commit: bool) -> Result<Reply, ApiError> {
+        let open = self.transaction(handle)?;
+        let open = open.ok_or_else(|| other_kind(handle, "a transaction"))?;
+        drop(self.handles.remove(handle));
+        if commit {
+            open.commit().await?;
+        } else {
+            open.roll_back();
+        }
+        Ok(Reply::Done)
     }
 
     fn keep_rows(&self, left: Rows) -> Result<Option<u64>, ApiError> {
@@ -251,8 +286,10 @@ impl Session {
     async fn sql_export(&self, handle: u64) -> Result<Reply, ApiError> {
         let own = self.own(handle)?;
         // A snapshot of the log keeps these pages while others write.
-        let cid = own.database.snapshot().map_err(fault::sql)?;
-        let pages = own.database.page_cids();
+        let (cid, pages) = {
+            let _turn = own.turn().await?;
+            (own.database.snapshot().map_err(fault::sql)?, own.database.page_cids())
+        };
         let size = (pages.len() * PAGE_BYTES) as u64;
         let path = format!("{}.sqlite", own.name);
         let parts: Vec<Vec<Option<Cid>>> =

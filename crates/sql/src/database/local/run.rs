@@ -1,5 +1,6 @@
 //! What runs for somebody who asks from outside: with a limit of time, and never with a transaction
-//! that stays open between two calls, in which the next asker would find itself.
+//! that stays open between two calls, in which the next asker would find itself; unless it was begun so,
+//! by who sees to it that nobody else asks meanwhile.
 
 use std::time::Duration;
 
@@ -78,6 +79,52 @@ impl Database {
         Ok((each, self.changed_since(before)))
     }
 
+    /// Begins a transaction that lasts over several calls, until [`Self::commit`] or [`Self::roll_back`].
+    pub fn begin(&self) -> Result<(), SqlError> {
+        self.said(self.connection.execute_batch("BEGIN IMMEDIATE"))
+    }
+
+    /// Whether one is open.
+    pub fn is_in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Runs one statement in the open transaction, within `limit` of time.
+    pub fn run_inside(
+        &self,
+        sql: &str,
+        params: &[Value],
+        limit: Option<Duration>,
+    ) -> Result<Ran, SqlError> {
+        let guarded = Guarded { limit: self.options.result_bytes, read_only: false };
+        let work = || connection::run(&self.connection, sql, params, guarded);
+        let (ran, _) = self.watch.within(limit, work);
+        ran.map_err(|error| told(self.explained(error), limit))
+    }
+
+    /// Runs several.
+    pub fn run_script_inside(&self, sql: &str, limit: Option<Duration>) -> Result<Ran, SqlError> {
+        let before = self.connection.total_changes();
+        let (ran, _) = self.watch.within(limit, || self.connection.execute_batch(sql));
+        self.said(ran).map_err(|error| told(error, limit))?;
+        Ok(self.changed_since(before))
+    }
+
+    /// Makes the open transaction durable. After an error it is still open.
+    pub async fn commit(&self) -> Result<(), SqlError> {
+        self.said(self.connection.execute_batch("COMMIT"))?;
+        self.compact_if_wanted().await;
+        Ok(())
+    }
+
+    /// Drops it, if one is open.
+    pub fn roll_back(&self) -> Result<(), SqlError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        self.said(self.connection.execute_batch("ROLLBACK"))
+    }
+
     /// Whether `sql` may write, as far as that can be said before it runs.
     pub fn may_write(&self, sql: &str) -> bool {
         self.connection.prepare_cached(sql).is_ok_and(|statement| !statement.readonly())
@@ -101,7 +148,7 @@ impl Database {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        self.said(self.connection.execute_batch("ROLLBACK"))?;
+        self.roll_back()?;
         Err(SqlError::LeftOpen)
     }
 }

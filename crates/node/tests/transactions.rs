@@ -1,0 +1,142 @@
+//! Transactions that stay open between two commands: alone with the database, and not for ever.
+
+#![cfg(feature = "sql")]
+#![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
+
+mod common;
+
+use common::{
+    World, run,
+    sql::{config, own, query, script, snapshot},
+};
+use craftec_api::{ApiError, Command, ErrorCode, Reply, SqlValue};
+use craftec_node::Session;
+use craftec_platform::{Clock as _, sim::SimDisk};
+
+async fn begin(session: &Session, handle: u64) -> Result<u64, ApiError> {
+    match session.call(Command::SqlTransaction { handle }).await? {
+        Reply::Handle { handle } => Ok(handle),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn finish(session: &Session, handle: u64, commit: bool) -> Result<(), ApiError> {
+    match session.call(Command::SqlFinish { handle, commit }).await? {
+        Reply::Done => Ok(()),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn count(session: &Session, handle: u64) -> Result<i64, ApiError> {
+    let rows = query(session, handle, "SELECT count(*) FROM t", &[]).await?.rows;
+    match rows[0][0] {
+        SqlValue::Integer(count) => Ok(count),
+        _ => panic!("{rows:?}"),
+    }
+}
+
+async fn fresh(world: &World) -> (Session, Session, u64, u64) {
+    let disk = SimDisk::new();
+    let node = world.node_on(1, &disk, config(&disk)).await;
+    let (one, other) = (node.session(), node.session());
+    let (mine, theirs) = (own(&one, "shop").await, own(&other, "shop").await);
+    script(&one, mine, "CREATE TABLE t (a UNIQUE)").await.expect("made");
+    (one, other, mine, theirs)
+}
+
+#[test]
+fn what_is_written_counts_when_it_is_committed_and_others_wait_for_that() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = fresh(&world).await;
+        let open = begin(&one, mine).await.expect("begun");
+        query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+        script(&one, open, "INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")
+            .await
+            .expect("too");
+        assert_eq!(count(&one, open).await, Ok(3), "it sees its own");
+        // A statement that fails leaves the others in it.
+        let failed = query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect_err("twice");
+        assert_eq!(failed.code, ErrorCode::BadInput);
+        let (seen, _) = futures::join!(count(&other, theirs), async {
+            world.sleep(2).await;
+            query(&one, open, "DELETE FROM t WHERE a = 3", &[]).await.expect("deleted");
+            finish(&one, open, true).await.expect("committed");
+        });
+        assert_eq!(seen, Ok(2), "who waited sees all of it");
+        let gone = count(&one, open).await.expect_err("it has ended");
+        assert_eq!(gone.code, ErrorCode::NotFound);
+
+        let open = begin(&other, theirs).await.expect("begun");
+        query(&other, open, "DELETE FROM t", &[]).await.expect("deleted");
+        finish(&other, open, false).await.expect("rolled back");
+        assert_eq!(count(&one, mine).await, Ok(2));
+        snapshot(&one, mine, None, 0).await;
+    });
+}
+
+#[test]
+fn it_does_not_outlive_its_client_nor_its_time() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = fresh(&world).await;
+        for ending in 0..4 {
+            let open = begin(&one, mine).await.expect("begun");
+            query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+            let begun = world.clock.monotonic();
+            let word = match ending {
+                // Nothing is said.
+                0 => {
+                    world.sleep(6).await;
+                    finish(&one, open, true).await.expect_err("too late")
+                }
+                // It lasts too long.
+                1 => loop {
+                    world.sleep(3).await;
+                    if let Err(error) = count(&one, open).await {
+                        let lasted = (world.clock.monotonic() - begun).as_secs();
+                        assert!((30..36).contains(&lasted), "{lasted}");
+                        break error;
+                    }
+                },
+                // A statement ends it.
+                2 => {
+                    query(&one, open, "ROLLBACK", &[]).await.expect("said");
+                    count(&one, open).await.expect_err("ended")
+                }
+                // The handle is closed.
+                _ => {
+                    one.call(Command::Close { handle: open }).await.expect("closed");
+                    ApiError::new(ErrorCode::Aborted, "")
+                }
+            };
+            assert_eq!(word.code, ErrorCode::Aborted, "{ending}: {word:?}");
+            assert_eq!(count(&other, theirs).await, Ok(0), "nothing of it happened");
+            drop(one.call(Command::Close { handle: open }).await);
+        }
+        // A session that is gone, with a transaction open in it.
+        let open = begin(&one, mine).await.expect("begun");
+        query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+        drop(one);
+        assert_eq!(count(&other, theirs).await, Ok(0));
+    });
+}
+
+#[test]
+fn who_waits_for_it_too_long_is_told() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = fresh(&world).await;
+        let open = begin(&one, mine).await.expect("begun");
+        let (waited, _) = futures::join!(count(&other, theirs), async {
+            for _ in 0..4 {
+                world.sleep(2).await;
+                count(&one, open).await.expect("it goes on");
+            }
+        });
+        let busy = waited.expect_err("it waited for as long as a statement may take");
+        assert!(busy.retryable && busy.code == ErrorCode::Refused, "{busy:?}");
+        let twice = begin(&one, mine).await.expect_err("one at a time");
+        assert!(twice.retryable, "{twice:?}");
+        finish(&one, open, true).await.expect("committed");
+        let wrong = finish(&one, mine, true).await.expect_err("no transaction");
+        assert_eq!(wrong.code, ErrorCode::BadInput);
+    });
+}

@@ -59,8 +59,8 @@ pub(crate) struct Names {
     pub(crate) rpc: Rpc,
     pub(crate) announcer: Announcer,
     pub(crate) changes: Changes,
-    /// Names whose known head the DHT did not have, and since when.
-    unseen: RefCell<BTreeMap<String, Duration>>,
+    /// What the DHT did not have of a name, and since when.
+    unseen: RefCell<BTreeMap<(onto::Asked, String), Duration>>,
 }
 
 impl Names {

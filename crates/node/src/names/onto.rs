@@ -20,8 +20,18 @@ use super::{BEFORE_WRITE, Names, READ, decode, encode, newest, record_key};
 use crate::fault;
 
 /// How long a name is not moved while the DHT does not even have the head that is known already: it was
-/// not reached then, and could have a newer one. Where nobody keeps a DHT it never will.
+/// not reached then, and could have a newer one. So long, too, a draft must be seen there. Where nobody
+/// keeps a DHT neither will ever be; then those who are connected are told.
 const UNSEEN: Duration = Duration::from_secs(60);
+
+/// What the DHT was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Asked {
+    /// The head that is known.
+    Known,
+    /// A draft.
+    Draft,
+}
 
 /// A head that is to be moved.
 pub(crate) enum Onto {
@@ -58,10 +68,9 @@ impl Names {
             return Ok(Onto::Alone);
         }
         let (found, seen) = self.look(name).await?;
-        if !seen && !self.unseen_for_long(name) {
+        if !self.seen(Asked::Known, name, seen) {
             return Ok(Onto::Alone);
         }
-        self.unseen.borrow_mut().remove(name);
         let stands = |head: &HeadRecord| {
             let is_known = head.head.head.root == root || stands_on.contains(&head.head.head.root);
             head.rival.is_none() && is_known
@@ -106,7 +115,7 @@ impl Names {
             self.hold(&newest)?;
             return Ok(Shown::Moved(Box::new(newest)));
         }
-        if !is_there {
+        if !self.seen(Asked::Draft, &draft.head.head.name, is_there) {
             return Ok(Shown::Unseen);
         }
         self.hold(draft)?;
@@ -114,11 +123,17 @@ impl Names {
         Ok(Shown::Taken)
     }
 
-    /// Notes that the DHT does not have the known head of a name; whether that is so for long.
-    fn unseen_for_long(&self, name: &str) -> bool {
+    /// Whether what the DHT was asked for was seen there, or was not for so long that nobody seems to keep
+    /// one.
+    fn seen(&self, what: Asked, name: &str, is_there: bool) -> bool {
+        let mut unseen = self.unseen.borrow_mut();
         let now = self.clock.monotonic();
-        let since = *self.unseen.borrow_mut().entry(name.to_owned()).or_insert(now);
-        now.saturating_sub(since) >= UNSEEN
+        let since = *unseen.entry((what, name.to_owned())).or_insert(now);
+        let settled = is_there || now.saturating_sub(since) >= UNSEEN;
+        if settled {
+            unseen.remove(&(what, name.to_owned()));
+        }
+        settled
     }
 
     /// The root that the head of one of this identity's names has here.

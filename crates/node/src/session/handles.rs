@@ -74,11 +74,9 @@ impl Handles {
     /// Takes a handle in.
     pub(super) fn add(&self, handle: Handle) -> Result<u64, ApiError> {
         let mut open = self.open.borrow_mut();
-        let is_upload = |handle: &Handle| match handle {
-            Handle::Put { .. } | Handle::Folder(_) | Handle::File { .. } | Handle::Restore(_) => {
-                true
-            }
-            _ => false,
+        let is_upload = |handle: &Handle| {
+            use Handle::{File, Folder, Put, Restore};
+            matches!(handle, Put { .. } | Folder(_) | File { .. } | Restore(_))
         };
         let is_database = |handle: &Handle| matches!(handle, Handle::Database(_));
         let is_result = |handle: &Handle| matches!(handle, Handle::Rows(_));

@@ -180,10 +180,10 @@ export class Database {
   }
 
   /**
-   * Runs `work` in a transaction: committed, durably, once it resolves; nothing of it happened where
-   * it rejects. Nobody else reads or writes the database meanwhile, so it is rolled back after 5 s
-   * without a statement, and after 30 s in all. Where no result decides what follows, `batch` is
-   * one round trip.
+   * Runs `work` in a transaction: committed, durably, once it resolves; nothing of it happened
+   * where it rejects. Nobody else reads or writes the database meanwhile, so it is rolled back
+   * after 5 s without a statement, and after 30 s in all. Where no result decides what follows,
+   * `batch` is one round trip.
    */
   async transaction<T>(
     work: (transaction: Transaction) => Promise<T>,

@@ -141,6 +141,10 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
         SqlError::CacheTooSmall { .. } | SqlError::TooLarge { .. } => {
             input("Keep the whole database here, or ask for less of it at a time.")
         }
+        SqlError::LargeMerge { .. } => {
+            let hint = "Nothing was changed. Open the branch, and copy from it in parts.";
+            ApiError::new(ErrorCode::Full, message).hint(hint)
+        }
         SqlError::Schemas | SqlError::Unlike { .. } => {
             let hint = "Nothing was changed. Bring one side to the other's schema first, or open the \
                         branch and copy from it.";

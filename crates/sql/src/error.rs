@@ -67,6 +67,12 @@ pub enum SqlError {
         /// Its name.
         table: String,
     },
+    /// A merge that changes more than is held in memory for it.
+    #[error("the merge changes more than {limit} bytes of pages")]
+    LargeMerge {
+        /// The limit.
+        limit: usize,
+    },
     /// The log of a database of this node.
     #[error(transparent)]
     Log(#[from] LogError),

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{integer, open, open_with, text};
+use common::{count, integer, open, open_with, text};
 use craftec_platform::sim::{Damage, SimDisk};
 use craftec_sql::{
     DatabaseOptions, MemoryStore, Reader, ReaderOptions, Sql, SqlError, Value,
@@ -227,6 +227,24 @@ fn snapshots_are_read_restored_and_published() {
             Some(&text("ok"))
         );
         assert!(db.drop_kept("before").unwrap());
+    });
+}
+
+#[test]
+fn a_schema_that_was_changed_as_often_is_read_anew_after_a_restore() {
+    block_on(async {
+        let db = open(&SimDisk::new(), "app").await;
+        let seen = open(&SimDisk::new(), "other").await;
+        db.execute_batch("CREATE TABLE t (a)").await.unwrap();
+        let first = db.snapshot().unwrap();
+        db.execute_batch("CREATE TABLE x (a); INSERT INTO x VALUES (1)").await.unwrap();
+        // A second connection remembers this schema.
+        seen.attach("app", &db).unwrap();
+        assert_eq!(count(&seen, "app.x").await, 1);
+        assert!(db.restore(first).await.unwrap());
+        db.execute_batch("CREATE TABLE y (a); INSERT INTO y VALUES (1), (2)").await.unwrap();
+        assert_eq!(count(&seen, "app.y").await, 2);
+        assert!(seen.query("SELECT * FROM app.x", &[]).await.is_err());
     });
 }
 

@@ -21,8 +21,9 @@ use crate::{
     names::{Onto, Shown, draft_bytes, draft_of},
 };
 
-/// Pause between two looks whether what waits can be published.
+/// Pause between two looks whether what waits can be published; and after a failure.
 const LOOK: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What became of a publication.
 pub(crate) enum Outcome {
@@ -170,14 +171,18 @@ impl Node {
     pub(crate) fn publish_waiting(self: &Rc<Self>) {
         let (weak, clock) = (Rc::downgrade(self), self.ports.clock.clone());
         self.ports.clock.spawn(Box::pin(async move {
+            let mut pause = LOOK;
             loop {
-                clock.sleep(LOOK).await;
+                clock.sleep(pause).await;
                 let Some(node) = weak.upgrade().filter(|node| !node.stopped.get()) else { return };
-                match node.publish_what_waits().await {
-                    Ok(true) => {}
+                pause = match node.publish_what_waits().await {
+                    Ok(true) => LOOK,
                     Ok(false) => return,
-                    Err(error) => tracing::warn!(%error, "a database could not be published yet"),
-                }
+                    Err(error) => {
+                        tracing::warn!(%error, "a database could not be published yet");
+                        LOOK_AGAIN
+                    }
+                };
             }
         }));
     }

@@ -187,7 +187,8 @@ impl Database {
     /// there are any. Whether anything changed.
     pub async fn restore(&self, root: Cid) -> Result<bool, SqlError> {
         self.outside_transactions()?;
-        let restored = self.pages.borrow_mut().log.restore(&root)?;
+        let schema = self.schema()?;
+        let restored = self.pages.borrow_mut().log.restore(&root, schema)?;
         self.compact_if_wanted().await;
         Ok(restored)
     }

@@ -277,7 +277,7 @@ impl Source {
 }
 
 /// Blocks of a snapshot, each what its CID names and at most `limit` bytes long.
-async fn verified(
+pub(super) async fn verified(
     store: &dyn PageStore,
     root: &Cid,
     cids: &[Cid],

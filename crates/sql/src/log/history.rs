@@ -21,11 +21,17 @@ pub(super) const LOOKED_UP: u32 = 4096;
 /// Where SQLite counts changes of the file, and for which of them the page count is right: both
 /// big endian. Source: <https://sqlite.org/fileformat2.html>, 1.3.
 const CHANGE_COUNTERS: [usize; 2] = [24, 92];
+/// Where it counts changes of the schema.
+const SCHEMA_COOKIE: usize = 40;
 
 /// How often the file was changed, as its first page says.
 pub(super) fn change_count(first: &Page) -> u32 {
+    counter(first, CHANGE_COUNTERS[0])
+}
+
+fn counter(first: &Page, at: usize) -> u32 {
     let mut counter = [0; 4];
-    counter.copy_from_slice(&first[CHANGE_COUNTERS[0]..][..4]);
+    counter.copy_from_slice(&first[at..at + 4]);
     u32::from_be_bytes(counter)
 }
 
@@ -154,15 +160,16 @@ impl Log {
         self.with_nodes(nodes, |nodes| table::resolve(root, wanted, nodes))
     }
 
-    /// Writes the content of a snapshot as a new commit. History goes on: nothing that was committed
-    /// since is undone, it only is no longer current. Whether anything changed.
-    pub fn restore(&mut self, root: &Cid) -> Result<bool, LogError> {
+    /// Writes the content of a snapshot as a new commit, in the place of what has this `schema`. History
+    /// goes on: nothing that was committed since is undone, it only is no longer current. Whether
+    /// anything changed.
+    pub fn restore(&mut self, root: &Cid, schema: Hash) -> Result<bool, LogError> {
         if self.is_dirty() {
             return Err(LogError::Transaction);
         }
         let target = self.root(root)?;
         let restored = self.write_content(&target).and_then(|()| {
-            self.count_change()?;
+            self.count_change(target.schema == schema)?;
             self.commit()
         });
         self.rollback();
@@ -193,21 +200,29 @@ impl Log {
         Ok(())
     }
 
-    /// Whoever read before a restore must see that the file changed, though its content may be such
-    /// as was there before. Where it counts more changes than were ever seen here, it is left as it is.
-    pub(super) fn count_change(&mut self) -> Result<(), LogError> {
+    /// Whoever read before a restore must see that the file changed, though its content may be such as was
+    /// there before; and that the schema did, though it may have been changed as often. Where it counts
+    /// more than was ever seen here, it is left as it is.
+    pub(super) fn count_change(&mut self, same_schema: bool) -> Result<(), LogError> {
         if self.pages() == 0 || self.pending_pages() == 0 || !self.is_dirty() {
             return Ok(());
         }
         let (mut old, mut new) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
         self.committed(PageNo::FIRST, &mut old)?;
         self.read(PageNo::FIRST, &mut new)?;
-        if change_count(&new) > change_count(&old) {
+        let newer = |at| counter(&new, at) > counter(&old, at);
+        let as_new = counter(&new, SCHEMA_COOKIE) == counter(&old, SCHEMA_COOKIE);
+        let shows_schema = newer(SCHEMA_COOKIE) || (same_schema && as_new);
+        if newer(CHANGE_COUNTERS[0]) && shows_schema {
             return Ok(());
         }
-        let next = change_count(&old).wrapping_add(1).to_be_bytes();
+        let next = |at| counter(&old, at).max(counter(&new, at)).wrapping_add(1).to_be_bytes();
+        let (change, cookie) = (next(CHANGE_COUNTERS[0]), next(SCHEMA_COOKIE));
         for at in CHANGE_COUNTERS {
-            new[at..at + 4].copy_from_slice(&next);
+            new[at..at + 4].copy_from_slice(&change);
+        }
+        if !shows_schema {
+            new[SCHEMA_COOKIE..SCHEMA_COOKIE + 4].copy_from_slice(&cookie);
         }
         self.write(PageNo::FIRST, &new)
     }

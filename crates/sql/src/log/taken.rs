@@ -1,7 +1,7 @@
 //! Snapshots that somebody else took: kept here as if they had been taken here, and gone on from.
 
 use bytes::Bytes;
-use craftec_core::{Cid, database::Root};
+use craftec_core::{Cid, database::Root, sign::Hash};
 
 use super::{Kept, Log, LogError, record::Kind};
 use crate::{
@@ -20,8 +20,8 @@ impl Log {
         self.commit_history(&new, &[])
     }
 
-    /// Of the blocks of `root`, at most `limit` of those that are not here. None: it is whole.
-    pub fn lacks(&mut self, root: &Cid, limit: usize) -> Result<Vec<Cid>, LogError> {
+    /// Blocks of `root` that are not here, as far as those that are say so. None: it is whole.
+    pub fn lacks(&mut self, root: &Cid) -> Result<Vec<Cid>, LogError> {
         if !self.has(root) {
             return Ok(vec![*root]);
         }
@@ -29,8 +29,7 @@ impl Log {
         loop {
             match everything(&decoded, &nodes)? {
                 Step::Done(all) => {
-                    let lacking = all.into_iter().filter(|cid| !self.has(cid));
-                    return Ok(lacking.take(limit).collect());
+                    return Ok(all.into_iter().filter(|cid| !self.has(cid)).collect());
                 }
                 Step::Need(missing) => {
                     let mut lacking = Vec::new();
@@ -41,7 +40,6 @@ impl Log {
                         }
                     }
                     if !lacking.is_empty() {
-                        lacking.truncate(limit);
                         return Ok(lacking);
                     }
                 }
@@ -82,18 +80,19 @@ impl Log {
         Ok(digests)
     }
 
-    /// Commits a snapshot with other pages written over it, and so many pages in all. Whether anything
-    /// changed.
+    /// Commits a snapshot with other pages written over it, and so many pages in all, in the place of what
+    /// has this `schema`. Whether anything changed.
     pub fn commit_over<'p>(
         &mut self,
         root: &Root,
+        schema: Hash,
         written: impl IntoIterator<Item = (PageNo, &'p Page)>,
         pages: u32,
     ) -> Result<bool, LogError> {
         if self.is_dirty() {
             return Err(LogError::Transaction);
         }
-        let done = self.write_over(root, written, pages).and_then(|()| self.commit());
+        let done = self.write_over(root, schema, written, pages).and_then(|()| self.commit());
         self.rollback();
         done
     }
@@ -101,6 +100,7 @@ impl Log {
     fn write_over<'p>(
         &mut self,
         root: &Root,
+        schema: Hash,
         written: impl IntoIterator<Item = (PageNo, &'p Page)>,
         pages: u32,
     ) -> Result<(), LogError> {
@@ -111,6 +111,6 @@ impl Log {
         if pages != self.pending_pages() {
             self.set_pages(pages);
         }
-        self.count_change()
+        self.count_change(root.schema == schema)
     }
 }

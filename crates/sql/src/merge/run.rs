@@ -7,8 +7,13 @@ use std::{
     time::Duration,
 };
 
+use craftec_core::database::PAGE_BYTES;
 use rusqlite::{
-    Connection, config::DbConfig, ffi::SQLITE_CONSTRAINT, params_from_iter, types::Value,
+    Connection,
+    config::DbConfig,
+    ffi::{SQLITE_CONSTRAINT, SQLITE_FULL},
+    params_from_iter,
+    types::Value,
 };
 
 use super::{
@@ -47,6 +52,7 @@ pub(crate) fn run(
     source_wins: Option<bool>,
     limit: Option<Duration>,
 ) -> Result<(Merged, Option<Made>), SqlError> {
+    let room = sides.target.room();
     let target = Rc::new(RefCell::new(sides.target));
     let scratch = Scratch::open(target.clone())?;
     let _source = scratch.attach(SOURCE, sides.source)?;
@@ -58,7 +64,13 @@ pub(crate) fn run(
         append: Vec::new(),
         put: Vec::new(),
     };
-    let made = scratch.within(limit, || merge.run())?;
+    let made = scratch.within(limit, || merge.run()).map_err(|error| match error {
+        // Its disk is the room that the target has for pages.
+        SqlError::Sqlite { code, .. } if code & 0xff == SQLITE_FULL => {
+            SqlError::LargeMerge { limit: room * PAGE_BYTES }
+        }
+        error => error,
+    })?;
     let Merge { mut merged, .. } = merge;
     merged.made = made;
     if !made {
@@ -128,7 +140,7 @@ impl Merge<'_> {
         }
         let changes = Changeset::between(self.connection, SOURCE, &compared)?;
         if changes.len() > CHANGES_BYTES {
-            return Err(SqlError::TooMuch { limit: CHANGES_BYTES });
+            return Err(SqlError::LargeMerge { limit: CHANGES_BYTES });
         }
         let connection = self.connection;
         changes.apply(connection, |clash| self.decide(clash, &source.all))?;

@@ -36,6 +36,11 @@ impl Overlay {
         Self { log, digests, room, written, pages, floor: pages, committed: false }
     }
 
+    /// How many pages may be written.
+    pub(crate) fn room(&self) -> usize {
+        self.room.unwrap_or_default()
+    }
+
     /// What was committed, if something was: pages, and how many there are with it.
     pub(crate) fn take_committed(&mut self) -> Option<(Written, u32)> {
         self.committed.then(|| (std::mem::take(&mut self.written), self.pages))

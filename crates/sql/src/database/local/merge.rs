@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use craftec_core::{Cid, database::Root, limits};
 
 use super::Database;
 use crate::{
+    database::reader::verified,
     error::SqlError,
     merge::{Merged, Sides, Strategy, run},
     page::PageNo,
-    store::{PageStore, PageStoreError},
+    store::PageStore,
     vfs::Overlay,
 };
 
@@ -35,26 +37,18 @@ impl Database {
     /// checked against its CID. It is kept under `name`, in the place of what that name kept before.
     pub async fn take(&self, store: &dyn PageStore, root: Cid, name: &str) -> Result<(), SqlError> {
         loop {
-            let lacking = self.pages.borrow_mut().log.lacks(&root, ASKED)?;
+            let lacking = self.pages.borrow_mut().log.lacks(&root)?;
             if lacking.is_empty() {
                 self.outside_transactions()?;
                 return Ok(self.pages.borrow_mut().log.keep_taken(name, root)?);
             }
-            let found = store.get(&root, &lacking).await?;
-            let mut blocks = Vec::with_capacity(lacking.len());
-            for (cid, bytes) in lacking.into_iter().zip(found) {
-                let bytes = bytes.ok_or(SqlError::Missing { cid })?;
-                if bytes.len() > limits::BLOCK_BYTES || !cid.matches(&bytes) {
-                    return Err(SqlError::WrongBytes { cid });
-                }
-                blocks.push((cid, bytes));
+            // What is lacking is known level by level; and what was here may go with a commit meanwhile.
+            for some in lacking.chunks(ASKED) {
+                let blocks = verified(store, &root, some, limits::BLOCK_BYTES).await?;
+                let blocks: Vec<(Cid, Bytes)> = some.iter().copied().zip(blocks).collect();
+                self.outside_transactions()?;
+                self.pages.borrow_mut().log.take_blocks(&blocks)?;
             }
-            if blocks.is_empty() {
-                let reason = "it gave no answer at all".to_owned();
-                return Err(PageStoreError::Failed { reason }.into());
-            }
-            self.outside_transactions()?;
-            self.pages.borrow_mut().log.take_blocks(&blocks)?;
         }
     }
 
@@ -76,7 +70,7 @@ impl Database {
         }
         let is_behind = base.as_ref().map_or(mine.pages == 0, |base| same(base, &mine));
         if is_behind {
-            self.pages.borrow_mut().log.commit_over(&theirs, [], theirs.pages)?;
+            self.pages.borrow_mut().log.commit_over(&theirs, mine.schema, [], theirs.pages)?;
             self.pages.borrow_mut().log.follow(other.root)?;
             self.compact_if_wanted().await;
             return Ok(made);
@@ -103,7 +97,7 @@ impl Database {
             let pages = made.as_ref().map_or(target.pages, |made| made.pages);
             let written = made.iter().flat_map(|made| &made.written);
             let written = written.filter_map(|(page, bytes)| Some((PageNo::new(*page)?, &**bytes)));
-            log.commit_over(&target, written, pages)?;
+            log.commit_over(&target, mine.schema, written, pages)?;
             if other.published {
                 log.follow(other.root)?;
             }

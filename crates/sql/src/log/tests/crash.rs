@@ -21,7 +21,7 @@ fn act(log: &mut Log, disk: &SimDisk, random: &mut u64) {
         3 => drop(log.drop_kept("x").unwrap()),
         4 => {
             if let Some(root) = log.kept().first().map(|kept| kept.root) {
-                log.restore(&root).unwrap();
+                log.restore(&root, Hash([0; 32])).unwrap();
             }
         }
         5 => {

@@ -175,9 +175,9 @@ fn snapshots_stay_whatever_is_written_and_compacted_until_they_are_dropped() {
     let root = log.root(&roots[4].0).unwrap();
     assert_eq!(root.parent, Some(roots[3].0));
     assert!(root.changed.is_some_and(|changed| changed.check(300).unwrap() > 250));
-    assert!(matches!(log.restore(&roots[0].0), Err(LogError::NoSuchRoot { .. })));
+    assert!(matches!(log.restore(&roots[0].0, Hash([0; 32])), Err(LogError::NoSuchRoot { .. })));
     for (root, pages) in [&roots[1], &roots[4]] {
-        assert!(log.restore(root).unwrap());
+        assert!(log.restore(root, Hash([0; 32])).unwrap());
         let now = seen(&mut log).pages;
         assert_eq!(now[1..], pages[1..], "but for the change counter of page 1");
         assert_ne!(now[0], pages[0]);

@@ -13,8 +13,11 @@ const PAGE_BYTES = 4096;
 /** Pages that one frame carries. */
 const FRAME_PAGES = 255;
 const MAGIC = 'SQLite format 3\0';
-/** Where the first page has its page size, its marks of a WAL, and its two counts of changes. */
-const AT = { pageSize: 16, wal: 18, changes: 24, validFor: 92 } as const;
+/**
+ * Where the first page has its page size, its marks of a WAL, its two counts of changes, and the count
+ * of changes to the schema.
+ */
+const AT = { pageSize: 16, wal: 18, changes: 24, schema: 40, validFor: 92 } as const;
 /** How often the turn to write is asked for, and the pause between. */
 const ASKED = 100;
 const PAUSE_MS = 50;
@@ -86,12 +89,13 @@ function adopt(page: Uint8Array, old: Uint8Array): void {
     });
   }
   page.fill(1, AT.wal, AT.wal + 2);
-  // By a count other than before, every connection knows that what it remembers is out of date.
-  const before =
-    old.length > 0 ? new DataView(old.buffer, old.byteOffset).getUint32(AT.changes) : 0;
-  const changes = (before + 1) >>> 0;
+  // By counts higher than before, every connection knows that what it remembers is out of date.
+  const before = old.length > 0 ? new DataView(old.buffer, old.byteOffset) : undefined;
+  const next = (at: number) => (Math.max(before?.getUint32(at) ?? 0, view.getUint32(at)) + 1) >>> 0;
+  const changes = next(AT.changes);
   view.setUint32(AT.changes, changes);
   view.setUint32(AT.validFor, changes);
+  view.setUint32(AT.schema, next(AT.schema));
 }
 
 /** The file in parts of whole pages, at most as many as one frame carries. */

@@ -306,17 +306,18 @@ describe('an SQLite file', () => {
   };
 
   it('is taken in page by page, without its mark of a WAL, as another change', async () => {
-    const { staged, behaviour } = pages(file(1, { 27: 41 }), ['taken', 'granted']);
+    const { staged, behaviour } = pages(file(1, { 27: 41, 43: 5 }), ['taken', 'granted']);
     const { sql } = sqlOf(never, behaviour);
     const seen: number[] = [];
     const db = await sql.open('shop');
-    await db.import(file(300), { onProgress: (bytes) => seen.push(bytes) });
+    await db.import(file(300, { 27: 7, 43: 5 }), { onProgress: (bytes) => seen.push(bytes) });
     expect(staged.map(({ pages }) => [pages[0], pages.length])).toEqual([
       [1, 255],
       [256, 45],
     ]);
     const first = staged[0]!.bytes;
     expect([...first.slice(18, 20), first[27], first[95]]).toEqual([1, 1, 42, 42]);
+    expect(first[43], 'no connection takes its schema for the one before').toBe(6);
     expect(seen).toEqual([255 * 4096, 300 * 4096]);
   });
 

@@ -14,8 +14,8 @@ const PAGE_BYTES = 4096;
 const FRAME_PAGES = 255;
 const MAGIC = 'SQLite format 3\0';
 /**
- * Where the first page has its page size, its marks of a WAL, its two counts of changes, and the count
- * of changes to the schema.
+ * Where the first page has its page size, its marks of a WAL, its two counts of changes, and the
+ * count of changes to the schema.
  */
 const AT = { pageSize: 16, wal: 18, changes: 24, schema: 40, validFor: 92 } as const;
 /** How often the turn to write is asked for, and the pause between. */

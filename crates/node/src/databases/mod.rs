@@ -277,6 +277,8 @@ pub(crate) struct Databases {
     staged: Rc<Tally>,
     /// Clients that were given numbers.
     desks: Cell<u64>,
+    /// Somebody looks whether what waits can be published.
+    publishes: Cell<bool>,
     clock: Rc<dyn Clock>,
 }
 
@@ -291,6 +293,7 @@ impl Databases {
             snapshots: Rc::default(),
             staged: Rc::default(),
             desks: Cell::default(),
+            publishes: Cell::default(),
             clock,
         }
     }

@@ -121,7 +121,6 @@ impl Node {
     ) -> Result<Outcome, ApiError> {
         let mut record = self.database_record(own)?;
         let draft = draft.as_ref().map(draft_bytes).transpose()?;
-        let first = record.waiting.is_empty();
         if !record.wait(name, root, draft) {
             let message = "As many names as there can be wait to be published already.";
             return Err(
@@ -129,9 +128,7 @@ impl Node {
             );
         }
         self.databases.keep(&own.name, &record)?;
-        if first {
-            self.publish_waiting();
-        }
+        self.publish_waiting();
         Ok(Outcome::Waits)
     }
 
@@ -167,8 +164,11 @@ impl Node {
         Ok(known.unwrap_or_else(|| DatabaseRecord::new(self.ports.clock.now().0)))
     }
 
-    /// Publishes what waits as soon as there are peers; ends when nothing waits any more.
+    /// Publishes what waits as soon as there are peers; ends when nothing waits any more. Once at a time.
     pub(crate) fn publish_waiting(self: &Rc<Self>) {
+        if self.databases.publishes.replace(true) {
+            return;
+        }
         let (weak, clock) = (Rc::downgrade(self), self.ports.clock.clone());
         self.ports.clock.spawn(Box::pin(async move {
             let mut pause = LOOK;
@@ -177,7 +177,10 @@ impl Node {
                 let Some(node) = weak.upgrade().filter(|node| !node.stopped.get()) else { return };
                 pause = match node.publish_what_waits().await {
                     Ok(true) => LOOK,
-                    Ok(false) => return,
+                    Ok(false) => {
+                        node.databases.publishes.set(false);
+                        return;
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a database could not be published yet");
                         LOOK_AGAIN
@@ -187,7 +190,7 @@ impl Node {
         }));
     }
 
-    /// Whether something still waits.
+    /// Whether something waited.
     async fn publish_what_waits(self: &Rc<Self>) -> Result<bool, ApiError> {
         let all = self.databases.records()?.into_iter();
         let each = |(database, record): (String, DatabaseRecord)| {
@@ -200,26 +203,23 @@ impl Node {
         if self.ports.network.peers().is_empty() {
             return Ok(true);
         }
-        let mut left = false;
         for (database, Waiting { name, root, .. }) in waiting {
             let own = self.databases.open(&database, self.ports.clock.now().0).await?;
             let _publishing = own.publishing.lock().await;
             let record = self.database_record(&own)?;
             if record.waits_for(&name).is_none_or(|still| still.root != root) {
-                left = true;
                 continue;
             }
             let outcome = self.publish_database(&own, &name, root).await?;
             if let Err(error) = outcome.told(&name) {
                 tracing::warn!(%error, database, "a publication that waited was refused");
             }
-            left |= matches!(outcome, Outcome::Waits);
             // Its head goes with the copies.
             if let Some(kept) = self.objects.record(&root).map_err(fault::store)? {
                 self.place(root, &kept).map_err(fault::store)?;
             }
         }
-        Ok(left)
+        Ok(true)
     }
 }
 

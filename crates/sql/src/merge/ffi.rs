@@ -15,8 +15,6 @@ use crate::error::SqlError;
 
 /// Of what `sqlite3session_object_config` sets: rows of tables without a primary key count by rowid.
 const CONFIG_ROWID: c_int = 2;
-/// Changes that are made already are no conflicts.
-const IGNORE_NO_OPS: c_int = 4;
 /// What foreign keys do elsewhere is among the changes, and is not done twice.
 const NO_FOREIGN_KEY_ACTIONS: c_int = 8;
 
@@ -87,6 +85,11 @@ unsafe extern "C" {
         column: c_int,
         value: *mut *mut ffi::sqlite3_value,
     ) -> c_int;
+    fn sqlite3changeset_conflict(
+        iter: *mut RawIter,
+        column: c_int,
+        value: *mut *mut ffi::sqlite3_value,
+    ) -> c_int;
 }
 
 /// What a change does to its row.
@@ -118,6 +121,8 @@ pub(super) struct Clash {
     pub(super) why: Why,
     /// Values of the primary key, or the rowid.
     pub(super) key: Vec<Value>,
+    /// What becomes of it where it contradicts nothing.
+    pub(super) settled: Option<Verdict>,
 }
 
 /// What becomes of it.
@@ -239,7 +244,7 @@ impl Changeset {
                 (&raw mut decide).cast(),
                 null_mut(),
                 null_mut(),
-                IGNORE_NO_OPS | NO_FOREIGN_KEY_ACTIONS,
+                NO_FOREIGN_KEY_ACTIONS,
             )
         };
         done(code, "changes can't be made")
@@ -268,6 +273,94 @@ unsafe extern "C" fn on_conflict(context: *mut c_void, why: c_int, iter: *mut Ra
         Ok(Verdict::Omit) => OMIT,
         Ok(Verdict::Replace) => REPLACE,
         Err(_) => ABORT,
+    }
+}
+
+/// What becomes of a change that contradicts nothing: the row is so already, or each column that is
+/// changed is as it was, or as it is to be.
+///
+/// # Safety
+///
+/// `iter` must be one that SQLite passed to the callback that runs, and stand at a change of so many
+/// columns.
+unsafe fn settled(iter: *mut RawIter, op: Op, why: Why, columns: c_int) -> Option<Verdict> {
+    // SAFETY: the caller's; the column is one of those, and each value lives until the callback returns.
+    let value = |get: GetValue, column: c_int| unsafe {
+        let mut value = null_mut();
+        (get(iter, column, &raw mut value) == ffi::SQLITE_OK).then_some(value)
+    };
+    // SAFETY: both are null or valid.
+    let same = |one, other| unsafe { same(one, other) };
+    match (op, why) {
+        (Op::Delete, Why::NotFound) => Some(Verdict::Omit),
+        (Op::Insert, Why::Exists) => {
+            for column in 0..columns {
+                let new = value(sqlite3changeset_new, column)?;
+                if !same(new, value(sqlite3changeset_conflict, column)?) {
+                    return None;
+                }
+            }
+            Some(Verdict::Omit)
+        }
+        (Op::Update, Why::Data) => {
+            for column in 0..columns {
+                let new = value(sqlite3changeset_new, column)?;
+                let there = value(sqlite3changeset_conflict, column)?;
+                let old = value(sqlite3changeset_old, column)?;
+                // What is null is not changed.
+                if !new.is_null() && !same(new, there) && !same(old, there) {
+                    return None;
+                }
+            }
+            Some(Verdict::Replace)
+        }
+        _ => None,
+    }
+}
+
+/// Whether two values are the same, to the byte.
+///
+/// # Safety
+///
+/// Both must be null or valid.
+unsafe fn same(one: *mut ffi::sqlite3_value, other: *mut ffi::sqlite3_value) -> bool {
+    if one.is_null() || other.is_null() {
+        return one == other;
+    }
+    // SAFETY: both are valid.
+    unsafe {
+        let kind = ffi::sqlite3_value_type(one);
+        kind == ffi::sqlite3_value_type(other)
+            && match kind {
+                ffi::SQLITE_INTEGER => {
+                    ffi::sqlite3_value_int64(one) == ffi::sqlite3_value_int64(other)
+                }
+                ffi::SQLITE_FLOAT => {
+                    let bits = |value| ffi::sqlite3_value_double(value).to_bits();
+                    bits(one) == bits(other)
+                }
+                ffi::SQLITE_NULL => true,
+                _ => bytes(one) == bytes(other),
+            }
+    }
+}
+
+/// The bytes of a text or a blob.
+///
+/// # Safety
+///
+/// `value` must be valid, and not be converted while the bytes are in use.
+unsafe fn bytes<'v>(value: *mut ffi::sqlite3_value) -> &'v [u8] {
+    // SAFETY: the caller's; pointer and length belong together, asked for in this order.
+    unsafe {
+        let start: *const u8 = match ffi::sqlite3_value_type(value) {
+            ffi::SQLITE_TEXT => ffi::sqlite3_value_text(value).cast(),
+            _ => ffi::sqlite3_value_blob(value).cast(),
+        };
+        match start.is_null() {
+            true => &[],
+            false => slice::from_raw_parts(start, ffi::sqlite3_value_bytes(value).max(0) as usize),
+        }
     }
 }
 
@@ -307,7 +400,9 @@ unsafe fn clash(iter: *mut RawIter, why: Why) -> Option<Clash> {
             key.push(owned(value));
         }
     }
-    Some(Clash { table, op, why, key })
+    // SAFETY: the caller's. SQLite has a flag for this, and then does not quote the names of tables.
+    let settled = unsafe { settled(iter, op, why, columns) };
+    Some(Clash { table, op, why, key, settled })
 }
 
 /// A copy of one of SQLite's values.
@@ -319,20 +414,13 @@ unsafe fn owned(value: *mut ffi::sqlite3_value) -> Value {
     if value.is_null() {
         return Value::Null;
     }
-    // SAFETY: it is valid; pointer and length belong together, asked for in this order.
+    // SAFETY: it is valid.
     unsafe {
-        let bytes = |start: *const u8| match start.is_null() {
-            true => &[][..],
-            false => slice::from_raw_parts(start, ffi::sqlite3_value_bytes(value).max(0) as usize),
-        };
         match ffi::sqlite3_value_type(value) {
             ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_value_int64(value)),
             ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_value_double(value)),
-            ffi::SQLITE_TEXT => {
-                let text = bytes(ffi::sqlite3_value_text(value).cast());
-                Value::Text(String::from_utf8_lossy(text).into_owned())
-            }
-            ffi::SQLITE_BLOB => Value::Blob(bytes(ffi::sqlite3_value_blob(value).cast()).to_vec()),
+            ffi::SQLITE_TEXT => Value::Text(String::from_utf8_lossy(bytes(value)).into_owned()),
+            ffi::SQLITE_BLOB => Value::Blob(bytes(value).to_vec()),
             _ => Value::Null,
         }
     }

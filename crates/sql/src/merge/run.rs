@@ -178,11 +178,15 @@ impl Merge<'_> {
     }
 
     fn decide(&mut self, clash: Clash, tables: &BTreeMap<String, Table>) -> Verdict {
-        let Clash { table, op, why, key } = clash;
+        let Clash { table, op, why, key, settled } = clash;
         let is_bare = tables.get(&table).is_some_and(|table| table.kind == Kind::Rowid);
         if why == Why::Exists && is_bare {
+            // Equal rows that both added are two.
             self.append.push((table, key));
             return Verdict::Omit;
+        }
+        if let Some(verdict) = settled {
+            return verdict;
         }
         let kind = match (why, op) {
             (Why::Exists, _) => ConflictKind::Added,

@@ -9,7 +9,7 @@ use common::{
     World, run,
     sql::{config, own, query, script, snapshot},
 };
-use craftec_api::{ApiError, Command, ErrorCode, Reply, SqlValue};
+use craftec_api::{ApiError, Command, ErrorCode, Reply, SqlTurn, SqlValue};
 use craftec_node::Session;
 use craftec_platform::{Clock as _, sim::SimDisk};
 
@@ -135,6 +135,9 @@ fn who_waits_for_it_too_long_is_told() {
         assert!(busy.retryable && busy.code == ErrorCode::Refused, "{busy:?}");
         let twice = begin(&one, mine).await.expect_err("one at a time");
         assert!(twice.retryable, "{twice:?}");
+        let reserve = Command::SqlReserve { handle: theirs, state: 0 };
+        let taken = Ok(Reply::Turn { turn: SqlTurn::Taken });
+        assert_eq!(other.call(reserve).await, taken, "a program with an SQLite of its own waits");
         finish(&one, open, true).await.expect("committed");
         let wrong = finish(&one, mine, true).await.expect_err("no transaction");
         assert_eq!(wrong.code, ErrorCode::BadInput);

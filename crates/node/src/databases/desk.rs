@@ -100,7 +100,8 @@ impl Desk {
 
     /// Asks for the turn to write.
     pub(crate) fn reserve(&self, state: u64) -> SqlTurn {
-        if self.own.other_writer(self.id) {
+        // A transaction of a session that is open has the turn too.
+        if self.own.other_writer(self.id) || self.own.turn.try_lock().is_none() {
             return SqlTurn::Taken;
         }
         if self.own.database.state().number != state {

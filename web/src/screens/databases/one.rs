@@ -56,7 +56,8 @@ pub(super) fn One(
     });
     let looks = RwSignal::new(0);
     let is_mine = move |name: &str| {
-        let did = state.status.with(|status| status.as_ref().map(|status| status.did.clone()));
+        let did =
+            state.status.with_untracked(|status| status.as_ref().map(|status| status.did.clone()));
         let owner = name.strip_prefix(SCHEME).and_then(|rest| rest.split_once('/')).map(|it| it.0);
         owner.is_some_and(|owner| owner == "me" || Some(owner) == did.as_deref())
     };

@@ -89,7 +89,7 @@ test('two browsers of one owner write one database and lose nothing', async ({ o
   await published(a);
   await publish(b);
   await expect(b.getByRole('alert')).toContainText(/kept as .work-1./, { timeout: 30_000 });
-  const other = b.locator('.note', { hasText: 'Another device has published this database.' });
+  const other = b.locator('.note', { hasText: 'Another device has published this database' });
   await other.getByRole('button', { name: 'Merge' }).click();
   await expect(b.getByText('Not merged: 1 conflict.')).toBeVisible({ timeout: 30_000 });
   await expect(b.getByText('bed 1: both changed it')).toBeVisible();
@@ -100,7 +100,7 @@ test('two browsers of one owner write one database and lose nothing', async ({ o
 
   // The first goes over to it.
   await a.reload();
-  const theirs = a.locator('.note', { hasText: 'Another device has published this database.' });
+  const theirs = a.locator('.note', { hasText: 'Another device has published this database' });
   await theirs.getByRole('button', { name: 'Merge' }).click({ timeout: 60_000 });
   await expect(a.getByText('Merged.')).toBeVisible({ timeout: 30_000 });
   for (const page of [a, b]) {

@@ -60,15 +60,15 @@ pub(super) fn Branches(open: Opened, looks: RwSignal<u32>) -> impl IntoView {
         let (name, other) = (branch.name.clone(), branch.name.clone());
         let is_published = name == "published";
         let title = match is_published {
-            true => "Another device has published this database.".to_owned(),
-            false => format!("Kept as {name}, because the name had moved on."),
+            true => "Another device has published this database".to_owned(),
+            false => format!("Kept as {name}, because the name had moved on,"),
         };
         view! {
             <div class="note">
                 {icon("#i-clock")}
                 <p>
-                    <b>{title}</b> " " {when(branch.time_ms)} ". Merging it changes this database row by \
-                    row; what contradicts is shown first."
+                    <b>{title} " " {when(branch.time_ms)} "."</b>
+                    " Merging it changes this database row by row; what contradicts is shown first."
                 </p>
                 <div class="row tight">
                     <button class="b small" on:click=move |_| merge(name.clone(), "stop")>"Merge"</button>

@@ -40,6 +40,9 @@ const ENCODE = {
   },
 };
 
+/** Fields that hold a CID. */
+const LINK_FIELDS: ReadonlySet<string> = new Set(['cid', 'base']);
+
 const TAGS: ((inner: unknown) => unknown)[] = [];
 TAGS[LINK_TAG] = (inner) => {
   if (!(inner instanceof Uint8Array) || inner[0] !== 0) throw new Error('a link without its 0');
@@ -60,7 +63,7 @@ const DECODE = {
 /** Replaces strings by links and keys, where a field's name says so. */
 function outward(value: unknown, name: string): unknown {
   if (typeof value === 'string') {
-    if (name === 'cid') return new Link(cidBytes(value));
+    if (LINK_FIELDS.has(name)) return new Link(cidBytes(value));
     return PEER_FIELDS.has(name) ? peerKey(value) : value;
   }
   if (value === undefined) return null;

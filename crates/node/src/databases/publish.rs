@@ -4,7 +4,7 @@
 //! finds the head moved on; it is not overwritten then, and the work is kept as a branch, to be merged.
 //! Without a single peer nobody can be asked, so the publication waits: signing a head at once could
 //! make two with one number, which spoils a name for good. It also waits until others have its head: the
-//! database stands on a root only once nobody else can have published beside it.
+//! database stands on a root only once they have it, and nothing was found beside it.
 
 use std::{rc::Rc, time::Duration};
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use craftec_api::{ApiError, ErrorCode};
-use craftec_sql::{Ran, Value};
+use craftec_sql::{Ran, SqlError, Value};
 use futures::lock::OwnedMutexGuard;
 
 use super::Own;
@@ -73,7 +73,6 @@ impl Transaction {
     /// Runs one statement in it.
     pub(crate) fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
         self.is_open()?;
-        self.spoke.set(self.own.clock.monotonic());
         let ran = self.own.database.run_inside(sql, params, Some(self.own.limit));
         self.checked(ran)
     }
@@ -81,7 +80,6 @@ impl Transaction {
     /// Runs several.
     pub(crate) fn script(&self, sql: &str) -> Result<Ran, ApiError> {
         self.is_open()?;
-        self.spoke.set(self.own.clock.monotonic());
         let ran = self.own.database.run_script_inside(sql, Some(self.own.limit));
         self.checked(ran)
     }
@@ -109,7 +107,9 @@ impl Transaction {
         }
     }
 
-    fn checked(&self, ran: Result<Ran, craftec_sql::SqlError>) -> Result<Ran, ApiError> {
+    fn checked(&self, ran: Result<Ran, SqlError>) -> Result<Ran, ApiError> {
+        // From now on: what a statement took is not its client's silence.
+        self.spoke.set(self.own.clock.monotonic());
         if !self.own.database.is_in_transaction() {
             // SQLite gives up all of it where the disk fails; a statement may say ROLLBACK.
             self.roll_back();

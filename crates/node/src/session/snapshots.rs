@@ -132,7 +132,7 @@ impl Session {
         let record = self.node.database_record(&own)?;
         let mut branches = Vec::new();
         if let Some(known) = record.published()
-            && let Some(head) = self.latest(&known.name).await?
+            && let Some(head) = self.node.names.latest(&known.name).await?
             && known.root != Some(head.head.head.root)
         {
             let (name, head) = (PUBLISHED.to_owned(), &head.head.head);
@@ -211,9 +211,8 @@ impl Session {
             }
             None => None,
         };
-        let base = |name: &str| record.of_name(name).and_then(|known| known.root);
         if let Some(name) = name {
-            let head = self.latest(name).await?.ok_or_else(|| {
+            let head = self.node.names.latest(name).await?.ok_or_else(|| {
                 let message = format!("No head of `{name}` was found.");
                 ApiError::new(ErrorCode::Unavailable, message)
                     .hint("The other device or a holder must be online. Try again then.")
@@ -221,12 +220,9 @@ impl Session {
             undisputed(&head)?;
             self.node.names.is_owned(head.head.head.root, head.head.head.did);
             let (root, base_kept) = (head.head.head.root, base_of(name));
-            return Ok(Found {
-                root,
-                base: base(name),
-                base_kept,
-                published: Some(name.to_owned()),
-            });
+            let base = record.of_name(name).and_then(|known| known.root);
+            let base = self.descends(root, base).await;
+            return Ok(Found { root, base, base_kept, published: Some(name.to_owned()) });
         }
         if let Some(root) = address.and_then(|address| address.parse().ok()) {
             let known = record.published();
@@ -284,11 +280,6 @@ impl Session {
         let pages = Pages::new(self.node.reader(root));
         own.take(&pages, root, name).await
     }
-
-    /// The newest head of one of this identity's names.
-    async fn latest(&self, name: &str) -> Result<Option<HeadRecord>, ApiError> {
-        self.node.names.latest(name).await
-    }
 }
 
 fn undisputed(head: &HeadRecord) -> Result<(), ApiError> {
@@ -302,7 +293,7 @@ fn undisputed(head: &HeadRecord) -> Result<(), ApiError> {
 fn no_branch(branch: &str) -> ApiError {
     let shown: String = branch.chars().take(80).collect();
     ApiError::new(ErrorCode::NotFound, format!("There is no branch `{shown}` of this database."))
-        .hint("`.branches` lists them. An address begins with craftobj://.")
+        .hint("Look at its branches first. An address begins with craftobj://.")
 }
 
 /// What fits one answer.

@@ -97,14 +97,7 @@ impl Log {
         if !self.kept.iter().any(|kept| kept.root == root) {
             return Err(LogError::NoSuchRoot { root });
         }
-        let new = Kept { name: name.to_owned(), root };
-        if self.kept.contains(&new) {
-            return Ok(());
-        }
-        let old = self.kept.iter().filter(|kept| kept.name == name).cloned();
-        let mut changes: Vec<(Kind, Kept)> = old.map(|kept| (Kind::Drop, kept)).collect();
-        changes.push((Kind::Keep, new));
-        self.commit_history(&[], &changes)
+        self.keep_taken(name, root)
     }
 
     /// Drops a name; its snapshot goes at the next compaction, unless something else keeps it.

@@ -106,13 +106,6 @@ impl Database {
         Ok(merged)
     }
 
-    /// Whether the content of a kept snapshot is what the last commit left.
-    pub fn is_at(&self, root: &Cid) -> Result<bool, SqlError> {
-        let log = &mut self.pages.borrow_mut().log;
-        let digests = log.digests_of(root)?;
-        Ok(log.digests() == digests)
-    }
-
     /// Whether the changes made here are made in the other state, and not the other way round: on what
     /// is published, unless only the side here changed the schema.
     fn direction(

@@ -15,6 +15,7 @@ use craftec_api::{
     ApiError, BranchRow, Command, ConflictKind, ErrorCode, MergeStrategy, Reply, SqlMerged,
     SqlValue,
 };
+use craftec_core::head::head_key;
 use craftec_node::{Node, Session};
 use craftec_obj::{Store, store::Meta};
 use craftec_platform::sim::SimDisk;
@@ -276,5 +277,26 @@ fn what_can_not_be_merged_is_said() {
         let drop = Command::SqlDropBranch { handle: phone.handle, branch: "work-1".to_owned() };
         assert_eq!(phone.session.call(drop).await, Ok(Reply::Done));
         assert_eq!(phone.branches().await, ["published"]);
+    });
+}
+
+#[test]
+fn what_is_published_beside_it_does_not_undo_what_a_device_published() {
+    run(|world| async move {
+        let (laptop, phone, _keeper) = three(&world).await;
+        let key = head_key(&laptop.node.keys().did(), "shop");
+        let before = world.records(key);
+        laptop.write("INSERT INTO item VALUES (10, 'oil', 9)").await;
+        assert_eq!(laptop.publish().await, Ok(true));
+        // The DHT has two minds: where the phone asks, nobody has heard of that.
+        world.set_records(key, before);
+        for id in [11, 12] {
+            phone.write(&format!("INSERT INTO item VALUES ({id}, 'rye', 2)")).await;
+            assert_eq!(phone.publish().await, Ok(true));
+        }
+        world.sleep(20).await;
+        assert_eq!(laptop.branches().await, ["published"]);
+        assert!(laptop.merge("published", MergeStrategy::Stop).await.made);
+        assert_eq!(laptop.rows().await, [(1, 3), (2, 1), (10, 9), (11, 2), (12, 2)]);
     });
 }

@@ -2,8 +2,8 @@
 //!
 //! A head is first signed, and kept by whoever asked for it; then shown to the DHT, and looked for there.
 //! Only what others have, with nothing beside it, counts. Two devices that do both within the same moment
-//! still make two heads with one number; then both are told. Between the two steps a crash or a lost connection leaves a draft, which
-//! is shown again, or given up if another device was first.
+//! still make two heads with one number; then both are told. Between the two steps a crash or a lost
+//! connection leaves a draft, which is shown again, or given up if another device was first.
 
 use std::time::Duration;
 

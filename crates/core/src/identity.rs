@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cbor::{self, CborError},
     limits,
-    sign::{BadSignature, Domain, Hash, PublicKey, SecretKey, Signature},
+    sign::{BadSignature, Domain, Hash, PublicKey, SecretKey, Signature, base32},
     wallet::Wallet,
 };
 
+/// Text in front of an identity's card.
+const CARD_PREFIX: &str = "craftec-card:";
 /// Text in front of every identity.
 const DID_PREFIX: &str = "did:craftec:";
 
@@ -82,6 +84,9 @@ pub enum IdentityError {
         /// The event's place.
         seq: u32,
     },
+    /// Not the text of a card.
+    #[error("this is not the card of an identity (`{CARD_PREFIX}` and its history in base32)")]
+    Card,
     /// Only single-key identities exist so far.
     #[error("threshold {0} is not supported, only 1")]
     Threshold(u8),
@@ -230,6 +235,27 @@ impl IdentityLog {
     pub fn revoke(&mut self, wallet: &Wallet, device: PublicKey) -> Result<(), IdentityError> {
         let now = self.verify()?;
         self.append(wallet, &now, Action::Revocation { device })
+    }
+
+    /// The card of the identity: what somebody needs who has never met it, as one line of text. Nothing of
+    /// it is secret, and it proves itself.
+    pub fn card(&self) -> Result<String, IdentityError> {
+        Ok(format!("{CARD_PREFIX}{}", base32(&cbor::encode(self)?)))
+    }
+
+    /// Reads a card; none if the text is not one at all.
+    pub fn from_card(text: &str) -> Option<Result<Self, IdentityError>> {
+        let text = text.trim().strip_prefix(CARD_PREFIX)?;
+        let read = || {
+            // A log's limit, in base32.
+            let fits = text.len() <= limits::RECORD_BYTES * 8 / 5 + 8;
+            let bytes = data_encoding::BASE32_NOPAD_NOCASE.decode(text.as_bytes()).ok();
+            let bytes = bytes.filter(|_| fits).ok_or(IdentityError::Card)?;
+            let log: Self = cbor::decode(&bytes, limits::RECORD_BYTES)?;
+            log.verify()?;
+            Ok(log)
+        };
+        Some(read())
     }
 
     fn append(

@@ -108,6 +108,8 @@ macro_rules! byte_newtype {
     };
 }
 
+pub(crate) use byte_newtype;
+
 /// Base32, lower case, no padding: the text of every hash and key of ours.
 pub fn base32(bytes: &[u8]) -> String {
     data_encoding::BASE32_NOPAD_NOCASE.encode(bytes).to_lowercase()
@@ -150,6 +152,11 @@ impl SecretKey {
     /// The key of a 32-byte seed.
     pub fn from_seed(seed: [u8; 32]) -> Self {
         Self(ed25519_zebra::SigningKey::from(seed))
+    }
+
+    /// The 32 bytes that it comes from.
+    pub(crate) fn seed(&self) -> [u8; 32] {
+        self.0.into()
     }
 
     /// The public side.

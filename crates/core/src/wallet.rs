@@ -1,7 +1,8 @@
 //! The wallet: 24 words (BIP-39) and the keys derived from them (SLIP-0010, Ed25519).
 //!
 //! Path: `m / 7271' / role' / index'`, all hardened, as Ed25519 demands. Role 0 is the identity;
-//! its index counts rotations. 7271 is this project's purpose number; no registry lists it.
+//! its index counts rotations. Role 1, index 0 is what the keys of databases are derived from (BLAKE3's
+//! `derive_key`, with the id of each). 7271 is this project's purpose number; no registry lists it.
 //! Sources: <https://github.com/bitcoin/bips/blob/master/bip-0039.mediawiki>,
 //! <https://github.com/satoshilabs/slips/blob/master/slip-0010.md>.
 
@@ -10,10 +11,15 @@ use std::{fmt, sync::OnceLock};
 use hmac::{Hmac, Mac};
 use sha2::Sha512;
 
-use crate::sign::SecretKey;
+use crate::{
+    database::{DatabaseKey, KeyId},
+    sign::SecretKey,
+};
 
 const PURPOSE: u32 = 7271;
 const ROLE_IDENTITY: u32 = 0;
+const ROLE_DATABASES: u32 = 1;
+const DATABASES: &str = "craftec database key v1";
 const HARDENED: u32 = 1 << 31;
 
 /// A phrase is not 24 valid words.
@@ -62,6 +68,14 @@ impl Wallet {
     pub fn identity_key(&self, rotations: u32) -> SecretKey {
         let seed = self.seed.get_or_init(|| self.mnemonic().to_seed(""));
         SecretKey::from_seed(derive(seed, &[PURPOSE, ROLE_IDENTITY, rotations]))
+    }
+
+    /// The key of the owner's encrypted databases that has this id.
+    pub fn database_key(&self, id: KeyId) -> DatabaseKey {
+        let seed = self.seed.get_or_init(|| self.mnemonic().to_seed(""));
+        let mut hasher = blake3::Hasher::new_derive_key(DATABASES);
+        hasher.update(&derive(seed, &[PURPOSE, ROLE_DATABASES, 0])).update(&id.0);
+        DatabaseKey(*hasher.finalize().as_bytes())
     }
 
     fn mnemonic(&self) -> bip39::Mnemonic {

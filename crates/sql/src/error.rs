@@ -32,6 +32,9 @@ pub enum SqlError {
     /// Statements that began a transaction and did not end it.
     #[error("the statements leave a transaction open; it was rolled back")]
     LeftOpen,
+    /// Something that only an encrypted database has.
+    #[error("the database is not encrypted: only an encrypted one is shared")]
+    NotEncrypted,
     /// A statement touches more pages than the reader's cache has room for.
     #[error("the statement needs more than the {cache_bytes} bytes of this reader's cache")]
     CacheTooSmall {

@@ -10,6 +10,7 @@ mod database;
 mod error;
 #[cfg(feature = "foreign")]
 pub mod foreign;
+mod keys;
 pub mod log;
 mod merge;
 pub mod page;
@@ -22,6 +23,7 @@ pub use database::{
     Transaction,
 };
 pub use error::SqlError;
+pub use keys::{Keys, NoKeys, Under, open_root};
 pub use merge::{Conflict, ConflictKind, Merged, Strategy};
 pub use rusqlite::types::Value;
 pub use store::{LocalStore, MemoryStore, PageStore, PageStoreError, Stored};

@@ -25,7 +25,7 @@ fn tables() -> Vec<Vec<u8>> {
     for number in 1..=300u32 {
         table.set(PageNo::new(number).unwrap(), Digest::of(&number.to_le_bytes()));
     }
-    let made = table.materialise().unwrap();
+    let made = table.materialise(None).unwrap();
     let root = Root {
         parent: Some(Cid::of(Codec::DagCbor, b"parent")),
         changed: ChangedPages::of([1, 5, 6, 7, 290]),

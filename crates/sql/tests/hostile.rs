@@ -133,7 +133,7 @@ fn forge(store: &Liar, pages: &[Vec<u8>], claim: Option<u32>) -> Cid {
         store.blocks.borrow_mut().insert(digest.cid(), Bytes::from(bytes.clone()));
         table.set(page, digest);
     }
-    let made = table.materialise().unwrap();
+    let made = table.materialise(None).unwrap();
     store.blocks.borrow_mut().extend(made.nodes);
     let root = Root::new(claim.unwrap_or(pages.len() as u32), made.top);
     let (cid, bytes) = root.block().unwrap();

@@ -7,7 +7,7 @@ use common::{Dice, count, integer, open, text};
 use craftec_core::Cid;
 use craftec_platform::sim::{Damage, SimDisk};
 use craftec_sql::{
-    Conflict, ConflictKind, Database, MemoryStore, Merged, Other, PageStore as _, SqlError,
+    Conflict, ConflictKind, Database, MemoryStore, Merged, NoKeys, Other, PageStore as _, SqlError,
     Strategy, Value,
 };
 use futures::executor::block_on;
@@ -28,7 +28,7 @@ impl Two {
         let base = give(&ours, &store).await;
         let theirs = open(&SimDisk::new(), "shop").await;
         let two = Self { ours, theirs, store, base };
-        two.theirs.take(&two.store, base, "published").await.unwrap();
+        two.theirs.take(&two.store, base, "published", &NoKeys).await.unwrap();
         let other = Other { root: base, base: None, published: true };
         assert_eq!(merge(&two.theirs, other, Strategy::Stop).await, made());
         assert_eq!(two.theirs.snapshot().unwrap(), base, "it is that state, to the page");
@@ -45,7 +45,7 @@ impl Two {
 
     async fn published(&self) -> Other {
         let root = give(&self.theirs, &self.store).await;
-        self.ours.take(&self.store, root, "theirs").await.unwrap();
+        self.ours.take(&self.store, root, "theirs", &NoKeys).await.unwrap();
         Other { root, base: Some(self.base), published: true }
     }
 }
@@ -103,7 +103,7 @@ fn what_does_not_contradict_is_merged_without_a_word() {
         );
         // It stands on what is published: the other device goes over to it page by page.
         let root = give(&two.ours, &two.store).await;
-        two.theirs.take(&two.store, root, "published").await.unwrap();
+        two.theirs.take(&two.store, root, "published", &NoKeys).await.unwrap();
         let base = Some(two.theirs.snapshot().unwrap());
         let other = Other { root, base, published: true };
         assert_eq!(merge(&two.theirs, other, Strategy::Stop).await, made());
@@ -345,7 +345,7 @@ fn a_crash_leaves_all_of_a_merge_or_nothing() {
             let base = give(&ours, &store).await;
             ours.keep("published", base).unwrap();
             let theirs = open(&SimDisk::new(), "shop").await;
-            theirs.take(&store, base, "published").await.unwrap();
+            theirs.take(&store, base, "published", &NoKeys).await.unwrap();
             theirs
                 .merge(Other { root: base, base: None, published: true }, Strategy::Stop, None)
                 .await
@@ -355,7 +355,7 @@ fn a_crash_leaves_all_of_a_merge_or_nothing() {
             let root = give(&theirs, &store).await;
             let before = rows(&ours, sum).await;
             disk.power_off_at(disk.changes() + at);
-            let took = ours.take(&store, root, "theirs").await;
+            let took = ours.take(&store, root, "theirs", &NoKeys).await;
             let other = Other { root, base: Some(base), published: true };
             let merged = match took {
                 Ok(()) => ours.merge(other, Strategy::Stop, None).await,

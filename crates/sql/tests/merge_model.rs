@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::{Dice, open};
 use craftec_platform::sim::SimDisk;
-use craftec_sql::{Database, MemoryStore, Other, PageStore as _, Strategy, Value};
+use craftec_sql::{Database, MemoryStore, NoKeys, Other, PageStore as _, Strategy, Value};
 use futures::executor::block_on;
 
 type Row = [i64; 3];
@@ -111,13 +111,13 @@ fn every_cell_is_what_the_model_says() {
             let store = MemoryStore::default();
             let root = give(&ours, &store).await;
             ours.keep("base", root).unwrap();
-            theirs.take(&store, root, "base").await.unwrap();
+            theirs.take(&store, root, "base", &NoKeys).await.unwrap();
             theirs.restore(root).await.unwrap();
             let (mut mine, mut yours) = (base.clone(), base.clone());
             write(&ours, &mut mine, &mut dice).await;
             write(&theirs, &mut yours, &mut dice).await;
             let other = give(&theirs, &store).await;
-            ours.take(&store, other, "theirs").await.unwrap();
+            ours.take(&store, other, "theirs", &NoKeys).await.unwrap();
             let published = dice.roll(2) == 0;
             let strategy = *dice.pick(&[Strategy::Stop, Strategy::Ours, Strategy::Theirs]);
             let state = Other { root: other, base: Some(root), published };

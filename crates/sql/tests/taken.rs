@@ -10,7 +10,7 @@ use common::{count, open, open_with};
 use craftec_core::Cid;
 use craftec_platform::sim::SimDisk;
 use craftec_sql::{
-    Database, DatabaseOptions, MemoryStore, PageStore, SqlError, Stored, log::LogOptions,
+    Database, DatabaseOptions, MemoryStore, NoKeys, PageStore, SqlError, Stored, log::LogOptions,
 };
 use futures::{executor::block_on, future::LocalBoxFuture};
 
@@ -61,7 +61,7 @@ fn what_is_missing_or_wrong_is_said_and_what_came_stays() {
         let db = open(&disk, "ours").await;
         for (after, lies) in [(0, false), (0, true), (2, true), (40, false), (300, true)] {
             let faulty = Faulty { store: store.clone(), after: Cell::new(after), lies };
-            let error = db.take(&faulty, root, "theirs").await.unwrap_err();
+            let error = db.take(&faulty, root, "theirs", &NoKeys).await.unwrap_err();
             match error {
                 SqlError::Missing { .. } => assert!(!lies),
                 SqlError::WrongBytes { .. } => assert!(lies),
@@ -72,7 +72,7 @@ fn what_is_missing_or_wrong_is_said_and_what_came_stays() {
         drop(db);
         let db = open(&disk, "ours").await;
         let counted = Rc::new(Faulty { store, after: Cell::new(10_000), lies: false });
-        db.take(&*counted, root, "theirs").await.unwrap();
+        db.take(&*counted, root, "theirs", &NoKeys).await.unwrap();
         let asked = 10_000 - counted.after.get();
         assert!(asked > 100 && asked < db.blocks(root, None).unwrap().len() - 200, "{asked}");
         assert!(db.restore(root).await.unwrap());
@@ -90,7 +90,7 @@ fn a_snapshot_that_was_taken_in_outlives_compactions_and_work_around_it() {
         let disk = SimDisk::new();
         let db = open_with(&disk, "ours", options).await;
         db.execute_batch("CREATE TABLE own (a)").await.unwrap();
-        db.take(&store, first, "theirs").await.unwrap();
+        db.take(&store, first, "theirs", &NoKeys).await.unwrap();
         for n in 0..300 {
             let sql = format!("DELETE FROM own; INSERT INTO own VALUES (zeroblob({}))", 9000 + n);
             db.execute_batch(&sql).await.unwrap();
@@ -106,7 +106,7 @@ fn a_snapshot_that_was_taken_in_outlives_compactions_and_work_around_it() {
         let second = theirs.snapshot().unwrap();
         theirs.publish(&store, second, Some(first)).await.unwrap();
         let counted = Faulty { store, after: Cell::new(10_000), lies: false };
-        db.take(&counted, second, "theirs").await.unwrap();
+        db.take(&counted, second, "theirs", &NoKeys).await.unwrap();
         assert!(10_000 - counted.after.get() < 8);
         let kept = db.kept();
         assert_eq!(kept.iter().filter(|kept| kept.name == "theirs").count(), 1);

@@ -29,7 +29,7 @@ fn table() -> Value {
     for number in (1..=300).filter(|number| *number != 260) {
         table.set(page(number), Digest::of(&[(number % 5) as u8; PAGE_BYTES]));
     }
-    let made = table.materialise().unwrap();
+    let made = table.materialise(None).unwrap();
     let nodes: Vec<Value> = made
         .nodes
         .iter()

@@ -2,17 +2,24 @@
 //!
 //! The one place that knows the layout: those who run SQL and those who only keep and pass on blocks
 //! both read it here. Golden bytes are in `tests/vectors/sql.json`. A root's parent is not below it:
-//! every snapshot is kept for itself.
+//! every snapshot is kept for itself. Of an encrypted database the same is sealed, but for what holders
+//! must know (`sealed`).
 
 mod changed;
 mod node;
 mod root;
+mod seal;
+mod sealed;
+mod share;
 
 use crate::{Cid, cbor::CborError};
 
 pub use changed::{CHANGED_BYTES, ChangedPages};
 pub use node::{FANOUT, NODE_BYTES, Node};
 pub use root::{HOLDINGS, Holdings, ROOT_VERSION, Root};
+pub use seal::{DatabaseKey, KeyId, SEAL_BYTES, Seal};
+pub use sealed::{SEALED_NODE_BYTES, SEALED_VERSION, SealedNode, SealedRoot};
+pub use share::{READERS, Reader, Share};
 
 /// Length of every page in bytes. Pinned: a page is a block, and peers must agree on where one ends.
 pub const PAGE_BYTES: usize = 4096;
@@ -68,6 +75,15 @@ pub enum TableError {
     /// The set of changed pages is malformed or too long.
     #[error("the root's set of changed pages is malformed")]
     Changed,
+    /// Encrypted, and not with a key that is here.
+    #[error("it is encrypted with a key that is not here")]
+    Locked,
+    /// More readers than a database is shared with, or boxes out of order.
+    #[error("a database is shared with at most {READERS} identities, each once")]
+    Shares,
+    /// A key to which nothing can be sealed.
+    #[error("the identity's key is none to which anything could be encrypted")]
+    Reader,
     /// More CIDs of packs and references than a root may hold.
     #[error("the root's holdings are too many, or not in order")]
     Holdings,

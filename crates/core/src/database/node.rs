@@ -28,7 +28,11 @@ impl Node {
 
     /// Decodes a node. Whether its links are of the right kind is seen where its level is known.
     pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
-        let links: Vec<Option<Cid>> = cbor::decode(bytes, NODE_BYTES)?;
+        Self::checked(cbor::decode(bytes, NODE_BYTES)?)
+    }
+
+    /// The node with these entries, if there can be such a one.
+    pub(super) fn checked(links: Vec<Option<Cid>>) -> Result<Self, TableError> {
         if links.len() > FANOUT || !matches!(links.last(), Some(Some(_))) {
             return Err(TableError::Node { entries: links.len() });
         }
@@ -43,6 +47,11 @@ impl Node {
     /// What it names, whatever its level.
     pub fn links(&self) -> impl Iterator<Item = Cid> {
         self.0.iter().flatten().copied()
+    }
+
+    /// Its entries, in order.
+    pub fn entries(&self) -> impl Iterator<Item = Option<Cid>> {
+        self.0.iter().copied()
     }
 
     /// How many entries it has; there is always one.

@@ -94,7 +94,7 @@ impl Root {
         u64::from(self.pages) * u64::from(self.page_bytes)
     }
 
-    fn check(&self) -> Result<(), TableError> {
+    pub(super) fn check(&self) -> Result<(), TableError> {
         if self.v != ROOT_VERSION {
             return Err(TableError::Version(self.v));
         }

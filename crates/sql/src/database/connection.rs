@@ -120,6 +120,14 @@ pub(super) fn set_up(connection: &Connection, cache_bytes: usize) -> rusqlite::R
     ))
 }
 
+/// Has SQLite leave `bytes` unused at the end of each page of a new database, or after the next VACUUM.
+pub(super) fn reserve(connection: &Connection, bytes: usize) -> Result<(), SqlError> {
+    vfs::reserve(connection, bytes).map_err(|code| SqlError::Sqlite {
+        code,
+        message: "SQLite leaves no room for encryption".to_owned(),
+    })
+}
+
 /// Attaches what is mounted as `alias`.
 pub(super) fn attach(
     connection: &Connection,

@@ -3,6 +3,7 @@
 mod merge;
 mod pages;
 mod run;
+mod sealing;
 
 use std::{
     cell::{Cell, RefCell},
@@ -12,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use craftec_core::{Cid, sign::Hash};
+use craftec_core::{Cid, database::Seal, sign::Hash};
 use craftec_platform::Folder;
 use rusqlite::{Connection, TransactionBehavior, types::Value};
 use web_time::Instant;
@@ -24,6 +25,7 @@ use super::{
 };
 use crate::{
     error::SqlError,
+    keys::{Keys, NoKeys},
     log::{Kept, Log, LogError, LogOptions, LogSize},
     page::{Page, PageNo},
     store::{LocalStore, PageStore},
@@ -37,6 +39,7 @@ const READERS_WAITED_FOR: Duration = Duration::from_secs(60);
 
 pub use merge::Other;
 pub use pages::State;
+use sealing::Held;
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug)]
@@ -88,14 +91,31 @@ impl Database {
         name: &str,
         options: DatabaseOptions,
     ) -> Result<Self, SqlError> {
-        let log = Log::open(&*folder, name, options.log).await?;
+        Self::open_sealed(folder, name, options, Vec::new(), &NoKeys).await
+    }
+
+    /// The same of a database that is encrypted, or was once: with the keys of what is in it. A new one
+    /// is encrypted with the first of them.
+    pub async fn open_sealed(
+        folder: Rc<dyn Folder>,
+        name: &str,
+        options: DatabaseOptions,
+        seals: Vec<Seal>,
+        keys: &dyn Keys,
+    ) -> Result<Self, SqlError> {
+        let mut log = Log::open(&*folder, name, options.log).await?;
+        log.unlock(seals, keys)?;
         let pages = Rc::new(RefCell::new(LocalPages::new(log)));
         let mount = Mount::new(pages.clone());
         let (mut connection, granted) = connection::open(&mount)?;
         let watch = Watch::over(&mut connection)?;
         connection::set_up(&connection, options.cache_bytes)?;
         let waiting = Cell::default();
-        Ok(Self { connection, granted, watch, mount, pages, folder, options, waiting })
+        let opened = Self { connection, granted, watch, mount, pages, folder, options, waiting };
+        if opened.key().is_some() {
+            opened.reserve()?;
+        }
+        Ok(opened)
     }
 
     /// Its name.
@@ -195,7 +215,8 @@ impl Database {
 
     /// Opens a snapshot that is kept here, to be read only.
     pub async fn at(&self, root: Cid, options: ReaderOptions) -> Result<Reader, SqlError> {
-        Reader::open(Rc::new(LocalStore(self.pages.clone())), root, options).await
+        let keys = Held(&self.pages);
+        Reader::open_with(Rc::new(LocalStore(self.pages.clone())), root, options, &keys).await
     }
 
     /// What must be published so that others can read `root`, given that they have `since`: pages,

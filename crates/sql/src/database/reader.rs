@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 use bytes::Bytes;
 use craftec_core::{
     Cid,
-    database::{NODE_BYTES, PAGE_BYTES, Root},
+    database::{PAGE_BYTES, Root, SEALED_NODE_BYTES},
     limits,
 };
 use futures::future::LocalBoxFuture;
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     error::SqlError,
+    keys::{Keys, NoKeys, unlocked},
     page::{Page, PageNo},
     store::PageStore,
     table::Step,
@@ -92,18 +93,29 @@ impl std::fmt::Debug for Reader {
 }
 
 impl Reader {
-    /// Opens the snapshot `root`: fetches it, its first page and the schema.
+    /// Opens the snapshot `root` of a database that is not encrypted: fetches it, its first page and the
+    /// schema.
     pub async fn open(
         store: Rc<dyn PageStore>,
         root: Cid,
         options: ReaderOptions,
     ) -> Result<Self, SqlError> {
+        Self::open_with(store, root, options, &NoKeys).await
+    }
+
+    /// The same of any database whose key is in `keys`.
+    pub async fn open_with(
+        store: Rc<dyn PageStore>,
+        root: Cid,
+        options: ReaderOptions,
+        keys: &dyn Keys,
+    ) -> Result<Self, SqlError> {
         let bytes = one(&*store, &root, root, limits::BLOCK_BYTES).await?;
-        let decoded = Root::decode(&bytes)?;
+        let (decoded, keyring) = unlocked(&bytes, keys)?;
         if decoded.pages > options.pages {
             return Err(SqlError::TooLarge { pages: decoded.pages, limit: options.pages });
         }
-        let pages = Rc::new(RefCell::new(RemotePages::new(decoded, options.cache_bytes)));
+        let pages = Rc::new(RefCell::new(RemotePages::new(decoded, keyring, options.cache_bytes)));
         let source = Source { pages: pages.clone(), store, cid: root, fetched: RefCell::default() };
         // SQLite reads it when it opens, before anything can be run again.
         source.fetch(PageNo::FIRST, 1).await?;
@@ -127,6 +139,11 @@ impl Reader {
     /// What it reads.
     pub fn root(&self) -> (Cid, Root) {
         (self.source.cid, self.source.pages.borrow().root().clone())
+    }
+
+    /// Whether it is read with a key.
+    pub fn is_encrypted(&self) -> bool {
+        self.source.pages.borrow().is_encrypted()
     }
 
     /// What that cost so far.
@@ -227,7 +244,7 @@ impl Source {
                     let block = blocks.next().filter(|block| block.len() == PAGE_BYTES);
                     bytes.copy_from_slice(&block.ok_or(SqlError::WrongBytes { cid })?);
                 }
-                self.pages.borrow_mut().take_page(*page, bytes);
+                self.pages.borrow_mut().take_page(*page, bytes, cid.is_none())?;
             }
         }
         Ok(())
@@ -258,7 +275,7 @@ impl Source {
                 Step::Need(missing) => missing,
             };
             for some in missing.chunks(BATCH) {
-                let nodes = self.ask(some, NODE_BYTES).await?;
+                let nodes = self.ask(some, SEALED_NODE_BYTES).await?;
                 self.fetched.borrow_mut().nodes += nodes.len() as u64;
                 for (cid, bytes) in some.iter().zip(nodes) {
                     self.pages.borrow_mut().take_node(*cid, &bytes)?;

@@ -65,10 +65,15 @@ impl Log {
             Some(Held::Memory(place)) => {
                 if let Some((_, bytes)) = self.pending.memory.get(*place) {
                     out.copy_from_slice(&**bytes);
+                    self.keys.open(out);
                 }
                 Ok(())
             }
-            Some(Held::Log { offset, digest }) => self.read_verified(*offset, *digest, out),
+            Some(Held::Log { offset, digest }) => {
+                self.read_verified(*offset, *digest, out)?;
+                self.keys.open(out);
+                Ok(())
+            }
             None if self.pending.floor.is_some_and(|floor| page.number() > floor) => {
                 out.fill(0);
                 Ok(())
@@ -87,13 +92,16 @@ impl Log {
             && let Some((_, held)) = self.pending.memory.get_mut(*place)
         {
             held.copy_from_slice(bytes);
+            self.keys.close(held);
             return Ok(());
         }
         if self.pending.memory.len() >= ENTRIES {
             self.spill()?;
         }
         let place = self.pending.memory.len();
-        self.pending.memory.push((page, Box::new(*bytes)));
+        let mut held = Box::new(*bytes);
+        self.keys.close(&mut held);
+        self.pending.memory.push((page, held));
         self.pending.held.insert(page.number(), Held::Memory(place));
         Ok(())
     }
@@ -126,6 +134,7 @@ impl Log {
             return Err(LogError::Io { doing: "committing", source });
         }
         self.fill_gaps()?;
+        self.check_room()?;
         let (draft, places) = self.draft(true);
         let pages = self.pending_pages();
         if pages == self.table.len() && self.changes_nothing(&places) {
@@ -139,7 +148,11 @@ impl Log {
         }
         let mut pending = std::mem::take(&mut self.pending);
         let first = match pending.held.get(&PageNo::FIRST.number()) {
-            Some(Held::Memory(place)) => Some(pending.memory.swap_remove(*place).1),
+            Some(Held::Memory(place)) => {
+                let mut first = pending.memory.swap_remove(*place).1;
+                self.keys.open(&mut first);
+                Some(first)
+            }
             _ => None,
         };
         for (page, held) in pending.held {

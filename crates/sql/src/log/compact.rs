@@ -81,6 +81,7 @@ impl Log {
         file.sync().map_err(&io)?;
         let mut log = Self::empty(file, header, sum, self.options)?;
         log.go_through()?;
+        log.keys = self.keys.clone();
         if log.unit < self.unit || log.table.digests() != self.table.digests() {
             return Err(LogError::corrupt("what was compacted is not what is there"));
         }
@@ -100,7 +101,7 @@ impl Log {
             let last = first.saturating_add(ENTRIES as u32 - 1).min(self.table.len());
             for number in (first..=last).filter_map(PageNo::new) {
                 if let Some(digest) = self.table.digest(number) {
-                    self.committed(number, &mut page)?;
+                    self.stored(number, &mut page)?;
                     draft.page(number, digest, &page);
                 }
             }

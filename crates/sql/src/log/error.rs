@@ -47,6 +47,9 @@ pub enum LogError {
         /// What they have.
         reason: String,
     },
+    /// Pages without room for encryption in a database that is encrypted.
+    #[error("this state is not encrypted and the database is: its pages have no room for that")]
+    NoRoom,
     /// A root that is not kept here.
     #[error("snapshot {root} is not kept here")]
     NoSuchRoot {

@@ -55,15 +55,19 @@ impl Log {
             Some(cid) => Some((cid, self.root(&cid)?)),
             None => None,
         };
-        let made = self.table.materialise()?;
+        let made = self.table.materialise(self.keys.current())?;
         let pages = self.table.len();
         let mut root = Root { schema, ..Root::new(pages, made.top) };
-        let mut fresh = Nodes::default();
+        let mut fresh = self.nodes();
         for (cid, bytes) in &made.nodes {
             fresh.insert(*cid, bytes)?;
         }
         if let Some((cid, parent)) = &parent {
-            if parent.table == root.table && parent.pages == pages && parent.schema == schema {
+            if parent.table == root.table
+                && parent.pages == pages
+                && parent.schema == schema
+                && self.is_sealed_as_now(cid)?
+            {
                 return Ok(*cid);
             }
             root.parent = Some(*cid);
@@ -72,7 +76,7 @@ impl Log {
             })?;
             root.changed = ChangedPages::of(changed.into_keys());
         }
-        let (cid, bytes) = root.block()?;
+        let (cid, bytes) = self.root_block(&root)?;
         let mut blocks = made.nodes;
         blocks.retain(|(cid, _)| !self.index.contains_key(&Digest::from(cid)));
         blocks.push((cid, Bytes::from(bytes)));
@@ -140,7 +144,7 @@ impl Log {
     /// Every block below `root`.
     pub(super) fn below(&mut self, root: &Cid) -> Result<BTreeSet<Cid>, LogError> {
         let root = self.root(root)?;
-        self.with_nodes(&mut Nodes::default(), |nodes| table::everything(&root, nodes))
+        self.with_nodes(&mut self.nodes(), |nodes| table::everything(&root, nodes))
     }
 
     /// The pages `wanted` of a snapshot, as CIDs.
@@ -171,7 +175,7 @@ impl Log {
 
     /// Writes what a snapshot has otherwise, for the next commit.
     pub(super) fn write_content(&mut self, target: &Root) -> Result<(), LogError> {
-        let mut nodes = Nodes::default();
+        let mut nodes = self.nodes();
         let mut page = [0; PAGE_BYTES];
         for first in (1..=target.pages).step_by(LOOKED_UP as usize) {
             let last = first.saturating_add(LOOKED_UP - 1).min(target.pages);
@@ -220,10 +224,12 @@ impl Log {
         self.write(PageNo::FIRST, &new)
     }
 
-    fn block_into(&mut self, cid: &Cid, page: &mut Page) -> Result<(), LogError> {
+    /// A page of any state that is here.
+    pub(crate) fn block_into(&mut self, cid: &Cid, page: &mut Page) -> Result<(), LogError> {
         let block = self.block(cid)?.filter(|block| block.len() == PAGE_BYTES);
         let block = block.ok_or_else(|| LogError::corrupt(format!("page {cid} is not there")))?;
         page.copy_from_slice(&block);
+        self.keys.open(page);
         Ok(())
     }
 

@@ -29,6 +29,7 @@ mod outside;
 mod pins;
 mod record;
 mod scan;
+mod sealing;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use craftec_platform::File;
 
 use self::{commit::Pending, pins::Pins, record::Sum};
 use crate::{
+    keys::Keyring,
     page::{Digest, Page, PageNo},
     table::PageTable,
 };
@@ -117,6 +119,8 @@ pub struct Log {
     /// The unit that changed pages last, or a later one without any.
     state: u64,
     pins: Pins,
+    /// Pages, nodes and roots in the file are sealed with these, if there are any.
+    keys: Keyring,
     /// Page 1, which SQLite looks at before every transaction.
     first: Option<Box<Page>>,
 }
@@ -170,16 +174,24 @@ impl Log {
             out.copy_from_slice(&**first);
             return Ok(());
         }
+        self.stored(page, out)?;
+        if self.table.digest(page).is_some() {
+            self.keys.open(out);
+        }
+        if page == PageNo::FIRST {
+            self.first = Some(Box::new(*out));
+        }
+        Ok(())
+    }
+
+    /// The same as it is stored, which may be sealed.
+    fn stored(&self, page: PageNo, out: &mut Page) -> Result<(), LogError> {
         let Some(digest) = self.table.digest(page) else {
             out.fill(0);
             return Ok(());
         };
         let offset = self.offsets.get(page.index()).copied().unwrap_or(0);
-        self.read_verified(offset, digest, &mut out[..])?;
-        if page == PageNo::FIRST {
-            self.first = Some(Box::new(*out));
-        }
-        Ok(())
+        self.read_verified(offset, digest, &mut out[..])
     }
 
     /// A block of the current state or of a kept snapshot, verified: a page, a node or a root.

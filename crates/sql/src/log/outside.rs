@@ -6,11 +6,8 @@
 
 use craftec_core::database::PAGE_BYTES;
 
-use super::{Log, LogError, history::change_count};
+use super::{Log, LogError, history::change_count, sealing::MAGIC};
 use crate::page::{Digest, Page, PageNo};
-
-/// How an SQLite file begins. Source: <https://sqlite.org/fileformat2.html>, 1.3.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 impl Log {
     /// Commits `changed` pages, after which there are `pages`, if `base` still is the state; `None` if
@@ -51,7 +48,9 @@ impl Log {
                 return Err(LogError::Foreign { reason });
             }
             // A transaction that SQLite played back leaves such pages.
-            if self.table.digest(page) != Some(Digest::of(bytes)) {
+            let mut stored = *bytes;
+            self.keys.close(&mut stored);
+            if self.table.digest(page) != Some(Digest::of(&stored)) {
                 self.write(page, bytes)?;
                 written = true;
             }

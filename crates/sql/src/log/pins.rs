@@ -90,7 +90,10 @@ impl Log {
             return Ok(Some(false));
         }
         match pin.replaced.get(&page.number()) {
-            Some((Some(digest), offset)) => self.read_verified(*offset, *digest, &mut out[..])?,
+            Some((Some(digest), offset)) => {
+                self.read_verified(*offset, *digest, &mut out[..])?;
+                self.keys.open(out);
+            }
             Some((None, _)) => *out = [0; PAGE_BYTES],
             None => self.committed(page, out)?,
         }

@@ -2,11 +2,7 @@
 
 use std::{collections::HashMap, io, sync::Arc};
 
-use craftec_core::{
-    Cid,
-    database::{PAGE_BYTES, Root},
-    head::check_name,
-};
+use craftec_core::{Cid, database::PAGE_BYTES, head::check_name};
 use craftec_platform::{File, Folder};
 
 use super::{
@@ -15,7 +11,7 @@ use super::{
     pins::Pins,
     record::{self, HEAD_BYTES, HEADER_BYTES, Head, Header, Kind, META_BYTES, RECORD_MAGIC, Sum},
 };
-use crate::{page::Digest, table::PageTable};
+use crate::{keys::Keyring, page::Digest, table::PageTable};
 
 /// Read at one time while going through heads.
 const WINDOW_BYTES: usize = 16 << 10;
@@ -125,6 +121,7 @@ impl Log {
             state: header.base,
             pins: Pins::default(),
             first: None,
+            keys: Keyring::default(),
         })
     }
 
@@ -212,12 +209,6 @@ impl Log {
             self.last_root = Some(kept.root);
         }
         self.kept.push(kept);
-    }
-
-    /// The root `cid`, which must be kept here.
-    pub fn root(&mut self, cid: &Cid) -> Result<Root, LogError> {
-        let bytes = self.block(cid)?.ok_or(LogError::NoSuchRoot { root: *cid })?;
-        Ok(Root::decode(&bytes)?)
     }
 }
 

@@ -5,8 +5,9 @@ use craftec_core::{Cid, database::Root, sign::Hash};
 
 use super::{Kept, Log, LogError, record::Kind};
 use crate::{
+    keys::Under,
     page::{Digest, Page, PageNo},
-    table::{Nodes, Step, everything},
+    table::{Step, everything},
 };
 
 impl Log {
@@ -25,7 +26,7 @@ impl Log {
         if !self.has(root) {
             return Ok(vec![*root]);
         }
-        let (decoded, mut nodes) = (self.root(root)?, Nodes::default());
+        let (decoded, mut nodes) = (self.root(root)?, self.nodes());
         loop {
             match everything(&decoded, &nodes)? {
                 Step::Done(all) => {
@@ -70,7 +71,7 @@ impl Log {
 
     /// Digests of the pages of a kept snapshot.
     pub fn digests_of(&mut self, root: &Cid) -> Result<Vec<Option<Digest>>, LogError> {
-        let (root, mut nodes) = (self.root(root)?, Nodes::default());
+        let (root, mut nodes) = (self.root(root)?, self.nodes());
         let all: Vec<PageNo> = (1..=root.pages).filter_map(PageNo::new).collect();
         let mut digests = Vec::with_capacity(all.len());
         for some in all.chunks(super::history::LOOKED_UP as usize) {
@@ -81,10 +82,12 @@ impl Log {
     }
 
     /// Commits a snapshot with other pages written over it, and so many pages in all, in the place of what
-    /// has this `schema`. Whether anything changed.
+    /// has this `schema`, under a key that is known here and with these readers from now on. Whether
+    /// anything changed. What is encrypted here never becomes readable by everybody.
     pub fn commit_over<'p>(
         &mut self,
         root: &Root,
+        under: Option<Under>,
         schema: Hash,
         written: impl IntoIterator<Item = (PageNo, &'p Page)>,
         pages: u32,
@@ -92,8 +95,17 @@ impl Log {
         if self.is_dirty() {
             return Err(LogError::Transaction);
         }
+        let old = self.key();
+        if let Some(under) = &under {
+            self.turn_to(Some(under.key));
+        }
         let done = self.write_over(root, schema, written, pages).and_then(|()| self.commit());
         self.rollback();
+        match (&done, under) {
+            (Ok(_), Some(under)) => self.share_with(under.readers),
+            (Ok(_), None) => {}
+            (Err(_), _) => self.turn_to(old),
+        }
         done
     }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use craftec_core::{
     Cid, Codec,
-    database::{FANOUT, MAX_PAGES, Node, TableError, height, nodes_at},
+    database::{FANOUT, MAX_PAGES, Node, Seal, SealedNode, TableError, height, nodes_at},
 };
 
 use crate::page::{Digest, PageNo};
@@ -94,8 +94,9 @@ impl PageTable {
         self.levels.clear();
     }
 
-    /// Brings the nodes up to date.
-    pub fn materialise(&mut self) -> Result<Materialised, TableError> {
+    /// Brings the nodes up to date; they are sealed with `seal`, which must be the same each time unless
+    /// [`Self::forget_nodes`] was called.
+    pub fn materialise(&mut self, seal: Option<&Seal>) -> Result<Materialised, TableError> {
         let mut nodes = Vec::new();
         let pages = self.len();
         let height = if pages == 0 { 0 } else { height(pages) };
@@ -108,7 +109,7 @@ impl PageTable {
             let mut above = BTreeSet::new();
             for place in stale.into_iter().filter(|place| *place < count) {
                 let node = self.node(level, place);
-                let block = node.as_ref().map(Node::encode).transpose()?;
+                let block = node.map(|node| encoded(&node, seal)).transpose()?;
                 let cid = block.as_ref().map(|bytes| Cid::of(Codec::DagCbor, bytes));
                 nodes.extend(cid.zip(block.map(Bytes::from)));
                 if let Some(known) = self.levels.get_mut(level as usize) {
@@ -128,20 +129,6 @@ impl PageTable {
         Ok(Materialised { top, nodes })
     }
 
-    /// Every node of a table that is up to date, for a publisher that must have all.
-    pub fn all_nodes(&self) -> Result<Vec<(Cid, Bytes)>, TableError> {
-        let mut nodes = Vec::new();
-        for (level, known) in (0..).zip(&self.levels) {
-            for place in 0..known.len() {
-                if let Some(node) = self.node(level, place) {
-                    let bytes = node.encode()?;
-                    nodes.push((Cid::of(Codec::DagCbor, &bytes), Bytes::from(bytes)));
-                }
-            }
-        }
-        Ok(nodes)
-    }
-
     fn node(&self, level: u32, place: usize) -> Option<Node> {
         let children = place * FANOUT..(place + 1) * FANOUT;
         match level.checked_sub(1) {
@@ -155,5 +142,12 @@ impl PageTable {
                 Node::of(nodes.iter().copied())
             }
         }
+    }
+}
+
+fn encoded(node: &Node, seal: Option<&Seal>) -> Result<Vec<u8>, TableError> {
+    match seal {
+        Some(seal) => SealedNode::of(node, seal)?.encode(),
+        None => node.encode(),
     }
 }

@@ -12,7 +12,7 @@ use craftec_core::{
     database::{FANOUT, Node, Root, TableError, below},
 };
 
-use crate::page::PageNo;
+use crate::{keys::Keyring, page::PageNo};
 
 /// A result, or what must be fetched before there can be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,28 +25,36 @@ pub enum Step<T> {
 
 /// Nodes that are at hand.
 #[derive(Clone, Debug, Default)]
-pub struct Nodes(pub(super) HashMap<Cid, Node>);
+pub struct Nodes {
+    pub(super) known: HashMap<Cid, Node>,
+    keys: Keyring,
+}
 
 impl Nodes {
+    /// None yet; those that come may be sealed with one of these keys.
+    pub(crate) fn under(keys: Keyring) -> Self {
+        Self { known: HashMap::new(), keys }
+    }
+
     /// Takes the node `cid`, whose bytes the caller has checked against it.
     pub fn insert(&mut self, cid: Cid, bytes: &[u8]) -> Result<(), TableError> {
-        self.0.insert(cid, Node::decode(bytes)?);
+        self.known.insert(cid, self.keys.node(bytes)?);
         Ok(())
     }
 
     /// Whether the node is here.
     pub fn has(&self, cid: &Cid) -> bool {
-        self.0.contains_key(cid)
+        self.known.contains_key(cid)
     }
 
     /// How many nodes are here.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.known.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
     }
 }
 
@@ -61,7 +69,7 @@ fn open<'n>(
     first: u64,
     pages: u32,
 ) -> Result<Option<&'n Node>, TableError> {
-    let Some(node) = nodes.0.get(&cid) else {
+    let Some(node) = nodes.known.get(&cid) else {
         missing.insert(cid);
         return Ok(None);
     };

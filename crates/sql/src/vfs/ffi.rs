@@ -7,7 +7,7 @@ use std::{
 };
 
 use craftec_pager::{Host, Registered, Vfs};
-use rusqlite::ffi;
+use rusqlite::{Connection, ffi};
 
 use super::{VFS_NAME, file::open};
 
@@ -27,6 +27,23 @@ pub(crate) fn register() -> Result<(), i32> {
             craftec_pager::register(host, Registered { name: VFS_NAME, open, last_error: None })
         }
     })
+}
+
+/// Has SQLite leave so many bytes unused at the end of each page: of a new database, or after the next
+/// VACUUM. SQLite's own code is what it failed with.
+pub(crate) fn reserve(connection: &Connection, bytes: usize) -> Result<(), i32> {
+    let mut bytes = bytes as c_int;
+    let opcode = ffi::SQLITE_FCNTL_RESERVE_BYTES;
+    // SAFETY: the handle is open as long as the connection lives; this opcode reads and writes one int.
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            opcode,
+            (&raw mut bytes).cast(),
+        )
+    };
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(code) }
 }
 
 unsafe extern "C" fn vfs_find(name: *const c_char) -> *mut Vfs {

@@ -1,6 +1,5 @@
 //! A database of this node: pages in its log.
 
-use craftec_core::database::PAGE_BYTES;
 use craftec_pager::Fault;
 
 use super::Paged;
@@ -27,10 +26,8 @@ impl LocalPages {
 
     /// A page of a snapshot that is kept.
     pub(crate) fn kept(&mut self, digest: &Digest, out: &mut Page) -> Result<(), Fault> {
-        let block = self.log.block(&digest.cid());
-        let block = self.told(block)?.filter(|block| block.len() == PAGE_BYTES);
-        out.copy_from_slice(&block.ok_or(Fault::Rotten)?);
-        Ok(())
+        let read = self.log.block_into(&digest.cid(), out);
+        self.told(read)
     }
 
     fn told<T>(&mut self, result: Result<T, LogError>) -> Result<T, Fault> {

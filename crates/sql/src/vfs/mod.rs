@@ -27,7 +27,7 @@ use craftec_pager::Fault;
 
 use crate::page::{Page, PageNo};
 
-pub(crate) use ffi::register;
+pub(crate) use ffi::{register, reserve};
 pub(crate) use local::LocalPages;
 use locks::Locks;
 pub(crate) use overlay::{Overlay, Written};

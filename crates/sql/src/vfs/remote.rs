@@ -11,6 +11,7 @@ use craftec_pager::Fault;
 
 use super::Paged;
 use crate::{
+    keys::Keyring,
     page::{Page, PageNo},
     table::{Nodes, Step, resolve},
 };
@@ -19,6 +20,7 @@ use crate::{
 pub(crate) struct RemotePages {
     root: Root,
     nodes: Nodes,
+    keys: Keyring,
     cache: HashMap<u32, Box<Page>>,
     /// In the order in which they came.
     order: VecDeque<u32>,
@@ -27,11 +29,13 @@ pub(crate) struct RemotePages {
 }
 
 impl RemotePages {
-    /// Nothing of `root` is here yet; room for `cache_bytes` of it.
-    pub(crate) fn new(root: Root, cache_bytes: usize) -> Self {
+    /// Nothing of `root` is here yet; room for `cache_bytes` of it. What comes is sealed with the key, if
+    /// there is one.
+    pub(crate) fn new(root: Root, keys: Keyring, cache_bytes: usize) -> Self {
         Self {
             root,
-            nodes: Nodes::default(),
+            nodes: Nodes::under(keys.clone()),
+            keys,
             cache: HashMap::new(),
             order: VecDeque::new(),
             room: (cache_bytes / PAGE_BYTES).max(16),
@@ -41,6 +45,10 @@ impl RemotePages {
 
     pub(crate) fn root(&self) -> &Root {
         &self.root
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.keys.current().is_some()
     }
 
     /// How many pages there is room for.
@@ -70,8 +78,17 @@ impl RemotePages {
         self.nodes.insert(cid, bytes)
     }
 
-    /// Takes a page, verified. The first page stays; of the others the oldest goes for it.
-    pub(crate) fn take_page(&mut self, page: PageNo, bytes: Box<Page>) {
+    /// Takes a page, verified. The first page stays; of the others the oldest goes for it. Fails if it is
+    /// not under the key.
+    pub(crate) fn take_page(
+        &mut self,
+        page: PageNo,
+        mut bytes: Box<Page>,
+        is_zeros: bool,
+    ) -> Result<(), TableError> {
+        if !is_zeros && self.keys.current().is_some() && self.keys.opens(&mut bytes).is_none() {
+            return Err(TableError::Locked);
+        }
         if self.cache.insert(page.number(), bytes).is_none() && page != PageNo::FIRST {
             self.order.push_back(page.number());
         }
@@ -80,6 +97,7 @@ impl RemotePages {
                 self.cache.remove(&oldest);
             }
         }
+        Ok(())
     }
 }
 

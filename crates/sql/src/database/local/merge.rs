@@ -9,6 +9,7 @@ use super::Database;
 use crate::{
     database::reader::verified,
     error::SqlError,
+    keys::Keys,
     merge::{Merged, Sides, Strategy, run},
     page::PageNo,
     store::PageStore,
@@ -35,8 +36,18 @@ pub struct Other {
 impl Database {
     /// Takes a snapshot in that was made elsewhere: what is not here comes from `store`, each block
     /// checked against its CID. It is kept under `name`, in the place of what that name kept before.
-    pub async fn take(&self, store: &dyn PageStore, root: Cid, name: &str) -> Result<(), SqlError> {
+    /// If it is encrypted, `keys` must know with which key.
+    pub async fn take(
+        &self,
+        store: &dyn PageStore,
+        root: Cid,
+        name: &str,
+        keys: &dyn Keys,
+    ) -> Result<(), SqlError> {
         loop {
+            if self.pages.borrow_mut().log.has(&root) {
+                self.pages.borrow_mut().log.learn(&root, keys)?;
+            }
             let lacking = self.pages.borrow_mut().log.lacks(&root)?;
             if lacking.is_empty() {
                 self.outside_transactions()?;
@@ -70,8 +81,12 @@ impl Database {
         }
         let is_behind = base.as_ref().map_or(mine.pages == 0, |base| same(base, &mine));
         if is_behind {
-            self.pages.borrow_mut().log.commit_over(&theirs, mine.schema, [], theirs.pages)?;
-            self.pages.borrow_mut().log.follow(other.root)?;
+            {
+                let log = &mut self.pages.borrow_mut().log;
+                let key = log.root_and_key(&other.root)?.1;
+                log.commit_over(&theirs, key, mine.schema, [], theirs.pages)?;
+                log.follow(other.root)?;
+            }
             self.compact_if_wanted().await;
             return Ok(made);
         }
@@ -93,11 +108,14 @@ impl Database {
         }
         {
             let log = &mut self.pages.borrow_mut().log;
+            // Whoever may read what is published may have been told apart from those who could before.
+            let under = if other.published { other.root } else { ours };
+            let key = log.root_and_key(&under)?.1;
             let target = log.root(&target)?;
             let pages = made.as_ref().map_or(target.pages, |made| made.pages);
             let written = made.iter().flat_map(|made| &made.written);
             let written = written.filter_map(|(page, bytes)| Some((PageNo::new(*page)?, &**bytes)));
-            log.commit_over(&target, mine.schema, written, pages)?;
+            log.commit_over(&target, key, mine.schema, written, pages)?;
             if other.published {
                 log.follow(other.root)?;
             }

@@ -87,7 +87,8 @@ impl Remote {
         if !may_create && !name.starts_with("craftobj://") {
             is_there(&mut client, &name)?;
         }
-        let opened = opened(client.call(Command::SqlOpen { database: name.clone() })?)?;
+        let opened =
+            opened(client.call(Command::SqlOpen { database: name.clone(), encrypt: false })?)?;
         // A name may lead elsewhere later; what is open does not.
         if let Some(root) = opened.cid {
             name = format!("craftobj://{root}");
@@ -113,7 +114,7 @@ impl Remote {
             Some(link) => link,
             None => {
                 let mut client = start::reach(&self.data)?;
-                let open = Command::SqlOpen { database: self.name.clone() };
+                let open = Command::SqlOpen { database: self.name.clone(), encrypt: false };
                 let handle = opened(client.call(open)?)?.handle;
                 Link { client, handle }
             }

@@ -294,14 +294,20 @@ pub(crate) struct Sql {
     /// Statements; without them standard input is read, or a shell opens
     #[arg(value_name = "SQL")]
     pub(crate) sql: Vec<String>,
+    /// Make it encrypted: what is published of it is read by you and those you share it with
+    #[arg(long, requires = "database")]
+    pub(crate) encrypt: bool,
     /// Remove the database with all its content; snapshots stay
-    #[arg(long, requires = "database", conflicts_with = "sql")]
+    #[arg(long, requires = "database", conflicts_with_all = ["sql", "encrypt"])]
     pub(crate) drop: bool,
 }
 
 /// `craftec id`
 #[derive(Debug, Args)]
 pub(crate) struct Id {
+    /// Print the card of this identity alone: whoever shares a database with you asks for it
+    #[arg(long, conflicts_with = "words")]
+    pub(crate) card: bool,
     /// Also print the 24 words that restore this identity: keep them secret
     #[arg(long)]
     pub(crate) words: bool,

@@ -116,6 +116,11 @@ export class Node {
     return camel(await this.session.ask('status', 'status', options.signal));
   }
 
+  /** What others need to share something with this identity: one line, nothing of it secret. */
+  async card(options: { signal?: AbortSignal } = {}): Promise<string> {
+    return (await this.session.ask('identity_card', 'card', options.signal)).card;
+  }
+
   /** Calls `fn` on each event until the returned function is called. */
   on<K extends keyof Events>(event: K, fn: Listener<K>): () => void {
     const set = this.listeners.get(event) ?? new Set<Listener<never>>();

@@ -430,4 +430,6 @@ export interface DatabaseRow {
   waits: boolean;
   /** Branches that are not merged yet. */
   branches: number;
+  /** Whether it is encrypted. */
+  encrypted: boolean;
 }

@@ -27,6 +27,8 @@ pub enum Command {
     },
     /// Who and how the node is: [`Reply::Status`](crate::Reply::Status).
     Status,
+    /// What others need to share something with this identity: `Card`.
+    IdentityCard,
     /// Events from now on, on this session: `Done`.
     Subscribe,
     /// Connects to a multiaddr: `Done`.
@@ -169,6 +171,30 @@ pub enum Command {
         /// The name of one of this node's, which is created if there is none; or one of anybody's, which
         /// can be read only: `craftobj://<did>/<name>`, `craftobj://me/<name>`, `craftobj://<root CID>`.
         database: String,
+        /// Creates it encrypted; one that is there and is not is refused. What is opened by an address is
+        /// read with its key in any case, if it was shared with this identity.
+        encrypt: bool,
+    },
+    /// Encrypts a database of this node, or encrypts it with another key, so that readers are shut out of
+    /// what is published from then on: `Readers`, once every page is durable under the new key. What they
+    /// could read before, they may have kept; snapshots that were taken before stay as they are.
+    SqlEncrypt {
+        /// From `sql_open`.
+        handle: u64,
+        /// Identities that go on sharing it, of those that do.
+        readers: Vec<String>,
+    },
+    /// Shares an encrypted database with another identity, from the next publication on: `Readers`.
+    SqlShare {
+        /// From `sql_open`.
+        handle: u64,
+        /// Whom: the card of an identity, or the address of something that it has published.
+        with: String,
+    },
+    /// With whom a database of this node is shared: `Readers`.
+    SqlReaders {
+        /// From `sql_open`.
+        handle: u64,
     },
     /// Runs one statement: `Rows`. What is longer than one answer is fetched with `sql_rows`.
     SqlQuery {

@@ -123,6 +123,18 @@ pub enum Reply {
     Snapshot(Snapshot),
     /// A state of a database.
     State(SqlState),
+    /// Who reads a database besides its owner.
+    Readers {
+        /// Whether it is encrypted at all; else everybody may.
+        encrypted: bool,
+        /// Identities that it is shared with.
+        readers: Vec<String>,
+    },
+    /// The card of this identity, which others need to share something with it.
+    Card {
+        /// One line of text.
+        card: String,
+    },
     /// Whether a program may write a database, or has written it.
     Turn {
         /// That.

@@ -108,6 +108,8 @@ pub struct OpenedDatabase {
     pub time_ms: Option<u64>,
     /// Two different heads with one number were seen: the owner, or a thief, wrote twice.
     pub equivocation: bool,
+    /// Whether it is encrypted, and read with a key that is here.
+    pub encrypted: bool,
 }
 
 /// Rows of a result, or some of them.
@@ -164,6 +166,8 @@ pub struct DatabaseRow {
     pub waits: bool,
     /// Branches that are not merged yet.
     pub branches: u32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
 }
 
 /// A state that can be merged into a database.

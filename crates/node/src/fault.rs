@@ -2,6 +2,8 @@
 //! what can be done.
 
 use craftec_api::{ApiError, ErrorCode};
+#[cfg(feature = "sql")]
+use craftec_core::database::TableError;
 use craftec_core::{head::HeadError, record::RecordError};
 use craftec_obj::{ObjError, StoreError, coded::CodedError};
 use craftec_p2p::NetError;
@@ -151,6 +153,10 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
             ApiError::new(ErrorCode::Conflict, message).hint(hint)
         }
         SqlError::Missing { .. } | SqlError::WrongBytes { .. } => unavailable(message, 1),
+        SqlError::Table(TableError::Locked)
+        | SqlError::Log(LogError::Table(TableError::Locked)) => locked(message),
+        SqlError::NotEncrypted => input("Encrypt it first."),
+        SqlError::Table(TableError::Shares) => ApiError::new(ErrorCode::Full, message),
         SqlError::Table(_) => input("This is not a database, or one of a newer Craftec."),
         SqlError::Log(error) => log(&error, message),
         SqlError::Store(PageStoreError::Log(error)) => log(&error, message),
@@ -161,12 +167,20 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
 }
 
 #[cfg(feature = "sql")]
+fn locked(message: String) -> ApiError {
+    let hint = "Its owner can share it with this identity: send them the card of yours.";
+    ApiError::new(ErrorCode::Refused, message).hint(hint)
+}
+
+#[cfg(feature = "sql")]
 fn log(error: &LogError, message: String) -> ApiError {
     match error {
         LogError::Full { .. } => room::disk_full(),
         LogError::NoSuchRoot { .. } => ApiError::new(ErrorCode::NotFound, message).hint(
             "The last 16 snapshots can be restored. Older ones can be opened and copied from.",
         ),
+        LogError::NoRoom => ApiError::new(ErrorCode::Conflict, message)
+            .hint("Open that state by its address, and copy from it what is wanted."),
         LogError::Name(_) | LogError::Transaction | LogError::Foreign { .. } => {
             ApiError::new(ErrorCode::BadInput, message)
         }
@@ -220,7 +234,7 @@ pub(crate) fn input(message: impl Into<String>) -> ApiError {
 }
 
 /// A sentence: a capital at the start, a full stop at the end.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let mut out: String = match chars.next() {
         Some(first) => first.to_uppercase().chain(chars).collect(),

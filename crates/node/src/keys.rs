@@ -1,6 +1,8 @@
 //! The secrets of a node: the wallet behind its identity, and its transport key. Kept in the store's
 //! own metadata; who may read that folder is the shell's business. Never printed.
 
+#[cfg(feature = "sql")]
+use craftec_core::database::{KeyId, Seal, SealedRoot};
 use craftec_core::{
     Did, PeerId, TransportKey, cbor,
     identity::{Identity, IdentityLog},
@@ -88,6 +90,20 @@ impl Keys {
         self.wallet.identity_key(self.identity.rotations)
     }
 
+    /// The card of this identity, for those who want to share something with it.
+    pub fn card(&self) -> String {
+        match self.log.card() {
+            Ok(card) => card,
+            Err(error) => unreachable!("a log that was stored can be encoded: {error}"),
+        }
+    }
+
+    /// The key of this identity's databases that has this id.
+    #[cfg(feature = "sql")]
+    pub(crate) fn database_seal(&self, id: KeyId) -> Seal {
+        Seal::new(id, self.wallet.database_key(id))
+    }
+
     /// The 32 bytes behind the words.
     pub(crate) const fn entropy(&self) -> &[u8; 32] {
         self.wallet.entropy()
@@ -96,6 +112,23 @@ impl Keys {
     /// The 24 words that restore the identity.
     pub fn words(&self) -> Vec<String> {
         self.wallet.words()
+    }
+}
+
+/// The keys of databases: of one's own by their ids, of others' by a box that is for this identity, under
+/// any of the keys that it has had.
+#[cfg(feature = "sql")]
+impl craftec_sql::Keys for Keys {
+    fn seal(&self, root: &SealedRoot) -> Option<Seal> {
+        let own = self.database_seal(root.key);
+        if root.open(&own).is_ok() {
+            return Some(own);
+        }
+        let secrets = (0..=self.identity.rotations).rev().map(|at| self.wallet.identity_key(at));
+        let opened = secrets.flat_map(|secret| {
+            root.shares.iter().find_map(move |share| share.open(root.key, &secret))
+        });
+        opened.into_iter().find(|seal| root.open(seal).is_ok())
     }
 }
 

@@ -4,15 +4,14 @@ use std::rc::Rc;
 
 use craftec_api::ApiError;
 use craftec_obj::Store;
-use craftec_platform::Clock;
 
-use crate::Config;
+use crate::{Config, Keys, Ports};
 
 /// None.
 pub(crate) struct Databases;
 
 impl Databases {
-    pub(crate) fn new(_: Store, _: &Config, _: Rc<dyn Clock>) -> Self {
+    pub(crate) fn new(_: Store, _: &Config, _: &Ports, _: &Keys) -> Self {
         Self
     }
 

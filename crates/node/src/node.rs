@@ -100,7 +100,7 @@ impl Node {
         let (owned, told) = (objects.clone(), news.clone());
         let replicator = Replicator::start(rpc.clone(), owned, clock, signer, around, told)?;
         ledger.start(rpc, replicator.kept_by_others());
-        let databases = Databases::new(store.clone(), &config, ports.clock.clone());
+        let databases = Databases::new(store.clone(), &config, &ports, &keys);
         let node = Rc::new(Self {
             started: ports.clock.monotonic(),
             ports,

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use common::{
     World, run,
-    sql::{config, open, own, query, script, snapshot},
+    sql::{config, device_of, open, own, query, script, snapshot},
 };
 use craftec_api::{
     ApiError, BranchRow, Command, ConflictKind, ErrorCode, MergeStrategy, Reply, SqlMerged,
@@ -17,7 +17,6 @@ use craftec_api::{
 };
 use craftec_core::head::head_key;
 use craftec_node::{Node, Session};
-use craftec_obj::{Store, store::Meta};
 use craftec_platform::sim::SimDisk;
 
 const SHOP: &str = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price INT);
@@ -95,15 +94,6 @@ async fn rows(session: &Session, handle: u64) -> Vec<(i64, i64)> {
         _ => panic!("{row:?}"),
     })
     .collect()
-}
-
-/// Another device of the same owner as `first`.
-async fn device_of(world: &World, first: &Rc<Node>, seed: u64, disk: &SimDisk) -> Rc<Node> {
-    let wallet = first.store().meta_get(Meta::Node, "wallet").expect("reads").expect("a wallet");
-    let store = Store::open(disk).await.expect("the store opens");
-    store.meta_put(Meta::Node, "wallet", wallet).expect("writes");
-    drop(store);
-    world.node_on(seed, disk, config(disk)).await
 }
 
 /// Two devices that have the same database, and a stranger who keeps it.

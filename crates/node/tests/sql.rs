@@ -302,7 +302,7 @@ fn what_is_wrong_is_said_in_sqlites_words() {
         let remote = a.session_with(craftec_node::Access::Remote);
         for command in [
             Command::SqlDatabases,
-            Command::SqlOpen { database: "shop".to_owned() },
+            Command::SqlOpen { database: "shop".to_owned(), encrypt: false },
             Command::SqlDrop { name: "shop".to_owned() },
         ] {
             assert_eq!(remote.call(command).await.unwrap_err().code, ErrorCode::Refused);

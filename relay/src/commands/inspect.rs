@@ -197,6 +197,21 @@ pub(crate) async fn id(words: bool, access: &Access, console: &Console) -> Resul
     Ok(())
 }
 
+#[derive(Serialize)]
+struct Card {
+    card: String,
+}
+
+/// `craftec id --card`
+pub(crate) async fn card(access: &Access, console: &Console) -> Result<()> {
+    let card = match access.session.call(Command::IdentityCard).await? {
+        Reply::Card { card } => Card { card },
+        other => return Err(unexpected("card", &other)),
+    };
+    console.result(&card, || format!("{}\n", card.card));
+    Ok(())
+}
+
 async fn node_status(access: &Access) -> Result<Status> {
     match access.session.call(Command::Status).await? {
         Reply::Status(status) => Ok(status),

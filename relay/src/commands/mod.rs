@@ -67,6 +67,7 @@ async fn dispatch(command: Command, access: &Access, console: &Console) -> Resul
         Command::Sql(command) => sql::run(command, access, console).await,
         Command::Pin(one) => inspect::pin(cid(&one.cid)?, true, access, console).await,
         Command::Unpin(one) => inspect::pin(cid(&one.cid)?, false, access, console).await,
+        Command::Id(id) if id.card => inspect::card(access, console).await,
         Command::Id(id) => inspect::id(id.words, access, console).await,
         Command::Status => inspect::status(access, console).await,
         Command::Backup(backup) => backup::run(backup, access, console).await,

@@ -25,6 +25,7 @@ import type {
 } from '../types.js';
 import type { WireDatabase, WireRows } from '../wire/types.js';
 import { importFile } from './import.js';
+import { Statement } from './statement.js';
 import { Transaction } from './transaction.js';
 import { named, onlyReads, statement } from './values.js';
 
@@ -38,6 +39,13 @@ const SCHEME = 'craftobj://';
 
 /** One of several statements. */
 export type BatchItem = string | readonly [sql: string, params: readonly SqlParam[]];
+
+/** How a database is opened. */
+export interface OpenOptions {
+  /** Makes it encrypted; one that is there and is not is refused: see `encrypt()` of it. */
+  encrypt?: boolean;
+  signal?: AbortSignal;
+}
 
 /** A snapshot to which a name leads. */
 export type Published = Snapshot & { uri: string };
@@ -72,10 +80,11 @@ export class Database {
     session: Session,
     equipped: Equipped,
     name: string,
-    signal?: AbortSignal,
+    { encrypt = false, signal }: OpenOptions = {},
   ): Promise<Database> {
     const open = async (connection: Connection) => {
-      const opened = await connection.ask({ sql_open: { database: name } }, 'database', signal);
+      const command = { sql_open: { database: name, encrypt } };
+      const opened = await connection.ask(command, 'database', signal);
       const place = { connection, handle: opened.handle };
       return new Database(session, equipped, name, opened, place);
     };
@@ -105,6 +114,11 @@ export class Database {
   /** The owner, or a thief, signed two different heads with one number. */
   get equivocation(): boolean {
     return this.opened.equivocation;
+  }
+
+  /** Whether it is encrypted. */
+  get encrypted(): boolean {
+    return this.opened.encrypted;
   }
 
   /** Rows by the names of their columns. */
@@ -239,6 +253,39 @@ export class Database {
     return this.at(true, ({ connection, handle }) =>
       connection.ask({ sql_merge: { handle, branch, strategy } }, 'merged', signal),
     );
+  }
+
+  /**
+   * Encrypts it; or anew, with another key. Of those that it is shared with only `readers` (their
+   * DIDs) go on reading what is published; what the others could read before, they may have kept.
+   */
+  async encrypt(readers: readonly string[] = [], { signal }: QueryOptions = {}): Promise<string[]> {
+    const kept = [...readers];
+    const now = await this.once(({ connection, handle }) =>
+      connection.ask({ sql_encrypt: { handle, readers: kept } }, 'readers', signal),
+    );
+    this.opened = { ...this.opened, encrypted: now.encrypted };
+    return now.readers;
+  }
+
+  /**
+   * Shares it, once it is encrypted: the next publication can be read by `reader`: their
+   * card (`node.card()` there) or the address of something that they published, `<did>/<name>`.
+   */
+  async share(reader: string, { signal }: QueryOptions = {}): Promise<string[]> {
+    // Shared twice is shared.
+    const now = await this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_share: { handle, with: reader } }, 'readers', signal),
+    );
+    return now.readers;
+  }
+
+  /** DIDs of those whom it is shared with. */
+  async readers({ signal }: QueryOptions = {}): Promise<string[]> {
+    const now = await this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_readers: { handle } }, 'readers', signal),
+    );
+    return now.readers;
   }
 
   /** Keeps a branch no longer; its snapshot stays an object. */
@@ -405,7 +452,8 @@ export class Database {
       // A name may lead elsewhere by now. Who does not follow it goes on with the root that was opened.
       const { cid } = this.opened;
       const follows = cid === null || this.listeners.size > 0;
-      const command = { sql_open: { database: follows ? this.name : SCHEME + cid } };
+      const database = follows ? this.name : SCHEME + cid;
+      const command = { sql_open: { database, encrypt: false } };
       const opened = await connection.ask(command, 'database');
       const place = { connection, handle: opened.handle };
       this.settle(place);
@@ -427,32 +475,6 @@ export class Database {
     void place.connection.lost.then(() => {
       if (this.place === settled) this.place = undefined;
     });
-  }
-}
-
-/** A statement of a database, to run with other values each time. */
-export class Statement<T = SqlRow> {
-  constructor(
-    private readonly database: Database,
-    readonly sql: string,
-  ) {}
-
-  all(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<T[]> {
-    return this.database.query<T>(this.sql, params, options);
-  }
-
-  /** The first row, if there is one. */
-  async get(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<T | undefined> {
-    for await (const row of this.database.stream<T>(this.sql, params, options)) return row;
-    return undefined;
-  }
-
-  run(params: readonly SqlParam[] = [], options?: QueryOptions): Promise<SqlChanges> {
-    return this.database.run(this.sql, params, options);
-  }
-
-  stream(params: readonly SqlParam[] = [], options?: QueryOptions): AsyncGenerator<T> {
-    return this.database.stream<T>(this.sql, params, options);
   }
 }
 

@@ -4,7 +4,7 @@ import { camel } from '../client/camel.js';
 import type { Session } from '../client/session.js';
 import { CraftecError } from '../errors.js';
 import type { DatabaseRow, SnapshotRow } from '../types.js';
-import { Database } from './database.js';
+import { Database, type OpenOptions } from './database.js';
 
 interface Options {
   signal?: AbortSignal;
@@ -19,10 +19,12 @@ export class Sql {
 
   /**
    * Opens a database of this node by its name, made if there is none; or one of anybody's, to be
-   * read: `craftobj://<did>/<name>`, `craftobj://me/<name>`, `craftobj://<root CID>`.
+   * read: `craftobj://<did>/<name>`, `craftobj://me/<name>`, `craftobj://<root CID>`. With
+   * `encrypt` it is made encrypted: what is published of it is read by you, and by those whom you
+   * share it with.
    */
-  open(database: string, { signal }: Options = {}): Promise<Database> {
-    return Database.open(this.session, (work) => this.equipped(work), database, signal);
+  open(database: string, options: OpenOptions = {}): Promise<Database> {
+    return Database.open(this.session, (work) => this.equipped(work), database, options);
   }
 
   /** The databases of this node, by name. */

@@ -42,7 +42,11 @@ export type Command =
   | 'backup_words'
   | { lend_space: { bytes: number | null } }
   | { serve_limits: { rate: WireLimit; monthly: WireLimit } }
-  | { sql_open: { database: string } }
+  | 'identity_card'
+  | { sql_open: { database: string; encrypt: boolean } }
+  | { sql_encrypt: { handle: number; readers: string[] } }
+  | { sql_share: { handle: number; with: string } }
+  | { sql_readers: { handle: number } }
   | { sql_query: { handle: number } & WireStatement }
   | { sql_rows: { handle: number } }
   | { sql_script: { handle: number; sql: string } }
@@ -223,6 +227,7 @@ export interface WireDatabase {
   bytes: number;
   time_ms: number | null;
   equivocation: boolean;
+  encrypted: boolean;
 }
 
 export interface WireRows {
@@ -277,6 +282,7 @@ export interface WireDatabaseRow {
   published: string | null;
   waits: boolean;
   branches: number;
+  encrypted: boolean;
 }
 
 export type WireTurn = 'granted' | 'taken' | 'stale';
@@ -306,6 +312,8 @@ export interface Replies {
   branches: { branches: WireBranchRow[] };
   merged: WireMerged;
   databases: { databases: WireDatabaseRow[] };
+  readers: { encrypted: boolean; readers: string[] };
+  card: { card: string };
   state: { number: number; length: number; made_ms: number };
   turn: { turn: WireTurn };
   backup: { handle: number; bytes: number; objects: number };

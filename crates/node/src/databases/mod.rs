@@ -6,6 +6,7 @@
 //! On disk: the logs of `craftec-sql` in the folder of the store, and what `record` describes.
 
 mod desk;
+mod keys;
 mod pages;
 mod publish;
 mod record;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, head::check_name};
 use craftec_obj::{Store, store::Meta};
-use craftec_platform::{Clock, Folder, timeout};
+use craftec_platform::{Clock, Entropy, Folder, timeout};
 use craftec_sql::{
     Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, SqlError, Strategy,
     Value, log::LogError, page::PageNo,
@@ -38,7 +39,7 @@ pub(crate) use self::{
     record::{Branch, DatabaseRecord},
     transaction::Transaction,
 };
-use crate::{Config, STATEMENT, bell::Bell, fault};
+use crate::{Config, Keys, Ports, STATEMENT, bell::Bell, fault};
 
 /// Longest result of one statement: it is held until its last row was asked for.
 pub(crate) const RESULT_BYTES: usize = 16 << 20;
@@ -78,6 +79,7 @@ pub(crate) struct Own {
     /// The state at which it rang last.
     rang: Cell<u64>,
     clock: Rc<dyn Clock>,
+    keys: Rc<Keys>,
 }
 
 impl Own {
@@ -138,7 +140,7 @@ impl Own {
     pub(crate) async fn take(&self, pages: &Pages, root: Cid, name: &str) -> Result<(), ApiError> {
         let end = self.clock.monotonic() + TAKEN_WITHIN;
         loop {
-            match self.database.take(pages, root, name).await {
+            match self.database.take(pages, root, name, &*self.keys).await {
                 // What came so far is here.
                 Err(SqlError::Log(LogError::Transaction)) if self.clock.monotonic() < end => {
                     self.clock.sleep(PAUSE).await;
@@ -173,6 +175,7 @@ pub(crate) struct Snapshot {
     limit: Duration,
     /// Where a name led here: the name, and its head then.
     pub(crate) named: Option<Named>,
+    keys: Rc<Keys>,
     _counted: Counted,
 }
 
@@ -191,14 +194,14 @@ pub(crate) struct Named {
 }
 
 impl Reading {
-    async fn open(root: Cid, pages: Pages) -> Result<Self, ApiError> {
+    async fn open(root: Cid, pages: Pages, keys: &Keys) -> Result<Self, ApiError> {
         let pages = Rc::new(pages);
         let options = ReaderOptions {
             cache_bytes: READER_CACHE_BYTES,
             result_bytes: RESULT_BYTES,
             ..ReaderOptions::default()
         };
-        let reader = Reader::open(pages.clone(), root, options).await;
+        let reader = Reader::open_with(pages.clone(), root, options, keys).await;
         let reader = reader.map_err(|error| pages.told(error))?;
         reader.query(MEMORY, &[]).await.map_err(fault::sql)?;
         Ok(Self { reader, pages })
@@ -223,6 +226,11 @@ impl Snapshot {
         self.reading.lock().await.reader.root().1.pages
     }
 
+    /// Whether it is read with a key.
+    pub(crate) async fn is_encrypted(&self) -> bool {
+        self.reading.lock().await.reader.is_encrypted()
+    }
+
     /// Its root, and the bytes of the SQLite file that it is.
     pub(crate) async fn root(&self) -> (Cid, u64) {
         let (cid, root) = self.reading.lock().await.reader.root();
@@ -231,7 +239,7 @@ impl Snapshot {
 
     /// Reads another root from now on. What did not change is here already, since it has the same CID.
     pub(crate) async fn advance(&self, root: Cid, pages: Pages) -> Result<(), ApiError> {
-        let next = Reading::open(root, pages).await?;
+        let next = Reading::open(root, pages, &self.keys).await?;
         *self.reading.lock().await = next;
         Ok(())
     }
@@ -280,10 +288,12 @@ pub(crate) struct Databases {
     /// Somebody looks whether what waits can be published.
     publishes: Cell<bool>,
     clock: Rc<dyn Clock>,
+    entropy: Rc<dyn Entropy>,
+    keys: Rc<Keys>,
 }
 
 impl Databases {
-    pub(crate) fn new(store: Store, config: &Config, clock: Rc<dyn Clock>) -> Self {
+    pub(crate) fn new(store: Store, config: &Config, ports: &Ports, keys: &Keys) -> Self {
         Self {
             store,
             folder: config.folder.clone(),
@@ -294,12 +304,30 @@ impl Databases {
             staged: Rc::default(),
             desks: Cell::default(),
             publishes: Cell::default(),
-            clock,
+            clock: ports.clock.clone(),
+            entropy: ports.entropy.clone(),
+            keys: Rc::new(keys.clone()),
         }
     }
 
-    /// The database `name` of this node, created if there is none.
-    pub(crate) async fn open(&self, name: &str, now_ms: u64) -> Result<Rc<Own>, ApiError> {
+    /// The database `name` of this node, created if there is none. With `encrypt` it is encrypted, or an
+    /// error.
+    pub(crate) async fn open(
+        &self,
+        name: &str,
+        now_ms: u64,
+        encrypt: bool,
+    ) -> Result<Rc<Own>, ApiError> {
+        let own = self.open_any(name, now_ms, encrypt).await?;
+        if encrypt && own.database.key().is_none() {
+            let message = format!("The database `{name}` is there and is not encrypted.");
+            let hint = "Encrypt it with `.encrypt` in the shell, or `encrypt()` of the SDK.";
+            return Err(ApiError::new(ErrorCode::Refused, message).hint(hint));
+        }
+        Ok(own)
+    }
+
+    async fn open_any(&self, name: &str, now_ms: u64, encrypt: bool) -> Result<Rc<Own>, ApiError> {
         check_name(name).map_err(fault::head)?;
         let folder = self.folder.clone().ok_or_else(nowhere)?;
         let _opening = self.opening.lock().await;
@@ -311,19 +339,21 @@ impl Databases {
             return Err(too_many("databases are open on this node", OPEN));
         }
         let known = self.record(name)?;
-        let made_ms = known.as_ref().map_or(now_ms, |record| record.time_ms);
+        let mut record = known.clone().unwrap_or_else(|| DatabaseRecord::new(now_ms));
         if known.is_none() {
             if self.records()?.len() >= DATABASES {
                 return Err(too_many("databases are on this node", DATABASES));
             }
-            self.keep(name, &DatabaseRecord::new(now_ms))?;
+            record.keys.extend(encrypt.then(|| self.fresh_id()));
+            self.keep(name, &record)?;
         }
         let options = DatabaseOptions {
             cache_bytes: CACHE_BYTES,
             result_bytes: RESULT_BYTES,
             ..DatabaseOptions::default()
         };
-        let opened = Database::open_with(folder, name, options).await;
+        let seals = self.seals(&record);
+        let opened = Database::open_sealed(folder, name, options, seals, &*self.keys).await;
         let database = match (opened, known) {
             (Ok(database), _) => database,
             (Err(error), known) => {
@@ -340,11 +370,12 @@ impl Databases {
             turn: Arc::default(),
             publishing: Mutex::default(),
             limit: self.limit,
-            made_ms,
+            made_ms: record.time_ms,
             writer: Cell::default(),
             changed: Bell::default(),
             rang: Cell::default(),
             clock: self.clock.clone(),
+            keys: self.keys.clone(),
         });
         self.open.borrow_mut().insert(name.to_owned(), Rc::downgrade(&own));
         Ok(own)
@@ -368,8 +399,9 @@ impl Databases {
         }
         self.snapshots.add(1);
         let counted = Counted(self.snapshots.clone());
-        let reading = Mutex::new(Reading::open(root, pages).await?);
-        Ok(Rc::new(Snapshot { reading, limit: self.limit, named, _counted: counted }))
+        let reading = Mutex::new(Reading::open(root, pages, &self.keys).await?);
+        let (limit, keys) = (self.limit, self.keys.clone());
+        Ok(Rc::new(Snapshot { reading, limit, named, keys, _counted: counted }))
     }
 
     /// Removes a database. What was taken of it as a snapshot stays.

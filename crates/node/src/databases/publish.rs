@@ -204,7 +204,7 @@ impl Node {
             return Ok(true);
         }
         for (database, Waiting { name, root, .. }) in waiting {
-            let own = self.databases.open(&database, self.ports.clock.now().0).await?;
+            let own = self.databases.open(&database, self.ports.clock.now().0, false).await?;
             let _publishing = own.publishing.lock().await;
             let record = self.database_record(&own)?;
             if record.waits_for(&name).is_none_or(|still| still.root != root) {

@@ -2,23 +2,25 @@
 //!
 //! In the store's namespace `Database`, key the database's name, value canonical DAG-CBOR of
 //! [`DatabaseRecord`], at most [`RECORD_BYTES`]. Version 1 had no branches, knew one name, and not which
-//! root that had been given; it is read, and written as version 2.
+//! root that had been given; version 2 no keys. Both are read, and written as version 3.
 
-use craftec_core::{Cid, cbor, limits};
+use craftec_core::{Cid, cbor, database::KeyId, limits};
 use craftec_obj::StoreError;
 use serde::{Deserialize, Serialize};
 
 /// Version of the structure.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 /// Names under which one database is published, with what is remembered of each.
 const NAMES: usize = 16;
+/// Keys of one database: it was encrypted anew so often.
+pub(crate) const KEYS: usize = 64;
 /// Branches of one database.
 pub(crate) const BRANCHES: usize = 64;
 /// Roots of drafts that are remembered.
 const SHOWN: usize = 8;
 /// Largest encoded record: names and branches, each with 255 bytes of name and two CIDs; drafts.
 const RECORD_BYTES: usize =
-    (NAMES + BRANCHES + 2) * 512 + NAMES * (limits::RECORD_BYTES + 512 + SHOWN * 64);
+    (NAMES + BRANCHES + 2) * 512 + KEYS * 17 + NAMES * (limits::RECORD_BYTES + 512 + SHOWN * 64);
 
 /// A name that a database was published under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +77,10 @@ pub(crate) struct DatabaseRecord {
     pub(crate) waiting: Vec<Waiting>,
     /// Work that is kept, the oldest first.
     pub(crate) branches: Vec<Branch>,
+    /// Ids of its keys, the newest first; none if it is not encrypted. The keys themselves come from the
+    /// wallet. The newest may be one that was never gone over to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) keys: Vec<KeyId>,
 }
 
 /// Version 1.
@@ -97,8 +103,15 @@ fn version(value: &[u8]) -> Option<u8> {
 impl DatabaseRecord {
     /// Of a database that is new.
     pub(crate) fn new(time_ms: u64) -> Self {
-        let (names, waiting, branches) = (Vec::new(), Vec::new(), Vec::new());
-        Self { v: VERSION, time_ms, root: None, names, waiting, branches }
+        Self {
+            v: VERSION,
+            time_ms,
+            root: None,
+            names: Vec::new(),
+            waiting: Vec::new(),
+            branches: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     pub(crate) fn decode(value: &[u8]) -> Result<Self, StoreError> {
@@ -112,12 +125,23 @@ impl DatabaseRecord {
             Some(v) if v > VERSION => {
                 Err(StoreError::Newer { found: v.into(), known: VERSION.into() })
             }
-            _ => Ok(cbor::decode(value, RECORD_BYTES)?),
+            _ => Ok(Self { v: VERSION, ..cbor::decode(value, RECORD_BYTES)? }),
         }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
         Ok(cbor::encode(self)?)
+    }
+
+    /// Takes a key in, as the newest; those that are known already stay where they are.
+    pub(crate) fn learn_key(&mut self, id: KeyId) -> bool {
+        if !self.keys.contains(&id) {
+            if self.keys.len() >= KEYS {
+                return false;
+            }
+            self.keys.insert(0, id);
+        }
+        true
     }
 
     /// The name under which it was published last.
@@ -192,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn version_one_is_read_and_the_bytes_of_version_two_stay() {
+    fn earlier_versions_are_read_and_the_bytes_stay() {
         let (root, published) = (Some(cid("root")), Some("shop".to_owned()));
         let one = cbor::encode(&First { v: 1, time_ms: 7, root, published }).expect("bytes");
         let mut record = DatabaseRecord::decode(&one).expect("version 1");
@@ -203,12 +227,19 @@ mod tests {
         assert!(record.wait("shop", cid("newer"), Some(vec![4])));
         assert_eq!(record.waits_for("shop").expect("it waits").shown, [cid("new")]);
         let bytes = record.encode().expect("bytes");
-        assert_eq!(DatabaseRecord::decode(&bytes).expect("version 2"), record);
+        assert_eq!(DatabaseRecord::decode(&bytes).expect("version 3"), record);
+        let two = DatabaseRecord { v: 2, ..record.clone() }.encode().expect("bytes");
+        assert_eq!(DatabaseRecord::decode(&two).expect("version 2"), record);
+        assert!(record.learn_key(KeyId([1; 16])) && record.learn_key(KeyId([2; 16])));
+        assert!(record.learn_key(KeyId([1; 16])), "known already");
+        assert_eq!(record.keys, [KeyId([2; 16]), KeyId([1; 16])]);
+        let bytes = record.encode().expect("bytes");
+        assert_eq!(DatabaseRecord::decode(&bytes).expect("with keys"), record);
         // The layout: these bytes are on people's disks.
         let hash = Cid::of(Codec::DagCbor, &bytes).to_string();
-        assert_eq!(hash, "bafyr4ift5ugvpa6t23yzuo4jnnnuxnt2sjunc2snarz6nqk4mx2drntzd4");
-        let newer = cbor::encode(&only(3)).expect("bytes");
-        assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 3, .. })));
+        assert_eq!(hash, "bafyr4iciqrtvzsdspalzv7odh4beea6xwnvpa7h43niegnxdsuj47qlbe4");
+        let newer = cbor::encode(&only(4)).expect("bytes");
+        assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 4, .. })));
     }
 
     fn only(v: u8) -> impl Serialize {

@@ -78,6 +78,7 @@ impl Session {
             bytes,
             time_ms: Some(head.time_ms),
             equivocation: record.rival.is_some(),
+            encrypted: snapshot.is_encrypted().await,
         }))
     }
 }

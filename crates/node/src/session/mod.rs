@@ -8,6 +8,8 @@ mod handles;
 #[cfg(feature = "sql")]
 mod pages;
 mod read;
+#[cfg(feature = "sql")]
+mod readers;
 mod sites;
 #[cfg(feature = "sql")]
 mod snapshots;
@@ -83,9 +85,7 @@ impl Session {
     /// Carries out one command. Dropping the future ends what it does, as far as nothing is durable
     /// yet. Several commands may run at the same time.
     pub async fn call(&self, command: Command) -> Result<Reply, ApiError> {
-        if self.node.stopped.get() {
-            return Err(ApiError::new(ErrorCode::Aborted, "This node has stopped."));
-        }
+        self.runs()?;
         match command {
             // What writes much: whether there was room is remembered.
             Command::PutClose { .. } | Command::FolderClose { .. } | Command::Pin { .. } => {
@@ -124,7 +124,11 @@ impl Session {
             Command::Objects => self.objects(),
             Command::Sites => self.sites(),
             Command::Resolve { name } => self.node.names.resolve(&name).await,
+            Command::IdentityCard => Ok(Reply::Card { card: self.node.keys.card() }),
             Command::SqlOpen { .. }
+            | Command::SqlEncrypt { .. }
+            | Command::SqlShare { .. }
+            | Command::SqlReaders { .. }
             | Command::SqlQuery { .. }
             | Command::SqlRows { .. }
             | Command::SqlScript { .. }
@@ -148,6 +152,13 @@ impl Session {
             | Command::SqlDatabases
             | Command::SqlDrop { .. } => self.sql(command).await,
         }
+    }
+
+    fn runs(&self) -> Result<(), ApiError> {
+        if self.node.stopped.get() {
+            return Err(ApiError::new(ErrorCode::Aborted, "This node has stopped."));
+        }
+        Ok(())
     }
 
     /// Commands that write content.

@@ -6,10 +6,10 @@ use craftec_api::{
     ApiError, BranchRow, ConflictKind, ErrorCode, MergeStrategy, Reply, Snapshot, SnapshotRow,
     SqlConflict, SqlMerged,
 };
-use craftec_core::{Cid, Codec, database::Root, head::HeadRecord};
+use craftec_core::{Cid, Codec, head::HeadRecord};
 use craftec_obj::{Block, objects::Label, store::Meta};
 use craftec_platform::timeout;
-use craftec_sql::{Conflict, Merged, Other, PageStore as _, SqlError, Strategy};
+use craftec_sql::{Conflict, Merged, Other, PageStore as _, SqlError, Strategy, open_root};
 
 use super::{
     Session, SiteRecord,
@@ -249,7 +249,7 @@ impl Session {
                 }
                 let pages = Pages::new(self.node.reader(at));
                 let block = pages.get(&at, &[at]).await.ok()?.pop().flatten()?;
-                at = Root::decode(&block).ok()?.parent?;
+                at = open_root(&block, &self.node.keys).ok()?.parent?;
             }
             None
         };
@@ -278,7 +278,8 @@ impl Session {
             return Err(fault::input(format!("{root} is not the root of a database.")));
         }
         let pages = Pages::new(self.node.reader(root));
-        own.take(&pages, root, name).await
+        own.take(&pages, root, name).await?;
+        self.node.databases.remember_keys(own)
     }
 }
 

@@ -82,7 +82,10 @@ impl Session {
             return Err(ApiError::new(ErrorCode::Refused, message));
         }
         match command {
-            Command::SqlOpen { database } => self.sql_open(&database).await,
+            Command::SqlOpen { database, encrypt } => self.sql_open(&database, encrypt).await,
+            Command::SqlEncrypt { handle, readers } => self.sql_encrypt(handle, readers).await,
+            Command::SqlShare { handle, with } => self.sql_share(handle, &with).await,
+            Command::SqlReaders { handle } => self.sql_readers(handle),
             Command::SqlQuery { handle, sql, params } => self.sql_query(handle, &sql, params).await,
             Command::SqlRows { handle } => self.sql_rows(handle),
             Command::SqlScript { handle, sql } => {
@@ -131,10 +134,10 @@ impl Session {
         }
     }
 
-    async fn sql_open(&self, database: &str) -> Result<Reply, ApiError> {
+    async fn sql_open(&self, database: &str, encrypt: bool) -> Result<Reply, ApiError> {
         let now_ms = self.node.ports.clock.now().0;
         let Some(address) = database.strip_prefix(SCHEME) else {
-            let own = self.node.databases.open(database, now_ms).await?;
+            let own = self.node.databases.open(database, now_ms, encrypt).await?;
             let desk = Rc::new(self.node.databases.desk(own));
             let handle = self.handles.add(Handle::Database(OpenDatabase::Own(desk.clone())))?;
             return Ok(Reply::Database(own_as_opened(handle, &desk)));
@@ -146,7 +149,7 @@ impl Session {
         }
         let pages = Pages::new(self.node.reader(root));
         let snapshot = self.node.databases.read(root, pages, named).await?;
-        let (_, bytes) = snapshot.root().await;
+        let ((_, bytes), encrypted) = (snapshot.root().await, snapshot.is_encrypted().await);
         let handle = self.handles.add(Handle::Database(OpenDatabase::Snapshot(snapshot)))?;
         Ok(Reply::Database(OpenedDatabase {
             handle,
@@ -155,6 +158,7 @@ impl Session {
             bytes,
             time_ms,
             equivocation,
+            encrypted,
         }))
     }
 
@@ -296,10 +300,12 @@ impl Session {
             pages.chunks(EXPORTED_PAGES).map(<[Option<Cid>]>::to_vec).collect();
         let part = move |pages: Vec<Option<Cid>>| {
             let mut part = Vec::with_capacity(pages.len() * PAGE_BYTES);
+            let mut page = [0; PAGE_BYTES];
             for cid in pages {
                 match cid {
                     Some(cid) => {
-                        part.extend_from_slice(&own.database.block(&cid).map_err(fault::sql)?);
+                        own.database.page_of(&cid, &mut page).map_err(fault::sql)?;
+                        part.extend_from_slice(&page);
                     }
                     None => part.resize(part.len() + PAGE_BYTES, 0),
                 }
@@ -319,6 +325,7 @@ impl Session {
             published: record.published().map(|known| known.name.clone()),
             waits: !record.waiting.is_empty(),
             branches: record.branches.iter().filter(|branch| !branch.merged).count() as u32,
+            encrypted: !record.keys.is_empty(),
         };
         let databases = self.node.databases.records()?.into_iter().map(row).collect();
         Ok(Reply::Databases { databases })
@@ -364,6 +371,7 @@ pub(super) fn own_as_opened(handle: u64, desk: &Desk) -> OpenedDatabase {
         bytes: u64::from(desk.own.database.pages()) * PAGE_BYTES as u64,
         time_ms: None,
         equivocation: false,
+        encrypted: desk.own.database.key().is_some(),
     }
 }
 

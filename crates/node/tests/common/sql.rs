@@ -3,8 +3,11 @@
 use std::rc::Rc;
 
 use craftec_api::{ApiError, Command, OpenedDatabase, Reply, Role, Snapshot, SqlRows, SqlValue};
-use craftec_node::{Config, Session};
+use craftec_node::{Config, Node, Session};
+use craftec_obj::{Store, store::Meta};
 use craftec_platform::sim::SimDisk;
+
+use super::World;
 
 pub(crate) fn config(disk: &SimDisk) -> Config {
     let mut config = Config::new(Role::Relay);
@@ -12,8 +15,22 @@ pub(crate) fn config(disk: &SimDisk) -> Config {
     config
 }
 
+/// Another device of the same owner as `first`.
+pub(crate) async fn device_of(
+    world: &World,
+    first: &Rc<Node>,
+    seed: u64,
+    disk: &SimDisk,
+) -> Rc<Node> {
+    let wallet = first.store().meta_get(Meta::Node, "wallet").expect("reads").expect("a wallet");
+    let store = Store::open(disk).await.expect("the store opens");
+    store.meta_put(Meta::Node, "wallet", wallet).expect("writes");
+    drop(store);
+    world.node_on(seed, disk, config(disk)).await
+}
+
 pub(crate) async fn open(session: &Session, database: &str) -> Result<OpenedDatabase, ApiError> {
-    match session.call(Command::SqlOpen { database: database.to_owned() }).await? {
+    match session.call(Command::SqlOpen { database: database.to_owned(), encrypt: false }).await? {
         Reply::Database(opened) => Ok(opened),
         other => panic!("{other:?}"),
     }

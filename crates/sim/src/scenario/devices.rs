@@ -148,7 +148,7 @@ impl Owner {
 
     async fn open(&mut self, device: usize) -> Result<(), ClusterError> {
         self.devices[device].session = Some(self.cluster.session(DEVICES[device])?);
-        let open = Command::SqlOpen { database: "shop".to_owned() };
+        let open = Command::SqlOpen { database: "shop".to_owned(), encrypt: false };
         match self.call(device, open).await {
             Ok(Reply::Database(opened)) => self.devices[device].handle = opened.handle,
             other => self.failures.push(format!("device {device} does not open it: {other:?}")),

@@ -7,11 +7,19 @@ use craftec_api::{
     SqlStatement, SqlValue,
 };
 use craftec_core::Cid;
+use serde::Serialize;
 
 use crate::{
     error::{RelayError, Result},
     session::{Session, unexpected},
 };
+
+/// Who reads a database besides its owner.
+#[derive(Serialize)]
+pub(super) struct Readers {
+    pub(super) encrypted: bool,
+    pub(super) readers: Vec<String>,
+}
 
 /// A database that is open.
 pub(super) struct Client<'a> {
@@ -20,8 +28,9 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    pub(super) async fn open(session: &'a Session, database: &str) -> Result<Self> {
-        match session.call(Command::SqlOpen { database: database.to_owned() }).await? {
+    pub(super) async fn open(session: &'a Session, database: &str, encrypt: bool) -> Result<Self> {
+        let open = Command::SqlOpen { database: database.to_owned(), encrypt };
+        match session.call(open).await? {
             Reply::Database(opened) => Ok(Self { session, opened }),
             other => Err(unexpected("database", &other)),
         }
@@ -92,6 +101,27 @@ impl<'a> Client<'a> {
     pub(super) async fn forget(&self, branch: &str) -> Result<()> {
         let (handle, branch) = (self.opened.handle, branch.to_owned());
         self.session.done(Command::SqlDropBranch { handle, branch }).await
+    }
+
+    /// Encrypts it under another key, or for the first time; `readers` go on sharing it.
+    pub(super) async fn encrypt(&self, readers: Vec<String>) -> Result<Readers> {
+        self.readers_after(Command::SqlEncrypt { handle: self.opened.handle, readers }).await
+    }
+
+    pub(super) async fn share(&self, with: &str) -> Result<Readers> {
+        let (handle, with) = (self.opened.handle, with.to_owned());
+        self.readers_after(Command::SqlShare { handle, with }).await
+    }
+
+    pub(super) async fn readers(&self) -> Result<Readers> {
+        self.readers_after(Command::SqlReaders { handle: self.opened.handle }).await
+    }
+
+    async fn readers_after(&self, command: Command) -> Result<Readers> {
+        match self.session.call(command).await? {
+            Reply::Readers { encrypted, readers } => Ok(Readers { encrypted, readers }),
+            other => Err(unexpected("readers", &other)),
+        }
     }
 
     /// Writes it as an ordinary SQLite file, which must not exist yet; its length.

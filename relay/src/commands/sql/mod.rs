@@ -34,7 +34,7 @@ pub(crate) async fn run(sql: Sql, access: &Access, console: &Console) -> Result<
         console.result(&dropped, || format!("Dropped {}", printable(database)));
         return Ok(());
     }
-    let client = Client::open(&access.session, database).await?;
+    let client = Client::open(&access.session, database, sql.encrypt).await?;
     if client.opened.equivocation {
         console.note("This database's owner signed two different versions of it: be careful.");
     }
@@ -105,7 +105,8 @@ async fn list(access: &Access, console: &Console) -> Result<()> {
                 0 => String::new(),
                 count => format!(", branches to merge: {count}"),
             };
-            format!("{name}  {root}{published}{waits}{branches}\n")
+            let encrypted = if row.encrypted { ", encrypted" } else { "" };
+            format!("{name}  {root}{published}{encrypted}{waits}{branches}\n")
         };
         match databases.databases.as_slice() {
             [] => "No database yet: `craftec sql NAME` makes one.".to_owned(),

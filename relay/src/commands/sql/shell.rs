@@ -12,7 +12,7 @@ use rustyline::{DefaultEditor, error::ReadlineError};
 use serde_json::{Value, json};
 
 use super::{
-    client::Client,
+    client::{Client, Readers},
     files,
     print::{self, Mode},
     split,
@@ -37,6 +37,9 @@ const HELP: &str = "\
 .merge BRANCH [WINNER]  merges one, or craftobj://me/NAME; `ours` or `theirs` wins where both
                         changed the same, without either such a merge is not made
 .forget BRANCH          keeps a branch no longer
+.encrypt [DID...]       encrypts the database, or anew: of its readers only these go on reading
+.share CARD             shares it with another identity: its card, or <DID>/NAME that it published
+.readers                with whom it is shared
 .quit                   ends
 ";
 /// File of the shell's history, in the data folder.
@@ -250,6 +253,12 @@ impl<'a> Shell<'a> {
                 self.client.forget(branch).await?;
                 self.tell(&json!({ "forgotten": branch }), "");
             }
+            [".encrypt", readers @ ..] => {
+                let readers = readers.iter().map(|did| (*did).to_owned()).collect();
+                self.tell_readers(&self.client.encrypt(readers).await?);
+            }
+            [".share", with] => self.tell_readers(&self.client.share(with).await?),
+            [".readers"] => self.tell_readers(&self.client.readers().await?),
             _ => return Err(wrong(&format!("`{}` is no command", printable(line.trim())))),
         }
         Ok(Then::Go)
@@ -303,6 +312,20 @@ impl<'a> Shell<'a> {
         let hint = "Choose who wins: `.merge BRANCH ours` or `.merge BRANCH theirs`. A row that refers \
                     to a deleted one must be changed first.";
         Err(RelayError::usage(&message, hint))
+    }
+
+    fn tell_readers(&mut self, now: &Readers) {
+        let text = match (now.encrypted, now.readers.as_slice()) {
+            (false, _) => "Not encrypted: whoever is given its address reads it.\n".to_owned(),
+            (true, []) => "Encrypted: only you read it.\n".to_owned(),
+            (true, readers) => {
+                format!(
+                    "Encrypted. From the next publication on it is read by you and\n{}",
+                    lines(readers)
+                )
+            }
+        };
+        self.tell(&serde_json::to_value(now).unwrap_or_default(), &text);
     }
 
     /// A result: JSON is gathered, text goes out.

@@ -1,6 +1,6 @@
 //! What a file name means: `craftobj://<did or me>/<name>`, a root, and what a URI says besides.
 
-use std::path::PathBuf;
+use std::{ffi::CStr, path::PathBuf};
 
 use craftec_pager::Request;
 
@@ -23,15 +23,13 @@ impl Address {
     pub(crate) fn of(request: &Request<'_>) -> Result<Self, String> {
         // Without locks a reader would see pages of several states, and a writer mix them.
         for (key, refused) in [
-            (c"encrypt", "Databases can't be encrypted yet: leave `encrypt` out."),
             (c"nolock", "A database here can't be used without its locks: leave `nolock` out."),
             (
                 c"immutable",
                 "What changes is not immutable: leave that out, or name a state with `at`.",
             ),
         ] {
-            let value = (request.parameter)(key);
-            if value.is_some_and(|value| !matches!(value, "false" | "no" | "off" | "0")) {
+            if is_set(request, key) {
                 return Err(refused.to_owned());
             }
         }
@@ -74,6 +72,16 @@ impl Address {
             Self::Root(root) => format!("{SCHEME}{root}"),
         }
     }
+}
+
+/// Whether a request wants a database that is made to be encrypted; one that is there must be.
+pub(crate) fn encrypts(request: &Request<'_>) -> bool {
+    is_set(request, c"encrypt")
+}
+
+fn is_set(request: &Request<'_>, key: &CStr) -> bool {
+    let value = (request.parameter)(key);
+    value.is_some_and(|value| !matches!(value, "false" | "no" | "off" | "0"))
 }
 
 /// Whether it may be a CID. The node says whether it is.
@@ -137,9 +145,9 @@ mod tests {
 
     #[test]
     fn what_can_not_be_had_is_said() {
-        let parameter = |key: &std::ffi::CStr| (key == c"encrypt").then_some("true");
+        let parameter = |key: &std::ffi::CStr| (key == c"nolock").then_some("true");
         let request =
             Request { name: Some("craftobj://me/x"), may_create: true, parameter: &parameter };
-        assert!(Address::of(&request).unwrap_err().contains("encrypt"));
+        assert!(Address::of(&request).unwrap_err().contains("nolock"));
     }
 }

@@ -15,7 +15,7 @@ use craftec_pager::{Fault, Level, Main, Page, PageNo, Request};
 use serde_bytes::ByteBuf;
 
 use crate::{
-    address::{Address, data_folder},
+    address::{Address, data_folder, encrypts},
     client::{Client, Trouble},
     pages::{Changed, Known},
     said::say,
@@ -62,7 +62,8 @@ struct Remote {
 pub(crate) fn open(request: &Request<'_>) -> Result<Box<dyn Main>, Fault> {
     let opened = Address::of(request).and_then(|address| {
         let data = data_folder()?;
-        Remote::open(data, &address, request.may_create).map_err(|trouble| trouble.to_string())
+        let opened = Remote::open(data, &address, request.may_create, encrypts(request));
+        opened.map_err(|trouble| trouble.to_string())
     });
     match opened {
         Ok(remote) => Ok(Box::new(remote)),
@@ -75,7 +76,12 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Box<dyn Main>, Fault> {
 }
 
 impl Remote {
-    fn open(data: PathBuf, address: &Address, may_create: bool) -> Result<Self, Trouble> {
+    fn open(
+        data: PathBuf,
+        address: &Address,
+        may_create: bool,
+        encrypt: bool,
+    ) -> Result<Self, Trouble> {
         let mut client = start::reach(&data)?;
         let mut name = address.for_node();
         if let Address::Named(did, own) = address
@@ -87,8 +93,7 @@ impl Remote {
         if !may_create && !name.starts_with("craftobj://") {
             is_there(&mut client, &name)?;
         }
-        let opened =
-            opened(client.call(Command::SqlOpen { database: name.clone(), encrypt: false })?)?;
+        let opened = opened(client.call(Command::SqlOpen { database: name.clone(), encrypt })?)?;
         // A name may lead elsewhere later; what is open does not.
         if let Some(root) = opened.cid {
             name = format!("craftobj://{root}");

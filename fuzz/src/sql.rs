@@ -1,7 +1,9 @@
 //! Roots and nodes of databases, and their logs.
 #![allow(unreachable_pub, reason = "tests of the main workspace include this file as a module")]
 
-use craftec_core::database::{Node, PAGE_BYTES, Root};
+use craftec_core::database::{
+    DatabaseKey, KeyId, Node, PAGE_BYTES, Root, Seal, SealedNode, SealedRoot,
+};
 use craftec_platform::{Folder, sim::SimDisk};
 use craftec_sql::{
     log::{Log, LogOptions},
@@ -14,6 +16,16 @@ use futures::executor::block_on;
 pub fn page_table(bytes: &[u8]) {
     if let Ok(node) = Node::decode(bytes) {
         assert_eq!(node.encode().as_deref(), Ok(bytes));
+    }
+    // Of an encrypted database, as a holder reads it, and under a key that need not fit.
+    let seal = Seal::new(KeyId([0; 16]), DatabaseKey([0; 32]));
+    if let Ok(node) = SealedNode::decode(bytes) {
+        assert_eq!(node.encode().as_deref(), Ok(bytes));
+        let _ = node.open(&seal);
+    }
+    if let Ok(root) = SealedRoot::decode(bytes) {
+        assert!(root.block().is_ok_and(|(_, again)| again == bytes));
+        let _ = root.open(&seal);
     }
     if let Ok(root) = Root::decode(bytes) {
         assert_eq!(root.encode().as_deref(), Ok(bytes));

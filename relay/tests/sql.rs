@@ -159,6 +159,50 @@ fn a_published_database_is_read_elsewhere_and_survives_a_restart() {
 }
 
 #[test]
+fn an_encrypted_database_is_read_by_whom_it_is_shared_with() {
+    let author = Daemon::start(&[]);
+    let fill =
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, word TEXT); INSERT INTO t VALUES (1, 'tea')";
+    author.home.run(["sql", "diary", "--encrypt", fill]).ok();
+    assert_eq!(author.home.run(["sql"]).ok()["databases"][0]["encrypted"], true);
+    let alone = author.home.plain(["sql", "diary", ".readers"]);
+    assert_eq!(alone.stdout, "Encrypted: only you read it.\n");
+    let publish = || author.home.run(["sql", "diary", ".publish diary"]).ok()["results"][0].clone();
+    let uri = publish()["uri"].as_str().unwrap().to_owned();
+
+    let reader = Daemon::start(&["--relay", &author.addr()]);
+    let ask = || reader.home.run(["sql", &uri, "SELECT word FROM t"]);
+    eventually("it is found", || ask().stderr.contains("encrypted with a key that is not here"));
+    let card = reader.home.plain(["id", "--card"]).stdout.trim().to_owned();
+    assert!(card.starts_with("craftec-card:") && card.len() < 1_000, "{card}");
+    let did = reader.home.run(["id"]).ok()["did"].clone();
+    let shared = author.home.run(["sql", "diary", &format!(".share {card}")]).ok();
+    assert_eq!(shared["results"][0], json!({ "encrypted": true, "readers": [did] }));
+    publish();
+    eventually("it is read", || {
+        let ran = ask();
+        ran.code == 0 && ran.ok()["results"][0]["rows"] == json!([["tea"]])
+    });
+    // What lies in either folder says nothing.
+    for home in [&author.home, &reader.home] {
+        for entry in std::fs::read_dir(home.data()).unwrap().map(Result::unwrap) {
+            let bytes = std::fs::read(entry.path()).unwrap_or_default();
+            let shows = bytes.windows(10).any(|part| part == b"word TEXT)");
+            assert!(!shows, "{} has the schema", entry.path().display());
+        }
+    }
+    author.home.run(["sql", "diary", ".encrypt", "INSERT INTO t VALUES (2, 'rye')"]).ok();
+    publish();
+    eventually("it is shut", || ask().code != 0);
+    let open = author.home.run(["sql", "plain", fill]).ok();
+    assert_eq!(open["results"].as_array().map(Vec::len), Some(2));
+    let refused = author.home.plain(["sql", "plain", &format!(".share {card}")]);
+    assert!(refused.code != 0 && refused.stderr.contains("Encrypt it first"), "{refused:?}");
+    let refused = author.home.plain(["sql", "plain", "--encrypt", "SELECT 1"]);
+    assert!(refused.code != 0 && refused.stderr.contains(".encrypt"), "{refused:?}");
+}
+
+#[test]
 fn two_devices_of_one_owner_each_write_and_nothing_is_lost() {
     let laptop = Daemon::start(&[]);
     let shop = "CREATE TABLE item (id INTEGER PRIMARY KEY, price INT);

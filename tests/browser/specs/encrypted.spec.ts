@@ -1,0 +1,148 @@
+// An encrypted database between two tabs: its owner's, and one that it is shared with.
+import { expect, type Page } from '@playwright/test';
+import { test } from '../support/fixtures.ts';
+import { hasPeer, status } from '../support/node.ts';
+
+interface Database {
+  readonly encrypted: boolean;
+  exec(sql: string): Promise<void>;
+  run(sql: string, params?: unknown[]): Promise<unknown>;
+  query(sql: string): Promise<Record<string, unknown>[]>;
+  snapshot(options: object): Promise<{ cid: string; uri: string }>;
+  encrypt(readers?: string[]): Promise<string[]>;
+  share(reader: string): Promise<string[]>;
+  readers(): Promise<string[]>;
+  close(): void;
+}
+type WithSql = Window & { db: Database };
+interface Node {
+  did: string;
+  card(): Promise<string>;
+  sql: { open(name: string, options?: { encrypt: boolean }): Promise<Database> };
+}
+
+const on = <T, A>(page: Page, work: (node: Node, arg: A) => Promise<T>, arg: A) =>
+  page.evaluate(
+    async ([work, arg]) => {
+      const node = (await window.testNode!) as unknown as Node;
+      return (await (0, eval)(`(${work})`)(node, arg)) as T;
+    },
+    [work.toString(), arg] as const,
+  );
+
+const count = (page: Page, uri: string) =>
+  on(
+    page,
+    async (node, uri) => {
+      try {
+        const db = await node.sql.open(uri);
+        const rows = await db.query("SELECT count(*) AS n FROM t WHERE body LIKE 'secret%'");
+        db.close();
+        return rows[0]!['n'] as number;
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    },
+    uri,
+  );
+
+test('an encrypted database is read by whom its owner says', async ({ openTab }) => {
+  test.setTimeout(180_000);
+  const [{ page: a }, { page: b }] = [await openTab(), await openTab()];
+  for (const page of [a, b]) {
+    await hasPeer(page, (peer) => peer.role === 'relay');
+    await status(page);
+  }
+  const uri = await on(
+    a,
+    async (node) => {
+      const db = await node.sql.open('diary', { encrypt: true });
+      (window as unknown as WithSql).db = db;
+      await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)');
+      await db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+        INSERT INTO t SELECT i, 'secret ' || hex(randomblob(40)) FROM n`);
+      return (await db.snapshot({ name: 'diary', replicas: 1 })).uri;
+    },
+    null,
+  );
+  await expect.poll(() => count(b, uri)).toBe('refused');
+  const card = await on(b, (node) => node.card(), null);
+  const did = await on(b, async (node) => node.did, null);
+  const readers = await on(
+    a,
+    async (_, card) => {
+      const { db } = window as unknown as WithSql;
+      const now = await db.share(card);
+      await db.snapshot({ name: 'diary', replicas: 1 });
+      return now;
+    },
+    card,
+  );
+  expect(readers).toEqual([did]);
+  await expect.poll(() => count(b, uri), { timeout: 30_000 }).toBe(2000);
+
+  // Nothing of it lies open in the private file system of either.
+  const shows = (page: Page) =>
+    page.evaluate(async () => {
+      let found = 0;
+      const walk = async (folder: FileSystemDirectoryHandle): Promise<void> => {
+        for await (const entry of (
+          folder as unknown as { values(): AsyncIterable<FileSystemHandle> }
+        ).values()) {
+          if (entry.kind === 'directory') await walk(entry as FileSystemDirectoryHandle);
+          else {
+            const file = await (entry as FileSystemFileHandle).getFile();
+            const text = new TextDecoder('latin1').decode(await file.arrayBuffer());
+            found += text.includes('CREATE TABLE t') || text.includes('secret ') ? 1 : 0;
+          }
+        }
+      };
+      await walk(await navigator.storage.getDirectory());
+      return found;
+    });
+  expect([await shows(a), await shows(b)]).toEqual([0, 0]);
+
+  await on(
+    a,
+    async () => {
+      const { db } = window as unknown as WithSql;
+      await db.encrypt();
+      await db.run("INSERT INTO t (body) VALUES ('secret and new')");
+      await db.snapshot({ name: 'diary', replicas: 1 });
+    },
+    null,
+  );
+  await expect.poll(() => count(b, uri), { timeout: 30_000 }).toBe('refused');
+  expect(await count(a, 'diary')).toBe(2001);
+});
+
+test('what encryption costs a tab', async ({ openTab }) => {
+  const { page } = await openTab();
+  await status(page);
+  const took = await on(
+    page,
+    async (node) => {
+      const took: Record<string, number[]> = {};
+      for (const encrypt of [false, true]) {
+        const db = await node.sql.open(`cost ${String(encrypt)}`, { encrypt });
+        await db.exec('CREATE TABLE t (id INTEGER PRIMARY KEY, body TEXT)');
+        const times = [];
+        let at = performance.now();
+        for (let i = 0; i < 200; i++) await db.run('INSERT INTO t (body) VALUES (?)', ['x']);
+        times.push((performance.now() - at) / 200);
+        at = performance.now();
+        await db.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+          INSERT INTO t (body) SELECT hex(randomblob(90)) FROM n`);
+        times.push(performance.now() - at);
+        took[encrypt ? 'encrypted' : 'open'] = times;
+        db.close();
+      }
+      return took;
+    },
+    null,
+  );
+  const shown = (times: number[]) => times.map((time) => `${time.toFixed(2)} ms`).join(', ');
+  console.log(`an insert each, 40,000 rows at once: open ${shown(took['open']!)}`);
+  console.log(`an insert each, 40,000 rows at once: encrypted ${shown(took['encrypted']!)}`);
+  expect(took['encrypted']).toHaveLength(2);
+});

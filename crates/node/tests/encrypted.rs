@@ -131,6 +131,12 @@ fn it_is_read_by_those_it_is_shared_with_and_kept_by_those_who_cannot_read_it() 
         for disk in &disks {
             assert!(!is_on(disk).await, "it lies open on a disk");
         }
+        // What one may read one may copy into a database of one's own, which is opened again with it.
+        let copy = open(&friend, "copy").await.expect("it opens");
+        let restore = Command::SqlRestore { handle: copy.handle, cid: shared.cid };
+        friend.call(restore).await.expect("restored");
+        friend.call(Command::Close { handle: copy.handle }).await.expect("closed");
+        assert_eq!(count(&friend, "copy").await, Ok(30));
         // Another key, with which the friend is not named: old states stay readable to them, new ones not.
         let encrypt = Command::SqlEncrypt { handle, readers: Vec::new() };
         assert_eq!(readers(&session, encrypt).await, Ok((true, Vec::new())));

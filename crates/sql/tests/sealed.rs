@@ -285,6 +285,7 @@ fn one_that_was_not_encrypted_becomes_so() {
 
 #[test]
 fn what_another_device_published_is_taken_over_with_its_key() {
+    let onto = |root, base| Other { root, base, published: true };
     block_on(async {
         let store = MemoryStore::default();
         let disks = [SimDisk::new(), SimDisk::new()];
@@ -294,8 +295,7 @@ fn what_another_device_published_is_taken_over_with_its_key() {
         // The other device began under a key of its own.
         let theirs = open_under(&disks[1], "notes", &[3]).await.unwrap();
         theirs.take(&store, base, "published", &ring(&[1])).await.unwrap();
-        let other = Other { root: base, base: None, published: true };
-        assert!(theirs.merge(other, Strategy::Stop, None).await.unwrap().made);
+        assert!(theirs.merge(onto(base, None), Strategy::Stop, None).await.unwrap().made);
         assert_eq!((theirs.key(), count(&theirs, "notes").await), (Some(KeyId([1; 16])), 20));
         // One writes, the other goes over to another key: both are in what follows, under that key.
         theirs.execute("UPDATE notes SET body = 'theirs' WHERE id = 3", &[]).await.unwrap();
@@ -303,8 +303,7 @@ fn what_another_device_published_is_taken_over_with_its_key() {
         mine.execute("UPDATE notes SET body = 'mine' WHERE id = 4", &[]).await.unwrap();
         let root = published(&mine, &store).await;
         theirs.take(&store, root, "published", &ring(&[1, 2])).await.unwrap();
-        let other = Other { root, base: Some(base), published: true };
-        assert!(theirs.merge(other, Strategy::Stop, None).await.unwrap().made);
+        assert!(theirs.merge(onto(root, Some(base)), Strategy::Stop, None).await.unwrap().made);
         assert_eq!(theirs.key(), Some(KeyId([2; 16])));
         let changed = "SELECT count(*) FROM notes WHERE body IN ('mine', 'theirs')";
         assert_eq!(theirs.query(changed, &[]).await.unwrap().value(), Some(&integer(2)));
@@ -312,16 +311,56 @@ fn what_another_device_published_is_taken_over_with_its_key() {
         let next = published(&theirs, &store).await;
         assert!(read(&store, next, &ring(&[1])).await.is_err());
         assert_eq!(read(&store, next, &ring(&[2])).await.unwrap(), 20);
-        // Somebody published it open: that is not taken over here.
+        // The other way round: the side here changed the schema, so what is published is merged into it.
+        mine.take(&store, next, "published", &ring(&[2])).await.unwrap();
+        assert!(mine.merge(onto(next, Some(root)), Strategy::Stop, None).await.unwrap().made);
+        mine.seal(seal(4)).await.unwrap();
+        mine.execute("UPDATE notes SET body = 'mine' WHERE id = 5", &[]).await.unwrap();
+        let anew = published(&mine, &store).await;
+        theirs.execute_batch("CREATE TABLE moods (mood TEXT)").await.unwrap();
+        theirs.take(&store, anew, "published", &ring(&[4])).await.unwrap();
+        assert!(theirs.merge(onto(anew, Some(next)), Strategy::Stop, None).await.unwrap().made);
+        assert_eq!(theirs.key(), Some(KeyId([4; 16])));
+        let last = published(&theirs, &store).await;
+        assert_eq!(
+            read(&store, last, &ring(&[4])).await.unwrap(),
+            20,
+            "every page is under that key"
+        );
+        let (keys, options) = (ring(&[4]), ReaderOptions::default());
+        let reader = Reader::open_with(Rc::new(store.clone()), last, options, &keys).await.unwrap();
+        let all = reader.query("SELECT body FROM notes", &[]).await.unwrap();
+        assert_eq!(all.rows.len(), 20);
+        // Readers that another device added are kept, and one's own with them.
+        let who = |byte: u8| {
+            let key = SecretKey::from_seed([byte; 32]).public();
+            Who { did: Did(Hash(key.0)), key }
+        };
+        mine.take(&store, last, "published", &ring(&[4])).await.unwrap();
+        assert!(mine.merge(onto(last, Some(anew)), Strategy::Stop, None).await.unwrap().made);
+        mine.share_with(vec![who(21)]).unwrap();
+        theirs.share_with(vec![who(22)]).unwrap();
+        let shared = published(&mine, &store).await;
+        theirs.take(&store, shared, "published", &ring(&[4])).await.unwrap();
+        assert!(theirs.merge(onto(shared, Some(last)), Strategy::Stop, None).await.unwrap().made);
+        assert_eq!(theirs.readers(), [who(22), who(21)]);
+    });
+}
+
+#[test]
+fn what_somebody_published_open_is_not_taken_over() {
+    block_on(async {
+        let theirs = open_under(&SimDisk::new(), "notes", &[1]).await.unwrap();
+        fill(&theirs, 20).await;
         let plain = open(&SimDisk::new(), "notes").await;
         fill(&plain, 5).await;
         let store = MemoryStore::default();
         let root = published(&plain, &store).await;
         theirs.take(&store, root, "published", &NoKeys).await.unwrap();
-        let other = Other { root, base: None, published: true };
-        let merged = theirs.merge(other, Strategy::Theirs, None).await;
+        let merged =
+            theirs.merge(Other { root, base: None, published: true }, Strategy::Theirs, None).await;
         assert!(matches!(merged, Err(SqlError::Log(LogError::NoRoom))), "{merged:?}");
-        assert_eq!((theirs.key(), count(&theirs, "notes").await), (Some(KeyId([2; 16])), 20));
+        assert_eq!((theirs.key(), count(&theirs, "notes").await), (Some(KeyId([1; 16])), 20));
     });
 }
 

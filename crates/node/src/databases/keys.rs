@@ -1,13 +1,10 @@
-//! Keys of encrypted databases. They come from the wallet by an id, which is remembered before anything is
-//! written under it; so a backup of the words is one of every key.
+//! Keys of encrypted databases. They come from the wallet by an id, which stands in every root and is
+//! remembered before anything is written under it; so the words are a backup of every key.
 
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::database::{KeyId, READERS, Reader, Seal};
 
-use super::{
-    Databases, Own,
-    record::{DatabaseRecord, KEYS},
-};
+use super::{Databases, Own, record::DatabaseRecord};
 use crate::fault;
 
 impl Databases {
@@ -18,35 +15,33 @@ impl Databases {
         KeyId(id)
     }
 
-    /// The keys of what is remembered, the newest first.
+    /// The keys that a database may be under. Those of states that it keeps are found by their roots.
     pub(super) fn seals(&self, record: &DatabaseRecord) -> Vec<Seal> {
-        record.keys.iter().map(|id| self.keys.database_seal(*id)).collect()
+        let ids = record.key.into_iter().chain(record.next_key);
+        ids.map(|id| self.keys.database_seal(id)).collect()
     }
 
-    /// A new key for a database, remembered.
+    /// A new key for a database. It is remembered before anything is written under it.
     pub(crate) fn new_key(&self, own: &Own) -> Result<Seal, ApiError> {
         let id = self.fresh_id();
-        self.remember_key(own, id)?;
+        let mut record = self.known(own)?;
+        record.next_key = Some(id);
+        self.keep(&own.name, &record)?;
         Ok(self.keys.database_seal(id))
     }
 
-    /// Remembers the keys of states that were taken in, before anything is written under them.
-    pub(crate) fn remember_keys(&self, own: &Own) -> Result<(), ApiError> {
-        own.database.keys().into_iter().try_for_each(|id| self.remember_key(own, id))
-    }
-
-    fn remember_key(&self, own: &Own, id: KeyId) -> Result<(), ApiError> {
-        let mut record =
-            self.record(&own.name)?.unwrap_or_else(|| DatabaseRecord::new(own.made_ms));
-        if record.keys.contains(&id) {
+    /// Remembers the key that a database is under now.
+    pub(crate) fn note_key(&self, own: &Own) -> Result<(), ApiError> {
+        let (mut record, key) = (self.known(own)?, own.database.key());
+        if record.key == key && record.next_key.is_none() {
             return Ok(());
         }
-        if !record.learn_key(id) {
-            let message = format!("{KEYS} keys of one database are remembered, which is the most.");
-            let hint = "Export it, and import it into a new database.";
-            return Err(ApiError::new(ErrorCode::Full, message).hint(hint));
-        }
+        (record.key, record.next_key) = (key, None);
         self.keep(&own.name, &record)
+    }
+
+    fn known(&self, own: &Own) -> Result<DatabaseRecord, ApiError> {
+        Ok(self.record(&own.name)?.unwrap_or_else(|| DatabaseRecord::new(own.made_ms)))
     }
 }
 

@@ -344,7 +344,7 @@ impl Databases {
             if self.records()?.len() >= DATABASES {
                 return Err(too_many("databases are on this node", DATABASES));
             }
-            record.keys.extend(encrypt.then(|| self.fresh_id()));
+            record.key = encrypt.then(|| self.fresh_id());
             self.keep(name, &record)?;
         }
         let options = DatabaseOptions {
@@ -377,6 +377,7 @@ impl Databases {
             clock: self.clock.clone(),
             keys: self.keys.clone(),
         });
+        self.note_key(&own)?;
         self.open.borrow_mut().insert(name.to_owned(), Rc::downgrade(&own));
         Ok(own)
     }

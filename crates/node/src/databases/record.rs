@@ -12,15 +12,13 @@ use serde::{Deserialize, Serialize};
 const VERSION: u8 = 3;
 /// Names under which one database is published, with what is remembered of each.
 const NAMES: usize = 16;
-/// Keys of one database: it was encrypted anew so often.
-pub(crate) const KEYS: usize = 64;
 /// Branches of one database.
 pub(crate) const BRANCHES: usize = 64;
 /// Roots of drafts that are remembered.
 const SHOWN: usize = 8;
 /// Largest encoded record: names and branches, each with 255 bytes of name and two CIDs; drafts.
 const RECORD_BYTES: usize =
-    (NAMES + BRANCHES + 2) * 512 + KEYS * 17 + NAMES * (limits::RECORD_BYTES + 512 + SHOWN * 64);
+    (NAMES + BRANCHES + 2) * 512 + NAMES * (limits::RECORD_BYTES + 512 + SHOWN * 64);
 
 /// A name that a database was published under.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,10 +75,12 @@ pub(crate) struct DatabaseRecord {
     pub(crate) waiting: Vec<Waiting>,
     /// Work that is kept, the oldest first.
     pub(crate) branches: Vec<Branch>,
-    /// Ids of its keys, the newest first; none if it is not encrypted. The keys themselves come from the
-    /// wallet. The newest may be one that was never gone over to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) keys: Vec<KeyId>,
+    /// Which key it is under; none if it is not encrypted. The keys themselves come from the wallet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<KeyId>,
+    /// The key that it is going over to, or may have gone over to when power failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next_key: Option<KeyId>,
 }
 
 /// Version 1.
@@ -110,7 +110,8 @@ impl DatabaseRecord {
             names: Vec::new(),
             waiting: Vec::new(),
             branches: Vec::new(),
-            keys: Vec::new(),
+            key: None,
+            next_key: None,
         }
     }
 
@@ -131,17 +132,6 @@ impl DatabaseRecord {
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
         Ok(cbor::encode(self)?)
-    }
-
-    /// Takes a key in, as the newest; those that are known already stay where they are.
-    pub(crate) fn learn_key(&mut self, id: KeyId) -> bool {
-        if !self.keys.contains(&id) {
-            if self.keys.len() >= KEYS {
-                return false;
-            }
-            self.keys.insert(0, id);
-        }
-        true
     }
 
     /// The name under which it was published last.
@@ -230,14 +220,12 @@ mod tests {
         assert_eq!(DatabaseRecord::decode(&bytes).expect("version 3"), record);
         let two = DatabaseRecord { v: 2, ..record.clone() }.encode().expect("bytes");
         assert_eq!(DatabaseRecord::decode(&two).expect("version 2"), record);
-        assert!(record.learn_key(KeyId([1; 16])) && record.learn_key(KeyId([2; 16])));
-        assert!(record.learn_key(KeyId([1; 16])), "known already");
-        assert_eq!(record.keys, [KeyId([2; 16]), KeyId([1; 16])]);
+        (record.key, record.next_key) = (Some(KeyId([1; 16])), Some(KeyId([2; 16])));
         let bytes = record.encode().expect("bytes");
         assert_eq!(DatabaseRecord::decode(&bytes).expect("with keys"), record);
         // The layout: these bytes are on people's disks.
         let hash = Cid::of(Codec::DagCbor, &bytes).to_string();
-        assert_eq!(hash, "bafyr4iciqrtvzsdspalzv7odh4beea6xwnvpa7h43niegnxdsuj47qlbe4");
+        assert_eq!(hash, "bafyr4idedja4yidj4iflbymmk2ipxbbk3lo62fgge67zmxjnrtzopwwqk4");
         let newer = cbor::encode(&only(4)).expect("bytes");
         assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 4, .. })));
     }

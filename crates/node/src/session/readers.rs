@@ -25,7 +25,10 @@ impl Session {
         };
         let readers: Vec<Reader> = readers.iter().map(each).collect::<Result<_, _>>()?;
         let seal = self.node.databases.new_key(&own)?;
-        self.node.wrote(own.encrypt(seal, readers).await).await?;
+        let encrypted = own.encrypt(seal, readers).await;
+        // Whether it was or not.
+        self.node.databases.note_key(&own)?;
+        self.node.wrote(encrypted).await?;
         Ok(told(&own))
     }
 

@@ -190,6 +190,7 @@ impl Session {
         let merged =
             own.merge(Other { root, base, published: published.is_some() }, strategy).await?;
         if merged.made {
+            self.node.databases.note_key(&own)?;
             self.note_merged(&own, branch, &found).await?;
         }
         Ok(Reply::Merged(told(root, merged)))
@@ -278,8 +279,7 @@ impl Session {
             return Err(fault::input(format!("{root} is not the root of a database.")));
         }
         let pages = Pages::new(self.node.reader(root));
-        own.take(&pages, root, name).await?;
-        self.node.databases.remember_keys(own)
+        own.take(&pages, root, name).await
     }
 }
 

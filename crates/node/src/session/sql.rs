@@ -325,7 +325,7 @@ impl Session {
             published: record.published().map(|known| known.name.clone()),
             waits: !record.waiting.is_empty(),
             branches: record.branches.iter().filter(|branch| !branch.merged).count() as u32,
-            encrypted: !record.keys.is_empty(),
+            encrypted: record.key.is_some(),
         };
         let databases = self.node.databases.records()?.into_iter().map(row).collect();
         Ok(Reply::Databases { databases })

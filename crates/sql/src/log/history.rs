@@ -165,7 +165,7 @@ impl Log {
             return Err(LogError::Transaction);
         }
         let target = self.root(root)?;
-        let restored = self.write_content(&target).and_then(|()| {
+        let restored = self.write_content(&target, false).and_then(|()| {
             self.count_change(target.schema == schema)?;
             self.commit()
         });
@@ -173,8 +173,9 @@ impl Log {
         restored
     }
 
-    /// Writes what a snapshot has otherwise, for the next commit.
-    pub(super) fn write_content(&mut self, target: &Root) -> Result<(), LogError> {
+    /// Writes what a snapshot has otherwise, for the next commit; or all that it has, which is needed where
+    /// the key is another than the pages are under.
+    pub(super) fn write_content(&mut self, target: &Root, all: bool) -> Result<(), LogError> {
         let mut nodes = self.nodes();
         let mut page = [0; PAGE_BYTES];
         for first in (1..=target.pages).step_by(LOOKED_UP as usize) {
@@ -183,7 +184,8 @@ impl Log {
             let cids = self.resolve(target, &wanted, &mut nodes)?;
             for (number, cid) in wanted.into_iter().zip(cids) {
                 let digest = cid.as_ref().map(Digest::from);
-                if digest == self.table.digest(number) {
+                let is_there = digest == self.table.digest(number);
+                if is_there && (!all || digest.is_none()) {
                     continue;
                 }
                 match &cid {

@@ -2,7 +2,7 @@
 
 use craftec_core::{
     Cid,
-    database::{KeyId, Reader, Root, SEAL_BYTES, Seal, SealedRoot},
+    database::{KeyId, READERS, Reader, Root, SEAL_BYTES, Seal, SealedRoot, TableError},
 };
 
 use super::{Log, LogError};
@@ -35,7 +35,7 @@ impl Log {
             self.stored(PageNo::FIRST, &mut page)?;
             if !page.starts_with(MAGIC) {
                 let id = self.keys.opens(&mut page);
-                self.keys.turn_to(Some(id.ok_or(craftec_core::database::TableError::Locked)?));
+                self.keys.turn_to(Some(id.ok_or(TableError::Locked)?));
             }
         }
         if let Some(root) = self.last_root
@@ -82,6 +82,22 @@ impl Log {
     /// Shares what is published from now on with these.
     pub fn share_with(&mut self, readers: Vec<Reader>) {
         self.keys.set_readers(readers);
+    }
+
+    /// Takes over with whom a state under the same key is shared; whether that were others. Who is to read
+    /// no more is shut out by another key, so what both sides say is joined.
+    pub(crate) fn join_readers(&mut self, under: Under) -> bool {
+        let mut readers = self.keys.readers().to_vec();
+        let known = readers.len();
+        if self.key() == Some(under.key) {
+            let is_new = |new: &Reader| readers.iter().all(|reader| reader.did != new.did);
+            let new: Vec<Reader> = under.readers.into_iter().filter(is_new).collect();
+            readers.extend(new);
+            readers.truncate(READERS);
+        }
+        let joined = readers.len() > known;
+        self.keys.set_readers(readers);
+        joined
     }
 
     /// Writes under a key from now on that is known here, or under none.

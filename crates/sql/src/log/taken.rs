@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Commits a snapshot with other pages written over it, and so many pages in all, in the place of what
-    /// has this `schema`, under a key that is known here and with these readers from now on. Whether
+    /// has this `schema`, under a key that is known here from now on. Whether
     /// anything changed. What is encrypted here never becomes readable by everybody.
     pub fn commit_over<'p>(
         &mut self,
@@ -99,10 +99,14 @@ impl Log {
         if let Some(under) = &under {
             self.turn_to(Some(under.key));
         }
-        let done = self.write_over(root, schema, written, pages).and_then(|()| self.commit());
+        let all = self.key() != old;
+        let done = self.write_content(root, all);
+        let done = done.and_then(|()| self.write_over(root, schema, written, pages));
+        let done = done.and_then(|()| self.commit());
         self.rollback();
         match (&done, under) {
-            (Ok(_), Some(under)) => self.share_with(under.readers),
+            (Ok(_), Some(under)) if all => self.share_with(under.readers),
+            (Ok(_), Some(under)) => drop(self.join_readers(under)),
             (Ok(_), None) => {}
             (Err(_), _) => self.turn_to(old),
         }
@@ -116,7 +120,6 @@ impl Log {
         written: impl IntoIterator<Item = (PageNo, &'p Page)>,
         pages: u32,
     ) -> Result<(), LogError> {
-        self.write_content(root)?;
         for (page, bytes) in written {
             self.write(page, bytes)?;
         }

@@ -77,6 +77,7 @@ impl Database {
         let [mine, theirs] = [self.root(&ours)?, self.root(&other.root)?];
         let base = other.base.map(|base| self.root(&base)).transpose()?;
         if same(&mine, &theirs) || base.as_ref().is_some_and(|base| same(base, &theirs)) {
+            self.join_readers(other)?;
             return Ok(made);
         }
         let is_behind = base.as_ref().map_or(mine.pages == 0, |base| same(base, &mine));
@@ -122,6 +123,17 @@ impl Database {
         }
         self.compact_if_wanted().await;
         Ok(merged)
+    }
+
+    /// Where nothing else is to be merged the published state may still be shared with others.
+    fn join_readers(&self, other: Other) -> Result<(), SqlError> {
+        let published = self.pages.borrow_mut().log.root_and_key(&other.root)?.1;
+        if let Some(under) = published.filter(|_| other.published)
+            && self.pages.borrow_mut().log.join_readers(under)
+        {
+            self.snapshot()?;
+        }
+        Ok(())
     }
 
     /// Whether the changes made here are made in the other state, and not the other way round: on what

@@ -20,7 +20,25 @@ impl NodeState {
 
     /// Opens a database by its name, or somebody's by its address.
     pub(crate) async fn open_database(self, name: &str) -> Result<Database, Failure> {
-        let open = self.node().await?.sql().open_database(name).await.map_err(sdk::failure)?;
+        self.open_with(name, &sdk::options(&[])).await
+    }
+
+    /// Makes an encrypted database.
+    pub(crate) async fn make_encrypted(self, name: &str) -> Result<(), Failure> {
+        let is_plain = |row: &DatabaseRow| row.name == name && !row.encrypted;
+        if self.refresh_databases().await?.iter().any(is_plain) {
+            let message = format!("The database {name} is there already and is not encrypted.");
+            let hint =
+                "Nothing was changed. Open it without this mark: its own screen can encrypt it.";
+            return Err(Failure { hint: Some(hint.into()), ..Failure::here("refused", message) });
+        }
+        let options = sdk::options(&[("encrypt", true.into())]);
+        self.open_with(name, &options).await.map(drop)
+    }
+
+    async fn open_with(self, name: &str, options: &JsValue) -> Result<Database, Failure> {
+        let sql = self.node().await?.sql();
+        let open = sql.open_database(name, options).await.map_err(sdk::failure)?;
         let facts = ArcRwSignal::new(sdk::read::<OpenedDatabase>(open.clone())?);
         let open: sdk::Database = open.unchecked_into();
         let (told, known) = (open.clone(), facts.clone());
@@ -47,11 +65,13 @@ impl NodeState {
         self.refresh_databases().await.map(drop)
     }
 
-    /// Takes an SQLite file in as a database that is not there yet; told how many bytes are.
+    /// Takes an SQLite file in as a database that is not there yet, encrypted if wanted; told how
+    /// many bytes are.
     pub(crate) async fn import_database(
         self,
         name: &str,
         file: &web_sys::File,
+        encrypt: bool,
         progress: impl Fn(u64) + 'static,
     ) -> Result<(), Failure> {
         if self.refresh_databases().await?.iter().any(|row| row.name == name) {
@@ -62,15 +82,30 @@ impl NodeState {
         let made = self.open_database(name).await?;
         let on_progress = listener(progress);
         let options = sdk::options(&[("onProgress", on_progress.as_ref().clone())]);
-        let imported = made.open.import_file(file, &options).await.map_err(sdk::failure);
+        let imported = async {
+            made.open.import_file(file, &options).await.map_err(sdk::failure)?;
+            // After it: the pages of a file have no room for what encryption adds.
+            if encrypt { made.readers(Ask::Encrypt(Vec::new())).await.map(drop) } else { Ok(()) }
+        };
+        let imported = imported.await;
         drop((on_progress, made));
         if let Err(failure) = imported {
-            // What was made for it is empty.
+            // What was made for it holds nothing but the file.
             drop(self.remove_database(name).await);
             return Err(failure);
         }
         self.refresh_databases().await.map(drop)
     }
+}
+
+/// What is asked about the readers of a database.
+pub(crate) enum Ask {
+    /// Who they are.
+    Who,
+    /// One more, whom a card or the address of something of theirs names.
+    Share(String),
+    /// That it is encrypted; or anew, for those of them who are named.
+    Encrypt(Vec<String>),
 }
 
 /// An open database.
@@ -117,6 +152,21 @@ impl Database {
     /// Merges a branch, or an address of this identity's.
     pub(crate) async fn merge(&self, branch: &str, strategy: &str) -> Result<Merged, Failure> {
         sdk::read(self.open.merge(branch, strategy).await.map_err(sdk::failure)?)
+    }
+
+    /// With whom it is shared, after what is asked was done.
+    pub(crate) async fn readers(&self, what: Ask) -> Result<Vec<String>, Failure> {
+        let now = match what {
+            Ask::Who => self.open.readers().await,
+            Ask::Share(card) => self.open.share(&card).await,
+            Ask::Encrypt(kept) => {
+                let kept: js_sys::Array = kept.into_iter().map(JsValue::from).collect();
+                let now = self.open.encrypt(&kept).await;
+                self.facts.set(sdk::read(self.open.clone().into())?);
+                now
+            }
+        };
+        sdk::read(now.map_err(sdk::failure)?)
     }
 
     /// Keeps a branch no longer.

@@ -254,6 +254,11 @@ impl NodeState {
         self.node().await?.connect(&addr).await.map(drop).map_err(sdk::failure)
     }
 
+    /// What others need to share something with this identity, as one line of text.
+    pub(crate) async fn card(self) -> Result<String, Failure> {
+        sdk::read(self.node().await?.card().await.map_err(sdk::failure)?)
+    }
+
     /// The 24 words behind the identity.
     pub(crate) async fn backup_words(self) -> Result<Vec<String>, Failure> {
         let words = self.node().await?.backup_words().await.map_err(sdk::failure)?;

@@ -43,6 +43,8 @@ extern "C" {
     pub(crate) fn on(this: &Node, event: &str, listener: &Function) -> Function;
     #[wasm_bindgen(method, catch)]
     pub(crate) async fn connect(this: &Node, addr: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn card(this: &Node) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = backupWords)]
     pub(crate) async fn backup_words(this: &Node) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = lendSpace)]
@@ -107,7 +109,11 @@ extern "C" {
     pub(crate) type Sql;
 
     #[wasm_bindgen(method, catch, js_name = open)]
-    pub(crate) async fn open_database(this: &Sql, database: &str) -> Result<JsValue, JsValue>;
+    pub(crate) async fn open_database(
+        this: &Sql,
+        database: &str,
+        options: &JsValue,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = list)]
     pub(crate) async fn list_databases(this: &Sql) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -135,6 +141,12 @@ extern "C" {
         branch: &str,
         strategy: &str,
     ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn encrypt(this: &Database, readers: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn share(this: &Database, reader: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn readers(this: &Database) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = dropBranch)]
     pub(crate) async fn drop_branch(this: &Database, branch: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = export)]

@@ -19,6 +19,8 @@ records! {
         pub(crate) time_ms: Option<u64>,
         /// Its owner signed two heads with one number.
         pub(crate) equivocation: bool,
+        /// Whether it is encrypted.
+        pub(crate) encrypted: bool,
     }
 
     /// A database of this node.
@@ -34,6 +36,8 @@ records! {
         pub(crate) waits: bool,
         /// Branches that are not merged yet.
         pub(crate) branches: u32,
+        /// Whether it is encrypted.
+        pub(crate) encrypted: bool,
     }
 
     /// A snapshot of a database that is kept here.

@@ -7,7 +7,10 @@ use leptos::{
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen_futures::spawn_local;
 
-use super::place;
+use super::{
+    one::{SCHEME, encrypted_mark},
+    place,
+};
 use crate::{
     location::Location,
     node::{
@@ -33,13 +36,14 @@ pub(super) fn List(
     let state = expect_context::<NodeState>();
     let importing: Importing = RwSignal::new(None);
     spawn_local(async move { failure.set(state.refresh_databases().await.err()) });
-    let over = RwSignal::new(false);
+    let (over, encrypt) = (RwSignal::new(false), RwSignal::new(false));
     let location = expect_context::<Location>();
     let dropped = move |event: DragEvent| {
         event.prevent_default();
         over.set(false);
         let files = event.data_transfer().and_then(|data| data.files());
-        import(state, location, files.and_then(|files| files.get(0)), importing, failure);
+        let file = files.and_then(|files| files.get(0));
+        import(state, location, file, encrypt, importing, failure);
     };
     let drag_over = move |event: DragEvent| {
         event.prevent_default();
@@ -61,8 +65,15 @@ pub(super) fn List(
             on:dragleave=move |_| over.set(false) on:drop=dropped>
             <h2>"Databases"</h2>
             <Rows chosen/>
-            <OpenOne/>
-            <ImportOne importing failure/>
+            <OpenOne encrypt failure/>
+            <label class="check s">
+                <input type="checkbox" prop:checked=encrypt
+                    on:change=move |event| encrypt.set(event_target_checked(&event))/>
+                <span>
+                    "Encrypted: only you, and those you share it with, can read what is published"
+                </span>
+            </label>
+            <ImportOne encrypt importing failure/>
             <div role="status">{progress}</div>
             {move || failure.with(|failure| failure.as_ref().map(failed))}
             <p class="s dim sec2">"Any SQLite file can be dropped here."</p>
@@ -85,6 +96,7 @@ fn Rows(chosen: Memo<Option<String>>) -> impl IntoView {
             <li><a href=place(&row.name, None) aria-current=on.then_some("true")>
                 <b class="mid brk">{row.name.clone()}</b>
                 <span class="s dim">{published}</span>
+                {row.encrypted.then(|| view! { <span class="s dim">{encrypted_mark()}</span> })}
                 <span class="s faint">"Made " {when(row.time_ms)}</span>
             </a></li>
         }
@@ -109,16 +121,32 @@ fn Rows(chosen: Memo<Option<String>>) -> impl IntoView {
 
 /// The field for a name or an address.
 #[component]
-fn OpenOne() -> impl IntoView {
+fn OpenOne(encrypt: RwSignal<bool>, failure: RwSignal<Option<Failure>>) -> impl IntoView {
+    let state = expect_context::<NodeState>();
     let location = expect_context::<Location>();
     let typed = RwSignal::new(String::new());
+    let go = move |name: &str| {
+        typed.set(String::new());
+        encrypt.set(false);
+        location.go(&place(name, None));
+    };
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        let name = typed.with(|typed| typed.trim().to_owned());
-        if !name.is_empty() {
-            typed.set(String::new());
-            location.go(&place(&name, None));
+        let name = typed.with_untracked(|typed| typed.trim().to_owned());
+        if name.is_empty() {
+            return;
         }
+        failure.set(None);
+        // What has an address was made already.
+        if !encrypt.get_untracked() || name.starts_with(SCHEME) {
+            return go(&name);
+        }
+        spawn_local(async move {
+            match state.make_encrypted(&name).await {
+                Ok(()) => go(&name),
+                Err(why) => failure.set(Some(why)),
+            }
+        });
     };
     view! {
         <form class="f" on:submit=submit>
@@ -136,7 +164,11 @@ fn OpenOne() -> impl IntoView {
 }
 
 #[component]
-fn ImportOne(importing: Importing, failure: RwSignal<Option<Failure>>) -> impl IntoView {
+fn ImportOne(
+    encrypt: RwSignal<bool>,
+    importing: Importing,
+    failure: RwSignal<Option<Failure>>,
+) -> impl IntoView {
     let state = expect_context::<NodeState>();
     let location = expect_context::<Location>();
     let chosen = move |event: web_sys::Event| {
@@ -144,7 +176,7 @@ fn ImportOne(importing: Importing, failure: RwSignal<Option<Failure>>) -> impl I
         let Some(input) = input else { return };
         let file = input.files().and_then(|files| files.get(0));
         input.set_value("");
-        import(state, location, file, importing, failure);
+        import(state, location, file, encrypt, importing, failure);
     };
     view! {
         <label class="b">
@@ -154,11 +186,12 @@ fn ImportOne(importing: Importing, failure: RwSignal<Option<Failure>>) -> impl I
     }
 }
 
-/// Takes a file in as a database of the same name, and shows it.
+/// Takes a file in as a database of the same name, encrypted if that is marked, and shows it.
 fn import(
     state: NodeState,
     location: Location,
     file: Option<web_sys::File>,
+    encrypt: RwSignal<bool>,
     importing: Importing,
     failure: RwSignal<Option<Failure>>,
 ) {
@@ -169,9 +202,11 @@ fn import(
     spawn_local(async move {
         let shown = name.clone();
         let progress = move |taken| importing.set(Some((shown.clone(), taken, bytes)));
-        let imported = state.import_database(&name, &file, progress).await;
+        let wanted = encrypt.get_untracked();
+        let imported = state.import_database(&name, &file, wanted, progress).await;
         importing.set(None);
         if imported.is_ok() {
+            encrypt.set(false);
             location.go(&place(&name, None));
         }
         failure.set(imported.err());

@@ -5,6 +5,7 @@ mod history;
 mod list;
 mod one;
 mod query;
+mod readers;
 
 use leptos::prelude::*;
 
@@ -28,7 +29,8 @@ pub(crate) fn Databases() -> impl IntoView {
                 <h1>"Databases"</h1>
                 <p>
                     "Ordinary SQLite, in this browser. What you commit is durable here at once; what \
-                     you publish can be read by anyone who has its address, page by page, checked."
+                     you publish can be read by anyone who has its address, page by page, checked. \
+                     An encrypted one is read only by you and those you share it with."
                 </p>
             </div></div>
         }

@@ -9,6 +9,7 @@ use super::{
     branches::{Branches, WorkHere},
     history::History,
     query::Query,
+    readers::Readers,
 };
 use crate::{
     location::Location,
@@ -28,7 +29,7 @@ use crate::{
 pub(super) type Opened = StoredValue<Rc<Database>, LocalStorage>;
 
 /// How addresses begin.
-const SCHEME: &str = "craftobj://";
+pub(super) const SCHEME: &str = "craftobj://";
 
 /// A database by its name or address, or its snapshot with the root `at`.
 #[component]
@@ -79,6 +80,7 @@ pub(super) fn One(
                     {(own && !past).then(|| view! {
                         <Branches open looks/>
                         <Keep name=title.clone() open removal=failure looks/>
+                        <Readers open looks/>
                     })}
                     {is_mine(&title).then(|| view! { <WorkHere address=title.clone()/> })}
                     <Query open/>
@@ -113,6 +115,7 @@ fn Facts(open: Opened, past: bool) -> impl IntoView {
         view! {
             <p class="row s">
                 <span class="st">{icon(symbol)} " " {how}</span>
+                {facts.encrypted.then(encrypted_mark)}
                 <span class="faint">{say::bytes(facts.bytes)}</span>
                 {facts.time_ms.map(|ms| view! { <span class="faint">"Signed " {when(ms)}</span> })}
             </p>
@@ -120,6 +123,11 @@ fn Facts(open: Opened, past: bool) -> impl IntoView {
         }
     };
     view! { <div>{said}</div> }
+}
+
+/// The mark of a database that is encrypted.
+pub(super) fn encrypted_mark() -> impl IntoView {
+    view! { <span class="st">{icon("#i-lock")} " Encrypted"</span> }
 }
 
 /// Snapshots, publishing, files, and removing it.
@@ -181,13 +189,26 @@ fn Keep(
             <button type="button" class="b" on:click=export>"Export a file"</button>
             <button type="button" class="b risk" class:now=asked on:click=remove>{remove_name}</button>
         </form>
-        <p class="s dim" id="publichelp">
-            "With a name, anyone can open it under your identity. A snapshot is public: holders keep \
-             its pages as they are."
-        </p>
+        {help(open)}
         <div role="status">{move || taken.with(|taken| taken.as_ref().map(told))}</div>
         {move || failure.with(|failure| failure.as_ref().map(failed))}
     }
+}
+
+/// What a name does, and who can read what is published.
+fn help(open: Opened) -> impl IntoView {
+    let facts = open.with_value(|open| open.facts.clone());
+    let words = move || match facts.with(|facts| facts.encrypted) {
+        true => {
+            "With a name, you and those you share it with can open it under your identity. Holders \
+             keep its pages encrypted; a file that you export is not."
+        }
+        false => {
+            "With a name, anyone can open it under your identity. A snapshot is public: holders keep \
+             its pages as they are."
+        }
+    };
+    view! { <p class="s dim" id="publichelp">{words}</p> }
 }
 
 fn told(snapshot: &Snapshot) -> impl IntoView + use<> {

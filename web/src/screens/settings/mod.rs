@@ -64,6 +64,7 @@ fn Identity() -> impl IntoView {
                 "The first is you; the second is this browser’s connection key, and losing it loses \
                  nothing. The bars change when the id does: a hint for the eye, never the proof."
             </p>
+            <Card/>
         }
         .into_any(),
     }
@@ -73,6 +74,40 @@ fn Identity() -> impl IntoView {
             <header><h2 id="s1">"Identity"</h2><p>"Who you are to other nodes."</p></header>
             <div class="stack">{body}</div>
         </section>
+    }
+}
+
+/// What others need to share something with this identity.
+#[component]
+fn Card() -> impl IntoView {
+    let state = expect_context::<NodeState>();
+    let card = RwSignal::new(None::<Result<String, Failure>>);
+    // Before it is asked for: a browser copies only right after the click.
+    spawn_local(async move {
+        let answer = state.card().await;
+        let _gone = card.try_set(Some(answer));
+    });
+    let field = |card: &String| {
+        view! {
+            <div class="f">
+                <label for="card">"Your card"</label>
+                <div class="join">
+                    <input class="in id" id="card" readonly prop:value=card.clone()
+                        aria-describedby="cardhelp"/>
+                    <Copy text=card.clone() name="Copy your card" class="b"/>
+                </div>
+                <p class="help" id="cardhelp">
+                    "Give it to those who want to share a database with you. Nothing in it is secret."
+                </p>
+            </div>
+        }
+    };
+    move || {
+        card.with(|card| match card {
+            None => ().into_any(),
+            Some(Err(failure)) => failed(failure).into_any(),
+            Some(Ok(card)) => field(card).into_any(),
+        })
     }
 }
 

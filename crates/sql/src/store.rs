@@ -62,6 +62,13 @@ pub trait PageStore {
         wanted: &'a [Cid],
     ) -> LocalBoxFuture<'a, Stored<Vec<Option<Bytes>>>>;
 
+    /// A block that can be had without waiting. What was read once and has no room in memory any more is
+    /// read so again; without that a statement reads no more than fits the reader's cache. The caller
+    /// checks it.
+    fn at_hand(&self, _cid: &Cid) -> Option<Bytes> {
+        None
+    }
+
     /// Stores blocks, durably once this returns. A store that only gives says so.
     fn put<'a>(&'a self, _blocks: &'a [(Cid, Bytes)]) -> LocalBoxFuture<'a, Stored<()>> {
         Box::pin(async { Err(PageStoreError::ReadOnly) })
@@ -150,5 +157,9 @@ impl PageStore for LocalStore {
         let mut pages = self.0.borrow_mut();
         let found: Result<Vec<_>, _> = wanted.iter().map(|cid| pages.log.block(cid)).collect();
         Box::pin(async move { Ok(found?) })
+    }
+
+    fn at_hand(&self, cid: &Cid) -> Option<Bytes> {
+        self.0.try_borrow_mut().ok()?.log.block(cid).ok()?
     }
 }

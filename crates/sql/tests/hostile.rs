@@ -103,6 +103,64 @@ fn a_statement_that_outgrows_the_cache_says_so() {
     });
 }
 
+/// A store that keeps what it gave, as a node does on its disk; or forgets every so many of them.
+struct Keeping {
+    store: Rc<Liar>,
+    given: RefCell<HashMap<Cid, Bytes>>,
+    forgets: Option<usize>,
+}
+
+impl PageStore for Keeping {
+    fn get<'a>(
+        &'a self,
+        root: &'a Cid,
+        wanted: &'a [Cid],
+    ) -> LocalBoxFuture<'a, Stored<Vec<Option<Bytes>>>> {
+        Box::pin(async move {
+            let found = self.store.get(root, wanted).await?;
+            let given = wanted.iter().zip(&found);
+            let given = given.filter_map(|(cid, block)| Some((*cid, block.clone()?)));
+            self.given.borrow_mut().extend(given);
+            Ok(found)
+        })
+    }
+
+    fn at_hand(&self, cid: &Cid) -> Option<Bytes> {
+        let every = self.forgets.unwrap_or(usize::MAX);
+        let place = usize::from(cid.hash()[0]) + 1;
+        (!place.is_multiple_of(every)).then(|| self.given.borrow().get(cid).cloned())?
+    }
+}
+
+#[test]
+fn what_the_store_keeps_needs_no_room_in_memory() {
+    block_on(async {
+        for (forgets, sql) in [(None, false), (Some(3), false), (None, true)] {
+            let (store, root) = published().await;
+            let kept = Keeping { store: store.clone(), given: RefCell::default(), forgets };
+            let options = ReaderOptions { cache_bytes: 64 << 10, ..ReaderOptions::default() };
+            let reader = Reader::open(Rc::new(kept), root, options).await.unwrap();
+            if sql {
+                let find = "SELECT count(*) FROM t x JOIN t y ON y.b = x.b WHERE x.a % 20 = 0";
+                let found = reader.query(find, &[]).await.unwrap();
+                assert_eq!(found.value(), Some(&integer(1_000)), "read here and there");
+            } else {
+                let all = reader.query("SELECT count(*), sum(length(c)) FROM t", &[]).await;
+                match forgets {
+                    None => assert_eq!(all.unwrap().rows[0], [integer(20_000), integer(1_600_000)]),
+                    // What is gone from both can't be read, and that ends.
+                    Some(_) => {
+                        assert!(matches!(all, Err(SqlError::CacheTooSmall { .. })), "{all:?}")
+                    }
+                }
+            }
+            let fetched = reader.fetched();
+            assert!(fetched.runs < 25, "{fetched:?}");
+            assert!(fetched.pages <= u64::from(reader.root().1.pages) * 2, "{fetched:?}");
+        }
+    });
+}
+
 #[test]
 fn what_is_missing_or_wrong_is_named_and_costs_nothing_for_good() {
     block_on(async {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use bytes::Bytes;
 use craftec_api::ApiError;
 use craftec_core::Cid;
-use craftec_obj::{ObjError, Session};
+use craftec_obj::{Block, ObjError, Session};
 use craftec_sql::{PageStore, PageStoreError, SqlError, Stored};
 use futures::{StreamExt, future::LocalBoxFuture};
 
@@ -53,5 +53,9 @@ impl PageStore for Pages {
             }
             Ok(found)
         })
+    }
+
+    fn at_hand(&self, cid: &Cid) -> Option<Bytes> {
+        self.session.at_hand(cid).ok()?.map(Block::into_bytes)
     }
 }

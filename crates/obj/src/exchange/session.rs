@@ -80,6 +80,11 @@ impl Session {
         self.inner.root
     }
 
+    /// A block that is here, which is not asked for elsewhere.
+    pub fn at_hand(&self, cid: &Cid) -> Result<Option<Block>, crate::StoreError> {
+        self.shared.local(cid)
+    }
+
     /// Names peers that should have the root, for instance by a placement record.
     pub fn hint(&self, holders: impl IntoIterator<Item = PeerId>) {
         for peer in holders.into_iter().take(HINTS) {

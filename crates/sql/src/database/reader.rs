@@ -34,6 +34,9 @@ use crate::{
 const SAME_SCAN_PAGES: u32 = 16;
 /// After so many rounds of one statement more is fetched, wherever the misses are.
 const PATIENT_ROUNDS: u32 = 6;
+/// Most pages that are fetched ahead where the store keeps what was fetched: 64 MiB. Each time a statement
+/// lacks something it runs anew, over all that it had read.
+const AHEAD_PAGES: u32 = 16 << 10;
 /// Nodes or pages asked for at one time.
 const BATCH: usize = limits::WANT_CIDS;
 
@@ -76,6 +79,8 @@ pub struct Reader {
     _mount: Mount,
     source: Source,
     options: ReaderOptions,
+    /// Most pages fetched at one time.
+    most_ahead: u32,
 }
 
 /// Where its pages come from.
@@ -115,14 +120,19 @@ impl Reader {
         if decoded.pages > options.pages {
             return Err(SqlError::TooLarge { pages: decoded.pages, limit: options.pages });
         }
-        let pages = Rc::new(RefCell::new(RemotePages::new(decoded, keyring, options.cache_bytes)));
+        let pages = RemotePages::new(decoded, keyring, store.clone(), options.cache_bytes);
+        let pages = Rc::new(RefCell::new(pages));
         let source = Source { pages: pages.clone(), store, cid: root, fetched: RefCell::default() };
         // SQLite reads it when it opens, before anything can be run again.
         source.fetch(PageNo::FIRST, 1).await?;
+        let most_ahead = match pages.borrow().is_kept(PageNo::FIRST) {
+            true => AHEAD_PAGES,
+            false => pages.borrow().room() as u32 / 2,
+        };
         let mount = Mount::new(pages);
         let (mut connection, _) = connection::open(&mount)?;
         let watch = Watch::over(&mut connection)?;
-        let reader = Self { connection, watch, _mount: mount, source, options };
+        let reader = Self { connection, watch, _mount: mount, source, options, most_ahead };
         reader
             .run_until(None, |connection| {
                 connection::set_up(connection, options.cache_bytes)?;
@@ -211,15 +221,14 @@ impl Reader {
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(SqlError::TooLong { limit: limit.unwrap_or_default() });
             }
-            // It was here already and went for others: the statement would never end.
+            // It was here already and went for others, also from the store: the statement would never end.
             if !seen.insert(page) {
                 return Err(SqlError::CacheTooSmall { cache_bytes: self.options.cache_bytes });
             }
             rounds += 1;
             let same_scan = (next..next + SAME_SCAN_PAGES).contains(&page.number());
-            let room = self.source.pages.borrow().room() as u32;
             if same_scan || rounds > PATIENT_ROUNDS {
-                ahead = (ahead * 2).min(room / 2);
+                ahead = (ahead * 2).min(self.most_ahead);
             } else {
                 ahead = 1;
             }

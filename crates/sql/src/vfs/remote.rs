@@ -1,6 +1,9 @@
 //! A snapshot whose pages come when they are asked for.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    rc::Rc,
+};
 
 use craftec_core::{
     Cid,
@@ -13,6 +16,7 @@ use super::Paged;
 use crate::{
     keys::Keyring,
     page::{Page, PageNo},
+    store::PageStore,
     table::{Nodes, Step, resolve},
 };
 
@@ -21,6 +25,7 @@ pub(crate) struct RemotePages {
     root: Root,
     nodes: Nodes,
     keys: Keyring,
+    store: Rc<dyn PageStore>,
     cache: HashMap<u32, Box<Page>>,
     /// In the order in which they came.
     order: VecDeque<u32>,
@@ -31,11 +36,17 @@ pub(crate) struct RemotePages {
 impl RemotePages {
     /// Nothing of `root` is here yet; room for `cache_bytes` of it. What comes is sealed with the key, if
     /// there is one.
-    pub(crate) fn new(root: Root, keys: Keyring, cache_bytes: usize) -> Self {
+    pub(crate) fn new(
+        root: Root,
+        keys: Keyring,
+        store: Rc<dyn PageStore>,
+        cache_bytes: usize,
+    ) -> Self {
         Self {
             root,
             nodes: Nodes::under(keys.clone()),
             keys,
+            store,
             cache: HashMap::new(),
             order: VecDeque::new(),
             room: (cache_bytes / PAGE_BYTES).max(16),
@@ -73,6 +84,21 @@ impl RemotePages {
         resolve(&self.root, pages, &self.nodes)
     }
 
+    /// A page that is not in memory and can be had at once, because it was here already.
+    fn page_at_hand(&self, page: PageNo) -> Option<Box<Page>> {
+        let Ok(Step::Done(cids)) = self.resolve(&[page]) else { return None };
+        let Some(cid) = cids.first()? else { return Some(Box::new([0; PAGE_BYTES])) };
+        let block = self.store.at_hand(cid).filter(|block| cid.matches(block))?;
+        let mut bytes: Box<Page> = Box::new((*block).try_into().ok()?);
+        let opens = self.keys.current().is_none() || self.keys.opens(&mut bytes).is_some();
+        opens.then_some(bytes)
+    }
+
+    /// Whether a page that was fetched is kept where it can be had at once.
+    pub(crate) fn is_kept(&self, page: PageNo) -> bool {
+        self.page_at_hand(page).is_some()
+    }
+
     /// Takes a node, verified.
     pub(crate) fn take_node(&mut self, cid: Cid, bytes: &[u8]) -> Result<(), TableError> {
         self.nodes.insert(cid, bytes)
@@ -89,6 +115,11 @@ impl RemotePages {
         if !is_zeros && self.keys.current().is_some() && self.keys.opens(&mut bytes).is_none() {
             return Err(TableError::Locked);
         }
+        self.keep(page, bytes);
+        Ok(())
+    }
+
+    fn keep(&mut self, page: PageNo, bytes: Box<Page>) {
         if self.cache.insert(page.number(), bytes).is_none() && page != PageNo::FIRST {
             self.order.push_back(page.number());
         }
@@ -97,7 +128,6 @@ impl RemotePages {
                 self.cache.remove(&oldest);
             }
         }
-        Ok(())
     }
 }
 
@@ -107,11 +137,16 @@ impl Paged for RemotePages {
     }
 
     fn read(&mut self, page: PageNo, out: &mut Page) -> Result<(), Fault> {
-        let Some(bytes) = self.cache.get(&page.number()) else {
+        if let Some(bytes) = self.cache.get(&page.number()) {
+            out.copy_from_slice(&**bytes);
+            return Ok(());
+        }
+        let Some(bytes) = self.page_at_hand(page) else {
             self.missed = Some(page);
             return Err(Fault::Miss);
         };
-        out.copy_from_slice(&**bytes);
+        out.copy_from_slice(&*bytes);
+        self.keep(page, bytes);
         Ok(())
     }
 

@@ -194,6 +194,8 @@ fn an_encrypted_database_is_read_by_whom_it_is_shared_with() {
     author.home.run(["sql", "diary", ".encrypt", "INSERT INTO t VALUES (2, 'rye')"]).ok();
     publish();
     eventually("it is shut", || ask().code != 0);
+    let kept = author.home.plain(["sql", "diary", ".retain 1", ".retain"]).stdout;
+    assert_eq!(kept, "The newest 1 snapshots stay.\n2 let go\nThe newest 1 snapshots stay.\n");
     let open = author.home.run(["sql", "plain", fill]).ok();
     assert_eq!(open["results"].as_array().map(Vec::len), Some(2));
     let refused = author.home.plain(["sql", "plain", &format!(".share {card}")]);

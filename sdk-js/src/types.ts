@@ -417,6 +417,14 @@ export interface Merged {
   conflicting: number;
 }
 
+/** Which snapshots of a database stay. */
+export interface Retention {
+  /** How many of the newest; at least 1. */
+  last: number;
+  /** Besides, all that are at most so many days old. */
+  days?: number;
+}
+
 /** A database of this node. */
 export interface DatabaseRow {
   name: string;

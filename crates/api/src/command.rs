@@ -4,7 +4,7 @@ use craftec_core::Cid;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::sql::{MergeStrategy, SqlStatement, SqlValue};
+use crate::sql::{MergeStrategy, Retention, SqlStatement, SqlValue};
 
 /// A half-open range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +278,19 @@ pub enum Command {
         handle: u64,
         /// Its name.
         branch: String,
+    },
+    /// Sets which snapshots of a database stay, and lets the others go at once and after each later one:
+    /// `Retained`. What a name says, a publication waits for or a branch stands on stays in any case.
+    SqlRetain {
+        /// From `sql_open`.
+        handle: u64,
+        /// The rule; none keeps all of them.
+        rule: Option<Retention>,
+    },
+    /// The rule that there is: `Retained`.
+    SqlRetention {
+        /// From `sql_open`.
+        handle: u64,
     },
     /// Commits the content of an earlier snapshot, which is fetched where it is not here: `Done`.
     SqlRestore {

@@ -25,8 +25,8 @@ pub use reply::{
     Restored, Role, Serving, SiteRow, Stat, Status, Storage,
 };
 pub use sql::{
-    BranchRow, ConflictKind, DatabaseRow, MergeStrategy, OpenedDatabase, Snapshot, SnapshotRow,
-    SqlConflict, SqlMerged, SqlRows, SqlState, SqlStatement, SqlTurn, SqlValue,
+    BranchRow, ConflictKind, DatabaseRow, MergeStrategy, OpenedDatabase, Retention, Snapshot,
+    SnapshotRow, SqlConflict, SqlMerged, SqlRows, SqlState, SqlStatement, SqlTurn, SqlValue,
 };
 
 use serde::{Deserialize, Serialize};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{HolderState, ObjectHealth},
     sql::{
-        BranchRow, DatabaseRow, OpenedDatabase, Snapshot, SnapshotRow, SqlMerged, SqlRows,
-        SqlState, SqlTurn,
+        BranchRow, DatabaseRow, OpenedDatabase, Retention, Snapshot, SnapshotRow, SqlMerged,
+        SqlRows, SqlState, SqlTurn,
     },
 };
 
@@ -123,6 +123,13 @@ pub enum Reply {
     Snapshot(Snapshot),
     /// A state of a database.
     State(SqlState),
+    /// Which snapshots of a database stay.
+    Retained {
+        /// The rule; none keeps all of them.
+        rule: Option<Retention>,
+        /// How many went now.
+        dropped: u64,
+    },
     /// Who reads a database besides its owner.
     Readers {
         /// Whether it is encrypted at all; else everybody may.

@@ -151,6 +151,15 @@ pub enum SqlTurn {
     Stale,
 }
 
+/// Which snapshots of a database stay: the newest ones, and besides them all that are young.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// How many of the newest; at least 1.
+    pub last: u32,
+    /// All that are at most so many days old; 0 for none.
+    pub days: u32,
+}
+
 /// A database of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseRow {

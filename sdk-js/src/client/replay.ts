@@ -64,6 +64,8 @@ export const REPLAY = {
   sql_encrypt: 'part',
   sql_share: 'part',
   sql_readers: 'part',
+  sql_retain: 'part',
+  sql_retention: 'part',
   sql_query: 'part',
   sql_rows: 'part',
   sql_script: 'part',

@@ -15,6 +15,7 @@ import type {
   MergeStrategy,
   Merged,
   QueryOptions,
+  Retention,
   Snapshot,
   SnapshotOptions,
   SqlChanges,
@@ -25,6 +26,7 @@ import type {
 } from '../types.js';
 import type { WireDatabase, WireRows } from '../wire/types.js';
 import { importFile } from './import.js';
+import { type Equipped, type Place, unsure } from './place.js';
 import { Statement } from './statement.js';
 import { Transaction } from './transaction.js';
 import { named, onlyReads, statement } from './values.js';
@@ -49,15 +51,6 @@ export interface OpenOptions {
 
 /** A snapshot to which a name leads. */
 export type Published = Snapshot & { uri: string };
-
-/** Where the database is open. */
-export interface Place {
-  connection: Connection;
-  handle: number;
-}
-
-/** Runs `work` on a node that has databases. */
-export type Equipped = <T>(work: () => Promise<T>) => Promise<T>;
 
 export class Database {
   private place: Promise<Place> | undefined;
@@ -253,6 +246,27 @@ export class Database {
     return this.at(true, ({ connection, handle }) =>
       connection.ask({ sql_merge: { handle, branch, strategy } }, 'merged', signal),
     );
+  }
+
+  /**
+   * Sets which snapshots stay, and lets the others go: at once, and after each later one. `null`
+   * keeps all. What a name says, or a branch stands on, stays in any case. How many went now.
+   */
+  async retain(rule: Retention | null, { signal }: QueryOptions = {}): Promise<number> {
+    const wanted = rule && { last: rule.last, days: rule.days ?? 0 };
+    // Let go twice is let go.
+    const { dropped } = await this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_retain: { handle, rule: wanted } }, 'retained', signal),
+    );
+    return dropped;
+  }
+
+  /** Which snapshots stay; `null`: all. */
+  async retention({ signal }: QueryOptions = {}): Promise<Retention | null> {
+    const { rule } = await this.at(true, ({ connection, handle }) =>
+      connection.ask({ sql_retention: { handle } }, 'retained', signal),
+    );
+    return rule;
   }
 
   /**
@@ -476,14 +490,4 @@ export class Database {
       if (this.place === settled) this.place = undefined;
     });
   }
-}
-
-function unsure(reads: boolean): CraftecError {
-  const hint = reads
-    ? 'Ask again: other rows may be there now.'
-    : 'It may have been done: look before you run it again.';
-  return new CraftecError('unavailable', 'The node moved while it did this.', {
-    hint,
-    retryable: reads,
-  });
 }

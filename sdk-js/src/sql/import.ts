@@ -6,7 +6,7 @@
 import { sourceOf } from '../client/source.js';
 import { CraftecError } from '../errors.js';
 import type { Data, QueryOptions } from '../types.js';
-import type { Place } from './database.js';
+import type { Place } from './place.js';
 
 /** Length of every page of a database. */
 const PAGE_BYTES = 4096;

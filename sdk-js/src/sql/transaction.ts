@@ -2,7 +2,7 @@
 
 import type { QueryOptions, SqlChanges, SqlParam, SqlRow, SqlTable } from '../types.js';
 import type { WireRows } from '../wire/types.js';
-import type { Place } from './database.js';
+import type { Place } from './place.js';
 import { named, statement } from './values.js';
 
 export class Transaction {

@@ -47,6 +47,8 @@ export type Command =
   | { sql_encrypt: { handle: number; readers: string[] } }
   | { sql_share: { handle: number; with: string } }
   | { sql_readers: { handle: number } }
+  | { sql_retain: { handle: number; rule: WireRetention | null } }
+  | { sql_retention: { handle: number } }
   | { sql_query: { handle: number } & WireStatement }
   | { sql_rows: { handle: number } }
   | { sql_script: { handle: number; sql: string } }
@@ -285,6 +287,11 @@ export interface WireDatabaseRow {
   encrypted: boolean;
 }
 
+export interface WireRetention {
+  last: number;
+  days: number;
+}
+
 export type WireTurn = 'granted' | 'taken' | 'stale';
 
 /** Answers by their name; `done` is the bare string. */
@@ -313,6 +320,7 @@ export interface Replies {
   merged: WireMerged;
   databases: { databases: WireDatabaseRow[] };
   readers: { encrypted: boolean; readers: string[] };
+  retained: { rule: WireRetention | null; dropped: number };
   card: { card: string };
   state: { number: number; length: number; made_ms: number };
   turn: { turn: WireTurn };

@@ -1,11 +1,14 @@
 //! Frames about databases.
 
 use craftec_api::{
-    BranchRow, Command, ConflictKind, DatabaseRow, MergeStrategy, OpenedDatabase, Reply, Snapshot,
-    SnapshotRow, SqlConflict, SqlMerged, SqlRows, SqlState, SqlStatement, SqlTurn, SqlValue,
+    BranchRow, Command, ConflictKind, DatabaseRow, MergeStrategy, OpenedDatabase, Reply, Retention,
+    Snapshot, SnapshotRow, SqlConflict, SqlMerged, SqlRows, SqlState, SqlStatement, SqlTurn,
+    SqlValue,
 };
 use craftec_core::{Cid, Codec, cbor, limits};
 use serde_bytes::ByteBuf;
+
+const RULE: Retention = Retention { last: 24, days: 30 };
 
 fn values() -> Vec<SqlValue> {
     vec![
@@ -46,6 +49,9 @@ pub(super) fn commands() -> Vec<(&'static str, Command)> {
         ("sql_snapshot", Command::SqlSnapshot { handle: 1, name: None, replicas: Some(2) }),
         ("sql_snapshots", Command::SqlSnapshots { name: "shop".to_owned() }),
         ("sql_restore", Command::SqlRestore { handle: 1, cid: root }),
+        ("sql_retain", Command::SqlRetain { handle: 1, rule: Some(RULE) }),
+        ("sql_retain all", Command::SqlRetain { handle: 1, rule: None }),
+        ("sql_retention", Command::SqlRetention { handle: 1 }),
         ("sql_branches", Command::SqlBranches { handle: 1 }),
         (
             "sql_merge",
@@ -139,6 +145,8 @@ pub(super) fn replies() -> Vec<(&'static str, Reply)> {
         ("merged", Reply::Merged(merged)),
         ("databases", Reply::Databases { databases: vec![row] }),
         ("readers", Reply::Readers { encrypted: true, readers: vec!["did:craftec:aa".to_owned()] }),
+        ("retained", Reply::Retained { rule: Some(RULE), dropped: 7 }),
+        ("retained all", Reply::Retained { rule: None, dropped: 0 }),
         ("card", Reply::Card { card: "craftec-card:aa".to_owned() }),
         ("state", Reply::State(SqlState { number: 1 << 40, length: 3, made_ms: time_ms })),
         ("turn granted", Reply::Turn { turn: SqlTurn::Granted }),

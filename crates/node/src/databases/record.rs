@@ -4,6 +4,7 @@
 //! [`DatabaseRecord`], at most [`RECORD_BYTES`]. Version 1 had no branches, knew one name, and not which
 //! root that had been given; version 2 no keys. Both are read, and written as version 3.
 
+use craftec_api::Retention;
 use craftec_core::{Cid, cbor, database::KeyId, limits};
 use craftec_obj::StoreError;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,9 @@ pub(crate) struct DatabaseRecord {
     /// The key that it is going over to, or may have gone over to when power failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next_key: Option<KeyId>,
+    /// Which of its snapshots stay; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retention: Option<Retention>,
 }
 
 /// Version 1.
@@ -112,6 +116,7 @@ impl DatabaseRecord {
             branches: Vec::new(),
             key: None,
             next_key: None,
+            retention: None,
         }
     }
 
@@ -175,6 +180,15 @@ impl DatabaseRecord {
         true
     }
 
+    /// Roots that no rule lets go: what a name says or is to say, what a branch is or stands on, and the
+    /// one that was taken last.
+    pub(crate) fn holds(&self, root: &Cid) -> bool {
+        let named = self.names.iter().filter_map(|known| known.root);
+        let waiting = self.waiting.iter().flat_map(|it| it.shown.iter().copied().chain([it.root]));
+        let branches = self.branches.iter().flat_map(|it| it.base.into_iter().chain([it.root]));
+        self.root.into_iter().chain(named).chain(waiting).chain(branches).any(|held| held == *root)
+    }
+
     /// Keeps work by a name, which is given. Work on the same base takes the place of what was kept of
     /// it before: the database still holds that. `None` if there is no room.
     pub(crate) fn branch(&mut self, root: Cid, base: Option<Cid>, time_ms: u64) -> Option<&Branch> {
@@ -221,11 +235,12 @@ mod tests {
         let two = DatabaseRecord { v: 2, ..record.clone() }.encode().expect("bytes");
         assert_eq!(DatabaseRecord::decode(&two).expect("version 2"), record);
         (record.key, record.next_key) = (Some(KeyId([1; 16])), Some(KeyId([2; 16])));
+        record.retention = Some(Retention { last: 3, days: 1 });
         let bytes = record.encode().expect("bytes");
         assert_eq!(DatabaseRecord::decode(&bytes).expect("with keys"), record);
         // The layout: these bytes are on people's disks.
         let hash = Cid::of(Codec::DagCbor, &bytes).to_string();
-        assert_eq!(hash, "bafyr4idedja4yidj4iflbymmk2ipxbbk3lo62fgge67zmxjnrtzopwwqk4");
+        assert_eq!(hash, "bafyr4igiv6b54z3ufqtwhuhgp4jztm4ojlnossdvfcrii5ytfuchnj2jbm");
         let newer = cbor::encode(&only(4)).expect("bytes");
         assert!(matches!(DatabaseRecord::decode(&newer), Err(StoreError::Newer { found: 4, .. })));
     }

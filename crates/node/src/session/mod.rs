@@ -10,6 +10,8 @@ mod pages;
 mod read;
 #[cfg(feature = "sql")]
 mod readers;
+#[cfg(feature = "sql")]
+mod retention;
 mod sites;
 #[cfg(feature = "sql")]
 mod snapshots;
@@ -87,18 +89,11 @@ impl Session {
     pub async fn call(&self, command: Command) -> Result<Reply, ApiError> {
         self.runs()?;
         match command {
-            // What writes much: whether there was room is remembered.
-            Command::PutClose { .. } | Command::FolderClose { .. } | Command::Pin { .. } => {
-                let done = self.write(command).await;
-                self.node.wrote(done).await
-            }
-            Command::PutChunk { .. } | Command::FolderAdd { .. } => {
-                // One that succeeds says nothing: it may be in memory only.
-                match self.write(command).await {
-                    Ok(done) => Ok(done),
-                    Err(error) => self.node.wrote(Err(error)).await,
-                }
-            }
+            Command::PutClose { .. }
+            | Command::FolderClose { .. }
+            | Command::Pin { .. }
+            | Command::PutChunk { .. }
+            | Command::FolderAdd { .. } => self.written(command).await,
             Command::Hello { versions } => self.hello(&versions),
             Command::Status => self.node.status().await.map(Reply::Status).map_err(fault::store),
             Command::Subscribe => Ok(self.subscribe()),
@@ -129,6 +124,8 @@ impl Session {
             | Command::SqlEncrypt { .. }
             | Command::SqlShare { .. }
             | Command::SqlReaders { .. }
+            | Command::SqlRetain { .. }
+            | Command::SqlRetention { .. }
             | Command::SqlQuery { .. }
             | Command::SqlRows { .. }
             | Command::SqlScript { .. }
@@ -159,6 +156,16 @@ impl Session {
             return Err(ApiError::new(ErrorCode::Aborted, "This node has stopped."));
         }
         Ok(())
+    }
+
+    /// What writes much: whether there was room is remembered.
+    async fn written(&self, command: Command) -> Result<Reply, ApiError> {
+        let is_part = matches!(command, Command::PutChunk { .. } | Command::FolderAdd { .. });
+        match self.write(command).await {
+            // A part that succeeds says nothing: it may be in memory only.
+            Ok(done) if is_part => Ok(done),
+            done => self.node.wrote(done).await,
+        }
     }
 
     /// Commands that write content.

@@ -1,6 +1,6 @@
 //! Commands about states of databases: snapshots, going back to one, publishing, branches and merging.
 
-use std::{cmp::Reverse, time::Duration};
+use std::time::Duration;
 
 use craftec_api::{
     ApiError, BranchRow, ConflictKind, ErrorCode, MergeStrategy, Reply, Snapshot, SnapshotRow,
@@ -81,6 +81,10 @@ impl Session {
         };
         // After the name was written: its head goes with the copies.
         node.place(root, &stored.record).map_err(fault::store)?;
+        // This one is durable; that older ones stay is no reason to say otherwise.
+        if let Err(error) = self.retain(&own).await {
+            tracing::warn!(%error, database = own.name, "old snapshots could not be let go");
+        }
         let mut waits = false;
         if let (Some(name), Some(outcome)) = (&name, outcome) {
             let outcome = outcome?;
@@ -97,16 +101,9 @@ impl Session {
             let message = format!("There is no database `{name}` on this node.");
             return Err(ApiError::new(ErrorCode::NotFound, message));
         }
-        let mut snapshots = Vec::new();
-        for (cid, record) in self.node.objects.records().map_err(fault::store)? {
-            if cid.codec() == Codec::DagCbor && record.name.as_deref() == Some(name) {
-                let (time_ms, bytes) = (record.time_ms, record.size);
-                snapshots.push(SnapshotRow { cid, time_ms, bytes });
-            }
-        }
-        snapshots.sort_by_key(|row| Reverse(row.time_ms));
-        snapshots.truncate(SNAPSHOTS);
-        Ok(Reply::Snapshots { snapshots })
+        let rows = self.snapshots_of(name)?.into_iter().take(SNAPSHOTS);
+        let rows = rows.map(|(cid, time_ms, bytes)| SnapshotRow { cid, time_ms, bytes });
+        Ok(Reply::Snapshots { snapshots: rows.collect() })
     }
 
     /// A name leads to one thing: a site's is not given to a database by mistake.

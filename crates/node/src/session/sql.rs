@@ -86,6 +86,8 @@ impl Session {
             Command::SqlEncrypt { handle, readers } => self.sql_encrypt(handle, readers).await,
             Command::SqlShare { handle, with } => self.sql_share(handle, &with).await,
             Command::SqlReaders { handle } => self.sql_readers(handle),
+            Command::SqlRetain { handle, rule } => self.sql_retain(handle, rule).await,
+            Command::SqlRetention { handle } => self.sql_retention(handle),
             Command::SqlQuery { handle, sql, params } => self.sql_query(handle, &sql, params).await,
             Command::SqlRows { handle } => self.sql_rows(handle),
             Command::SqlScript { handle, sql } => {

@@ -3,8 +3,8 @@
 use std::{fs::OpenOptions, io::Write, path::Path};
 
 use craftec_api::{
-    BranchRow, Command, MergeStrategy, OpenedDatabase, Reply, Snapshot, SqlMerged, SqlRows,
-    SqlStatement, SqlValue,
+    BranchRow, Command, MergeStrategy, OpenedDatabase, Reply, Retention, Snapshot, SqlMerged,
+    SqlRows, SqlStatement, SqlValue,
 };
 use craftec_core::Cid;
 use serde::Serialize;
@@ -19,6 +19,13 @@ use crate::{
 pub(super) struct Readers {
     pub(super) encrypted: bool,
     pub(super) readers: Vec<String>,
+}
+
+/// Which snapshots stay, and how many went.
+#[derive(Serialize)]
+pub(super) struct Retained {
+    pub(super) rule: Option<Retention>,
+    pub(super) dropped: u64,
 }
 
 /// A database that is open.
@@ -121,6 +128,22 @@ impl<'a> Client<'a> {
         match self.session.call(command).await? {
             Reply::Readers { encrypted, readers } => Ok(Readers { encrypted, readers }),
             other => Err(unexpected("readers", &other)),
+        }
+    }
+
+    /// Sets which snapshots stay, or all; how many went.
+    pub(super) async fn retain(&self, rule: Option<Retention>) -> Result<Retained> {
+        self.retained(Command::SqlRetain { handle: self.opened.handle, rule }).await
+    }
+
+    pub(super) async fn retention(&self) -> Result<Retained> {
+        self.retained(Command::SqlRetention { handle: self.opened.handle }).await
+    }
+
+    async fn retained(&self, command: Command) -> Result<Retained> {
+        match self.session.call(command).await? {
+            Reply::Retained { rule, dropped } => Ok(Retained { rule, dropped }),
+            other => Err(unexpected("retained", &other)),
         }
     }
 

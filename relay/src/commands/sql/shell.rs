@@ -6,13 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use craftec_api::{MergeStrategy, SqlValue};
+use craftec_api::{MergeStrategy, Retention, SqlValue};
 use craftec_core::Cid;
 use rustyline::{DefaultEditor, error::ReadlineError};
 use serde_json::{Value, json};
 
 use super::{
-    client::{Client, Readers},
+    client::{Client, Readers, Retained},
     files,
     print::{self, Mode},
     split,
@@ -37,6 +37,8 @@ const HELP: &str = "\
 .merge BRANCH [WINNER]  merges one, or craftobj://me/NAME; `ours` or `theirs` wins where both
                         changed the same, without either such a merge is not made
 .forget BRANCH          keeps a branch no longer
+.retain LAST [DAYS]     lets snapshots go but the LAST newest, and those of the last DAYS days;
+                        `.retain all` keeps them, `.retain` says what holds
 .encrypt [DID...]       encrypts the database, or anew: of its readers only these go on reading
 .share CARD             shares it with another identity: its card, or <DID>/NAME that it published
 .readers                with whom it is shared
@@ -253,6 +255,11 @@ impl<'a> Shell<'a> {
                 self.client.forget(branch).await?;
                 self.tell(&json!({ "forgotten": branch }), "");
             }
+            [".retain"] => self.tell_retained(&self.client.retention().await?),
+            [".retain", rule @ ..] => {
+                let rule = retention(rule).ok_or_else(|| wrong("give a number of snapshots"))?;
+                self.tell_retained(&self.client.retain(rule).await?);
+            }
             [".encrypt", readers @ ..] => {
                 let readers = readers.iter().map(|did| (*did).to_owned()).collect();
                 self.tell_readers(&self.client.encrypt(readers).await?);
@@ -314,6 +321,20 @@ impl<'a> Shell<'a> {
         Err(RelayError::usage(&message, hint))
     }
 
+    fn tell_retained(&mut self, now: &Retained) {
+        let mut text = match now.rule {
+            None => "Every snapshot stays.\n".to_owned(),
+            Some(Retention { last, days: 0 }) => format!("The newest {last} snapshots stay.\n"),
+            Some(Retention { last, days }) => {
+                format!("The newest {last} snapshots stay, and those of the last {days} days.\n")
+            }
+        };
+        if now.dropped > 0 {
+            text.push_str(&format!("{} let go\n", now.dropped));
+        }
+        self.tell(&serde_json::to_value(now).unwrap_or_default(), &text);
+    }
+
     fn tell_readers(&mut self, now: &Readers) {
         let text = match (now.encrypted, now.readers.as_slice()) {
             (false, _) => "Not encrypted: whoever is given its address reads it.\n".to_owned(),
@@ -341,6 +362,17 @@ impl<'a> Shell<'a> {
         if !self.console.is_json() {
             write_out(text);
         }
+    }
+}
+
+/// What the words of `.retain` say; none if they say nothing.
+fn retention(words: &[&str]) -> Option<Option<Retention>> {
+    let number = |word: &str| word.parse::<u32>().ok();
+    match words {
+        ["all"] => Some(None),
+        [last] => Some(Some(Retention { last: number(last)?, days: 0 })),
+        [last, days] => Some(Some(Retention { last: number(last)?, days: number(days)? })),
+        _ => None,
     }
 }
 

@@ -109,6 +109,16 @@ fn files_go_in_and_out() {
     home.run(["sql", "shop", ".export out.sqlite"]).ok();
     let file = std::fs::read(home.path("out.sqlite")).unwrap();
     assert!(file.starts_with(b"SQLite format 3\0") && file.len().is_multiple_of(4096));
+    let taken = home.run(["sql", "again", "CREATE TABLE gone (a)", ".import out.sqlite"]).ok();
+    assert_eq!(taken["results"][1]["bytes"], file.len());
+    let counted = "SELECT count(*), sum(id), max(text) FROM words";
+    let read = |database| home.run(["sql", database, counted]).ok()["results"].clone();
+    assert_eq!(read("again"), read("shop"));
+    assert_eq!(home.plain(["sql", "again", ".tables"]).stdout, "k\nwords\n");
+    std::fs::write(home.path("no.sqlite"), "-- text".repeat(1000)).unwrap();
+    let refused = home.plain(["sql", "again", ".import no.sqlite"]);
+    assert!(refused.code != 0 && refused.stderr.contains("not an SQLite file"), "{refused:?}");
+    assert_eq!(read("again"), read("shop"));
     let twice = home.run(["sql", "shop", ".export out.sqlite"]);
     assert_ne!(twice.code, 0, "it overwrites nothing");
     let schema = home.plain(["sql", "shop", ".schema words"]);

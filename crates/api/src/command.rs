@@ -311,6 +311,13 @@ pub enum Command {
         /// From `sql_open`, of a database of this node.
         handle: u64,
     },
+    /// Starts taking an ordinary SQLite file in, which takes the place of all that is in a database:
+    /// `Handle`, then `put_chunk`…, `put_close`, which answers `Done` once it is durable, as one commit.
+    /// Nobody else uses the database meanwhile, so what pauses for half a minute is dropped.
+    SqlImport {
+        /// From `sql_open`, of a database of this node.
+        handle: u64,
+    },
     /// Begins to read a database by its pages: `State`, which stays as it is until the next `sql_begin` or
     /// `sql_end` of this handle. For programs with an SQLite of their own.
     SqlBegin {

@@ -1,7 +1,5 @@
 //! In the place of databases, in a node that is built without them.
 
-use std::rc::Rc;
-
 use craftec_api::ApiError;
 use craftec_obj::Store;
 

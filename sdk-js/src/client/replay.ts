@@ -80,6 +80,7 @@ export const REPLAY = {
   sql_drop_branch: 'part',
   sql_changed: 'part',
   sql_export: 'part',
+  sql_import: 'part',
   sql_begin: 'part',
   sql_pages: 'part',
   sql_reserve: 'part',

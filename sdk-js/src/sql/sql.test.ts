@@ -280,60 +280,27 @@ describe('a node without databases', () => {
 });
 
 describe('an SQLite file', () => {
-  /** Takes pages in. */
-  function pages(old: Uint8Array, turns: string[] = ['granted']) {
-    const staged: { pages: number[]; bytes: Uint8Array }[] = [];
+  /** Takes a file in; refuses what begins with another letter. */
+  function taken() {
+    const parts: Uint8Array[] = [];
     const behaviour: Behaviour = (name, fields, node) => {
       if (name === 'sql_open') return { database: { handle: node.handle(), ...OPENED } };
-      if (name === 'sql_begin') {
-        return { state: { number: 8, length: old.length / 4096, made_ms: 1 } };
-      }
-      if (name === 'sql_reserve') return { turn: { turn: turns.shift() ?? 'granted' } };
-      if (name === 'sql_pages') return { bytes: { bytes: old.slice(0, 4096) } };
-      if (name === 'sql_stage') staged.push(fields as never);
-      if (name === 'sql_commit')
-        return { state: { number: 9, length: fields['length'], made_ms: 1 } };
+      if (name === 'sql_import') return { handle: { handle: node.handle() } };
+      if (name === 'put_chunk') parts.push(fields['bytes'] as Uint8Array);
       return 'done';
     };
-    return { staged, behaviour };
+    return { parts, behaviour };
   }
-  const file = (count: number, more: Record<number, number> = {}) => {
-    const bytes = new Uint8Array(count * 4096);
-    bytes.set(new TextEncoder().encode('SQLite format 3\0'));
-    bytes.set([0x10, 0, 2, 2], 16);
-    for (const [at, value] of Object.entries(more)) bytes[Number(at)] = value;
-    return bytes;
-  };
 
-  it('is taken in page by page, without its mark of a WAL, as another change', async () => {
-    const { staged, behaviour } = pages(file(1, { 27: 41, 43: 5 }), ['taken', 'granted']);
+  it('is sent in parts, and told how far it is', async () => {
+    const { parts, behaviour } = taken();
     const { sql } = sqlOf(never, behaviour);
     const seen: number[] = [];
+    const file = new Uint8Array(300 * 4096).fill(7);
     const db = await sql.open('shop');
-    await db.import(file(300, { 27: 7, 43: 5 }), { onProgress: (bytes) => seen.push(bytes) });
-    expect(staged.map(({ pages }) => [pages[0], pages.length])).toEqual([
-      [1, 255],
-      [256, 45],
-    ]);
-    const first = staged[0]!.bytes;
-    expect([...first.slice(18, 20), first[27], first[95]]).toEqual([1, 1, 42, 42]);
-    expect(first[43], 'no connection takes its schema for the one before').toBe(6);
-    expect(seen).toEqual([255 * 4096, 300 * 4096]);
-  });
-
-  it.each([
-    [new Uint8Array(4096), /not an SQLite file/],
-    [new Uint8Array(), /empty/],
-    [file(2).slice(0, 5000), /ends within a page/],
-    [file(1, { 16: 0x20 }), /Its pages have 8192 bytes/],
-  ])('that is none is refused', async (bytes, words) => {
-    const { sql } = sqlOf(never, pages(new Uint8Array()).behaviour);
-    await expect((await sql.open('shop')).import(bytes)).rejects.toThrow(words);
-  });
-
-  it('waits for its turn, and not for ever where others wrote', async () => {
-    const { sql } = sqlOf(never, pages(new Uint8Array(), ['stale']).behaviour);
-    const importing = (await sql.open('shop')).import(file(1));
-    await expect(importing).rejects.toMatchObject({ code: 'unavailable', retryable: true });
+    await db.import(file, { onProgress: (bytes) => seen.push(bytes) });
+    expect(parts.length).toBeGreaterThan(1);
+    expect(parts.reduce((sum, part) => sum + part.length, 0)).toBe(file.length);
+    expect(seen.at(-1)).toBe(file.length);
   });
 });

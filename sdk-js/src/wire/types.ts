@@ -63,6 +63,7 @@ export type Command =
   | { sql_drop_branch: { handle: number; branch: string } }
   | { sql_changed: { handle: number } }
   | { sql_export: { handle: number } }
+  | { sql_import: { handle: number } }
   | { sql_begin: { handle: number } }
   | { sql_pages: { handle: number; state: number; first: number; count: number } }
   | { sql_reserve: { handle: number; state: number } }

@@ -64,6 +64,7 @@ pub(super) fn commands() -> Vec<(&'static str, Command)> {
         ("sql_drop_branch", Command::SqlDropBranch { handle: 1, branch: "work-1".to_owned() }),
         ("sql_changed", Command::SqlChanged { handle: 1 }),
         ("sql_export", Command::SqlExport { handle: 1 }),
+        ("sql_import", Command::SqlImport { handle: 1 }),
         ("sql_begin", Command::SqlBegin { handle: 1 }),
         ("sql_pages", Command::SqlPages { handle: 1, state: 1 << 40, first: 3, count: 64 }),
         ("sql_reserve", Command::SqlReserve { handle: 1, state: 8 }),

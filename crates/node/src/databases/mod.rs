@@ -6,6 +6,7 @@
 //! On disk: the logs of `craftec-sql` in the folder of the store, and what `record` describes.
 
 mod desk;
+mod import;
 mod keys;
 mod pages;
 mod publish;
@@ -34,6 +35,7 @@ use futures::lock::{Mutex, OwnedMutexGuard};
 use self::desk::Writer;
 pub(crate) use self::{
     desk::{Desk, check_range},
+    import::Import,
     pages::Pages,
     publish::{Outcome, base_of, base_of_branch},
     record::{Branch, DatabaseRecord},

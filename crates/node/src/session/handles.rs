@@ -55,6 +55,9 @@ pub(super) enum Handle {
     /// A database.
     #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "there are none"))]
     Database(OpenDatabase),
+    /// An SQLite file that is being taken in.
+    #[cfg(feature = "sql")]
+    Import(Rc<crate::databases::Import>),
     /// A transaction on a database.
     #[cfg(feature = "sql")]
     Transaction(Rc<crate::databases::Transaction>),

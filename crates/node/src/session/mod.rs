@@ -140,6 +140,7 @@ impl Session {
             | Command::SqlDropBranch { .. }
             | Command::SqlChanged { .. }
             | Command::SqlExport { .. }
+            | Command::SqlImport { .. }
             | Command::SqlBegin { .. }
             | Command::SqlPages { .. }
             | Command::SqlReserve { .. }

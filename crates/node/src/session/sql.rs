@@ -104,6 +104,10 @@ impl Session {
                 let open = self.own(handle)?.transaction().await?;
                 Ok(Reply::Handle { handle: self.handles.add(Handle::Transaction(open))? })
             }
+            Command::SqlImport { handle } => {
+                let import = self.own(handle)?.import().await?;
+                Ok(Reply::Handle { handle: self.handles.add(Handle::Import(import))? })
+            }
             Command::SqlFinish { handle, commit } => {
                 let finished = self.sql_finish(handle, commit).await;
                 self.node.wrote(finished).await

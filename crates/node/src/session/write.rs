@@ -39,6 +39,8 @@ impl Session {
             Handle::Put { put, .. } => put.push(bytes).map_err(fault::object),
             Handle::File { put, .. } => put.push(bytes).map_err(fault::object),
             Handle::Restore(restore) => restore.push(bytes).map_err(fault::backup),
+            #[cfg(feature = "sql")]
+            Handle::Import(import) => import.push(bytes),
             _ => Err(other_kind(handle, "an upload")),
         });
         pushed.map(|()| Reply::Done)
@@ -47,6 +49,8 @@ impl Session {
     pub(super) async fn put_close(&self, handle: u64) -> Result<Reply, ApiError> {
         self.handles.with(handle, |open| match open {
             Handle::Put { .. } | Handle::File { .. } | Handle::Restore(_) => Ok(()),
+            #[cfg(feature = "sql")]
+            Handle::Import(_) => Ok(()),
             _ => Err(other_kind(handle, "an upload")),
         })?;
         match self.handles.remove(handle)? {
@@ -64,6 +68,8 @@ impl Session {
             Handle::Restore(restore) => {
                 restore.finish().await.map(Reply::Restored).map_err(fault::backup)
             }
+            #[cfg(feature = "sql")]
+            Handle::Import(import) => import.finish().await.map(|()| Reply::Done),
             _ => Err(other_kind(handle, "an upload")),
         }
     }

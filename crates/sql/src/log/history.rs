@@ -29,7 +29,8 @@ pub(super) fn change_count(first: &Page) -> u32 {
     counter(first, CHANGE_COUNTERS[0])
 }
 
-fn counter(first: &Page, at: usize) -> u32 {
+/// Four bytes of the first page, big endian.
+pub(super) fn counter(first: &Page, at: usize) -> u32 {
     let mut counter = [0; 4];
     counter.copy_from_slice(&first[at..at + 4]);
     u32::from_be_bytes(counter)

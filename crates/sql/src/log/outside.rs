@@ -6,7 +6,11 @@
 
 use craftec_core::database::PAGE_BYTES;
 
-use super::{Log, LogError, history::change_count, sealing::MAGIC};
+use super::{
+    Log, LogError,
+    history::{change_count, counter},
+    sealing::MAGIC,
+};
 use crate::page::{Digest, Page, PageNo};
 
 impl Log {
@@ -61,6 +65,40 @@ impl Log {
         Ok(written)
     }
 
+    /// Takes the next page of a file in that is to take the place of all that is here, in order from the
+    /// first. Nothing is changed before [`Self::import_end`]; [`Self::rollback`] forgets it.
+    pub fn import_page(&mut self, page: PageNo, bytes: &Page) -> Result<(), LogError> {
+        let mut bytes = *bytes;
+        if page == PageNo::FIRST {
+            // A WAL that was written back leaves its mark, and is not here.
+            bytes[18..20].fill(1);
+            check_first(&bytes)?;
+            self.check_reserved(&bytes)?;
+        }
+        self.write(page, &bytes)
+    }
+
+    /// Makes a file of so many pages what is here, as one commit. Whether anything changed.
+    pub fn import_end(&mut self, pages: u32) -> Result<bool, LogError> {
+        let done = self.import_whole(pages).and_then(|()| self.commit());
+        self.rollback();
+        done
+    }
+
+    fn import_whole(&mut self, pages: u32) -> Result<(), LogError> {
+        let mut first = [0; PAGE_BYTES];
+        self.read(PageNo::FIRST, &mut first)?;
+        // The count is right if it was written with the last change.
+        let counts = counter(&first, 24) == counter(&first, 92);
+        let counted = counter(&first, 28);
+        if pages == 0 || (counts && counted != 0 && counted != pages) {
+            let reason = format!("{pages} pages, where the first says {counted}");
+            return Err(LogError::Foreign { reason });
+        }
+        self.set_pages(pages);
+        self.count_change(false)
+    }
+
     fn check_outside(&mut self, written: bool) -> Result<(), LogError> {
         let foreign = |reason: &str| Err(LogError::Foreign { reason: reason.to_owned() });
         let (mut old, mut new) = ([0; PAGE_BYTES], [0; PAGE_BYTES]);
@@ -68,19 +106,11 @@ impl Log {
             return foreign("no page at all");
         }
         self.read(PageNo::FIRST, &mut new)?;
-        if !new.starts_with(MAGIC) {
-            return foreign("another beginning than SQLite's");
-        }
-        if new[16..18] != (PAGE_BYTES as u16).to_be_bytes() {
-            return foreign("pages of another size than 4096 bytes");
-        }
-        if new[18..20] != [1, 1] {
-            return foreign("the mark of a WAL, which is not here");
-        }
+        check_first(&new)?;
         if self.pages() > 0 {
             self.committed(PageNo::FIRST, &mut old)?;
             // A VACUUM commits first, and then cuts off what its first page no longer counts.
-            let cut = !written && counted_pages(&new) == self.pending_pages();
+            let cut = !written && counter(&new, 28) == self.pending_pages();
             if change_count(&old) == change_count(&new) && !cut {
                 return foreign("a count of changes that does not count this one");
             }
@@ -89,7 +119,17 @@ impl Log {
     }
 }
 
-/// How many pages a first page says that there are: 4 bytes, big-endian.
-fn counted_pages(first: &Page) -> u32 {
-    u32::from_be_bytes([first[28], first[29], first[30], first[31]])
+/// Whether a file can begin so that this SQLite reads here.
+fn check_first(first: &Page) -> Result<(), LogError> {
+    let foreign = |reason: &str| Err(LogError::Foreign { reason: reason.to_owned() });
+    if !first.starts_with(MAGIC) {
+        return foreign("another beginning than SQLite's");
+    }
+    if first[16..18] != (PAGE_BYTES as u16).to_be_bytes() {
+        return foreign("pages of another size than 4096 bytes");
+    }
+    if first[18..20] != [1, 1] {
+        return foreign("the mark of a WAL, which is not here");
+    }
+    Ok(())
 }

@@ -189,7 +189,12 @@ impl Log {
         }
         let mut first: Page = [0; _];
         self.read(PageNo::FIRST, &mut first)?;
-        if usize::from(first[RESERVED]) < SEAL_BYTES {
+        self.check_reserved(&first)
+    }
+
+    /// The same of a first page that is about to be written.
+    pub(super) fn check_reserved(&self, first: &Page) -> Result<(), LogError> {
+        if self.keys.current().is_some() && usize::from(first[RESERVED]) < SEAL_BYTES {
             return Err(LogError::NoRoom);
         }
         Ok(())

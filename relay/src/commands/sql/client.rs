@@ -1,6 +1,10 @@
 //! A database as the node gives it: statements, rows, snapshots, files.
 
-use std::{fs::OpenOptions, io::Write, path::Path};
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+};
 
 use craftec_api::{
     BranchRow, Command, MergeStrategy, OpenedDatabase, Reply, Retention, Snapshot, SqlMerged,
@@ -8,11 +12,15 @@ use craftec_api::{
 };
 use craftec_core::Cid;
 use serde::Serialize;
+use serde_bytes::ByteBuf;
 
 use crate::{
     error::{RelayError, Result},
     session::{Session, unexpected},
 };
+
+/// Bytes of a file that are sent at one time.
+const IMPORTED: usize = 256 << 10;
 
 /// Who reads a database besides its owner.
 #[derive(Serialize)]
@@ -145,6 +153,29 @@ impl<'a> Client<'a> {
             Reply::Retained { rule, dropped } => Ok(Retained { rule, dropped }),
             other => Err(unexpected("retained", &other)),
         }
+    }
+
+    /// Takes an ordinary SQLite file in, in the place of what is there; its length.
+    pub(super) async fn import(&self, from: &Path) -> Result<u64> {
+        let mut file = File::open(from).map_err(RelayError::file("read", from))?;
+        let import = Command::SqlImport { handle: self.opened.handle };
+        let handle = match self.session.call(import).await? {
+            Reply::Handle { handle } => handle,
+            other => return Err(unexpected("handle", &other)),
+        };
+        let (mut part, mut length) = (vec![0; IMPORTED], 0);
+        loop {
+            let read = file.read(&mut part).map_err(RelayError::file("read", from))?;
+            if read == 0 {
+                break;
+            }
+            let bytes = part.get(..read).unwrap_or_default().to_vec();
+            length += read as u64;
+            let chunk = Command::PutChunk { handle, bytes: ByteBuf::from(bytes) };
+            self.session.done(chunk).await?;
+        }
+        self.session.done(Command::PutClose { handle }).await?;
+        Ok(length)
     }
 
     /// Writes it as an ordinary SQLite file, which must not exist yet; its length.

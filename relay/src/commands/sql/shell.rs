@@ -29,6 +29,7 @@ const HELP: &str = "\
 .mode MODE              how rows are shown: table, csv, json, list, line
 .dump                   everything as SQL
 .import FILE.csv TABLE  rows of a CSV file into a table
+.import FILE.sqlite     an SQLite file, in the place of what is here
 .export FILE.sqlite     everything as an ordinary SQLite file
 .snapshot               keeps the state as it is, under a root CID
 .publish NAME           the same, and points craftobj://<your DID>/NAME to it
@@ -228,6 +229,13 @@ impl<'a> Shell<'a> {
                 let rows = files::import(&self.client, Path::new(file), table).await?;
                 self.tell(&json!({ "imported": rows }), &format!("{rows} rows\n"));
             }
+            [".import", file] => {
+                let bytes = self.client.import(Path::new(file)).await?;
+                self.tell(
+                    &json!({ "imported": file, "bytes": bytes }),
+                    &format!("{bytes} bytes\n"),
+                );
+            }
             [".export", file] => {
                 let path = PathBuf::from(file);
                 let bytes = self.client.export(&path).await?;
@@ -243,6 +251,14 @@ impl<'a> Shell<'a> {
                 self.client.restore(root).await?;
                 self.tell(&json!({ "restored": root }), &format!("As it was in {root}\n"));
             }
+            words => self.states(words, line).await?,
+        }
+        Ok(Then::Go)
+    }
+
+    /// What concerns states of the database, and who has them.
+    async fn states(&mut self, words: &[&str], line: &str) -> Result<()> {
+        match words {
             [".branches"] => {
                 let rows = self.client.branches().await?;
                 let text = print::branches(&rows);
@@ -268,7 +284,7 @@ impl<'a> Shell<'a> {
             [".readers"] => self.tell_readers(&self.client.readers().await?),
             _ => return Err(wrong(&format!("`{}` is no command", printable(line.trim())))),
         }
-        Ok(Then::Go)
+        Ok(())
     }
 
     async fn dump(&mut self) -> Result<()> {

@@ -76,4 +76,24 @@ impl Database {
         self.compact_if_wanted().await;
         Ok(Some(state))
     }
+
+    /// Takes the next page of an SQLite file in, in order from the first. Nobody else may use the database
+    /// until [`Self::import_end`] or [`Self::import_drop`].
+    pub fn import_page(&self, page: PageNo, bytes: &Page) -> Result<(), SqlError> {
+        self.outside_transactions()?;
+        Ok(self.pages.borrow_mut().log.import_page(page, bytes)?)
+    }
+
+    /// Makes a file of so many pages the content of the database, as one commit.
+    pub async fn import_end(&self, pages: u32) -> Result<(), SqlError> {
+        self.outside_transactions()?;
+        self.pages.borrow_mut().log.import_end(pages)?;
+        self.compact_if_wanted().await;
+        Ok(())
+    }
+
+    /// Forgets what was taken in.
+    pub fn import_drop(&self) {
+        self.pages.borrow_mut().log.rollback();
+    }
 }

@@ -1,5 +1,6 @@
 // An encrypted database between two tabs: its owner's, and one that it is shared with.
 import { expect, type Page } from '@playwright/test';
+import { goTo } from '../support/app.ts';
 import { test } from '../support/fixtures.ts';
 import { hasPeer, status } from '../support/node.ts';
 
@@ -114,6 +115,59 @@ test('an encrypted database is read by whom its owner says', async ({ openTab })
   );
   await expect.poll(() => count(b, uri), { timeout: 30_000 }).toBe('refused');
   expect(await count(a, 'diary')).toBe(2001);
+});
+
+test('from its screen it is encrypted, shared and shut again', async ({ openTab }) => {
+  test.setTimeout(180_000);
+  const [{ page: a }, { page: b }] = [await openTab(), await openTab()];
+  for (const page of [a, b]) await hasPeer(page, (peer) => peer.role === 'relay');
+  const run = async (page: Page, sql: string) => {
+    await page.getByRole('textbox', { name: 'SQL' }).fill(sql);
+    await page.getByRole('textbox', { name: 'SQL' }).press('Control+Enter');
+  };
+  const publish = async () => {
+    await a.getByLabel('Publish as').fill('letters');
+    await a.getByRole('button', { name: 'Take a snapshot' }).click();
+    await expect(a.getByText('The snapshot is durable here.')).toBeVisible();
+    return a.locator('#dbaddress').innerText();
+  };
+  await goTo(a, 'Databases');
+  await a.getByLabel('Open or make').fill('letters');
+  await a.getByLabel('Encrypted: only you').check();
+  await a.getByRole('button', { name: 'Open', exact: true }).click();
+  await expect(a.getByRole('heading', { level: 1, name: 'letters' })).toBeVisible();
+  await expect(a.getByRole('link', { name: /letters.*Encrypted/ })).toBeVisible();
+  await run(a, "CREATE TABLE letter (body TEXT); INSERT INTO letter VALUES ('Dear Ida');");
+  await expect(a.getByText(/^Done in/)).toBeVisible();
+
+  await goTo(b, 'Settings');
+  const card = await b.getByRole('textbox', { name: 'Your card' }).inputValue();
+  expect(card).toMatch(/^craftec-card:[a-z2-7]+$/);
+  const who = a.getByRole('region', { name: 'Who can read it' });
+  await expect(who.getByText('Only you, so far')).toBeVisible();
+  await who.getByLabel('Card of the person').fill('not a card');
+  await who.getByRole('button', { name: 'Share' }).click();
+  await expect(who.getByRole('alert')).toBeVisible();
+  await who.getByLabel('Card of the person').fill(card);
+  await who.getByRole('button', { name: 'Share' }).click();
+  const readers = who.getByRole('list', { name: 'Readers' });
+  await expect(readers.getByRole('listitem')).toHaveCount(1);
+  const address = await publish();
+
+  await goTo(b, 'Databases');
+  await b.getByLabel('Open or make').fill(address);
+  await b.getByRole('button', { name: 'Open', exact: true }).click();
+  await expect(b.getByText('Somebody’s, read-only')).toBeVisible({ timeout: 30_000 });
+  await run(b, 'SELECT body FROM letter');
+  await expect(b.getByRole('cell', { name: 'Dear Ida' })).toBeVisible({ timeout: 30_000 });
+
+  await readers.getByRole('button', { name: /^Remove did:craftec:/ }).click();
+  await expect(who.getByText('Only you, so far')).toBeVisible();
+  await run(a, "INSERT INTO letter VALUES ('Not for Ida')");
+  await expect(a.getByText(/^1 row changed in/)).toBeVisible();
+  await publish();
+  const shut = async () => (await count(b, address)) === 'refused';
+  await expect.poll(shut, { timeout: 30_000 }).toBe(true);
 });
 
 test('what encryption costs a tab', async ({ openTab }) => {

@@ -1,7 +1,7 @@
 // What every bench in tabs needs: a relay of ours, a browser, pages with one script in them, and an
 // end that leaves nothing behind.
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer as createSocket } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -69,6 +69,30 @@ export function browser () {
   return started
 }
 
+/** The process of a page: the renderer that works while the page does. */
+export async function rendererOf (page) {
+  const session = await (await browser()).newBrowserCDPSession()
+  const cpu = async () => {
+    const { processInfo } = await session.send('SystemInfo.getProcessInfo')
+    return new Map(processInfo.filter((p) => p.type === 'renderer').map((p) => [p.id, p.cpuTime]))
+  }
+  const before = await cpu()
+  // Only this page's process works now.
+  await page.evaluate(() => {
+    const until = performance.now() + 1500
+    while (performance.now() < until);
+  })
+  const spent = [...await cpu()].map(([id, time]) => [time - (before.get(id) ?? 0), id])
+  return spent.sort((a, b) => b[0] - a[0])[0][1]
+}
+
+/** Bytes of a process that are its own and resident, in MB. */
+export async function privateMb (pid) {
+  const smaps = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8')
+  const kb = [...smaps.matchAll(/^Private_(?:Clean|Dirty): +(\d+) kB$/gm)].map((m) => Number(m[1]))
+  return kb.reduce((sum, kb) => sum + kb, 0) * 1024 / 1e6
+}
+
 /** A relay with a data folder of its own. */
 export async function startRelay () {
   const data = await mkdtemp(path.join(tmpdir(), 'craftec-bench-'))
@@ -86,7 +110,8 @@ export async function startRelay () {
     createInterface({ input: child.stdout }).once('line', (line) => resolve(JSON.parse(line)))
   })
   const addr = `/ip4/127.0.0.1/tcp/${ws}/ws/p2p/${ready.peer_id}`
-  return { pid: child.pid, app: `http://app.craftec.localhost:${http}/`, addr }
+  const app = `http://app.craftec.localhost:${http}/`
+  return { pid: child.pid, app, addr, port: ws, data, binary }
 }
 
 async function freePort () {

@@ -15,7 +15,7 @@ use crate::{
 
 type Bench = (&'static str, fn() -> anyhow::Result<()>);
 
-const BENCHES: [Bench; 11] = [
+const BENCHES: [Bench; 12] = [
     ("size", size),
     ("coding", coding),
     ("store", store),
@@ -26,6 +26,7 @@ const BENCHES: [Bench; 11] = [
     ("tab-coding", tab_coding),
     ("tab-get", tab_get),
     ("tab-sql", tab_sql),
+    ("lazy", lazy),
     ("idle", idle),
 ];
 
@@ -126,6 +127,11 @@ fn tab_get() -> anyhow::Result<()> {
 /// Databases in a tab, beside two SQLites of others.
 fn tab_sql() -> anyhow::Result<()> {
     tab("sql.mjs", &[])
+}
+
+/// A large database that a tab reads over a slow link.
+fn lazy() -> anyhow::Result<()> {
+    tab("lazy.mjs", &[])
 }
 
 /// What a node that does nothing holds in memory.

@@ -63,8 +63,8 @@ pub trait PageStore {
     ) -> LocalBoxFuture<'a, Stored<Vec<Option<Bytes>>>>;
 
     /// A block that can be had without waiting. What was read once and has no room in memory any more is
-    /// read so again; without that a statement reads no more than fits the reader's cache. The caller
-    /// checks it.
+    /// read so again; without that a statement reads no more than fits the reader's cache. The store has
+    /// checked it.
     fn at_hand(&self, _cid: &Cid) -> Option<Bytes> {
         None
     }

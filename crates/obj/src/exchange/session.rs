@@ -80,9 +80,9 @@ impl Session {
         self.inner.root
     }
 
-    /// A block that is here, which is not asked for elsewhere.
+    /// A block that is here, which is not asked for elsewhere. Does not count as a use of it.
     pub fn at_hand(&self, cid: &Cid) -> Result<Option<Block>, crate::StoreError> {
-        self.shared.local(cid)
+        self.shared.peek(cid)
     }
 
     /// Names peers that should have the root, for instance by a placement record.

@@ -34,6 +34,8 @@ use crate::{
 const SAME_SCAN_PAGES: u32 = 16;
 /// After so many rounds of one statement more is fetched, wherever the misses are.
 const PATIENT_ROUNDS: u32 = 6;
+/// A statement that lacks pages runs again over what it had read, which is no more of its own work.
+const RUNS: u32 = 12;
 /// Most pages that are fetched ahead where the store keeps what was fetched: 64 MiB. Each time a statement
 /// lacks something it runs anew, over all that it had read.
 const AHEAD_PAGES: u32 = 16 << 10;
@@ -125,10 +127,8 @@ impl Reader {
         let source = Source { pages: pages.clone(), store, cid: root, fetched: RefCell::default() };
         // SQLite reads it when it opens, before anything can be run again.
         source.fetch(PageNo::FIRST, 1).await?;
-        let most_ahead = match pages.borrow().is_kept(PageNo::FIRST) {
-            true => AHEAD_PAGES,
-            false => pages.borrow().room() as u32 / 2,
-        };
+        let is_kept = pages.borrow_mut().is_kept(PageNo::FIRST);
+        let most_ahead = if is_kept { AHEAD_PAGES } else { pages.borrow().room() as u32 / 2 };
         let mount = Mount::new(pages);
         let (mut connection, _) = connection::open(&mount)?;
         let watch = Watch::over(&mut connection)?;
@@ -168,8 +168,8 @@ impl Reader {
         self.run_until(None, query).await?.ok_or(SqlError::TooMuch { limit })
     }
 
-    /// Runs one statement that writes nothing. `limit` is the time that it may compute in all, without
-    /// what it waits for pages.
+    /// Runs one statement that writes nothing. `limit` is the time that it may compute at one go: where it
+    /// lacks pages it waits for them and runs anew.
     pub async fn run(
         &self,
         sql: &str,
@@ -199,19 +199,21 @@ impl Reader {
         self.source.read(first, count)
     }
 
-    /// Runs `statement` until it lacks nothing, for at most `limit` of time in all.
+    /// Runs `statement` until it lacks nothing: each time for at most `limit`, and for [`RUNS`] of those in
+    /// all.
     async fn run_until<T, E: Into<SqlError>>(
         &self,
         limit: Option<Duration>,
         mut statement: impl FnMut(&Connection) -> Result<T, E>,
     ) -> Result<T, SqlError> {
-        let mut left = limit;
+        let mut left = limit.map(|limit| limit * RUNS);
         let (mut ahead, mut rounds) = (1, 0);
         let mut next = 0;
         let mut seen = HashSet::new();
         loop {
             self.source.fetched.borrow_mut().runs += 1;
-            let (result, took) = self.watch.within(left, || statement(&self.connection));
+            let within = left.into_iter().chain(limit).min();
+            let (result, took) = self.watch.within(within, || statement(&self.connection));
             left = left.map(|left| left.saturating_sub(took));
             let missed = self.source.pages.borrow_mut().take_missed();
             // Also where SQLite went on without the page, as its checks of integrity do.

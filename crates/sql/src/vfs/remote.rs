@@ -20,6 +20,9 @@ use crate::{
     table::{Nodes, Step, resolve},
 };
 
+/// One of so many pages that are read from the store takes the place of one in memory.
+const DISPLACING: u32 = 16;
+
 /// Pages of a snapshot that are here, and the page that a statement lacked last.
 pub(crate) struct RemotePages {
     root: Root,
@@ -30,6 +33,8 @@ pub(crate) struct RemotePages {
     /// In the order in which they came.
     order: VecDeque<u32>,
     room: usize,
+    /// Pages that were read from the store.
+    at_hand: u32,
     missed: Option<PageNo>,
 }
 
@@ -50,6 +55,7 @@ impl RemotePages {
             cache: HashMap::new(),
             order: VecDeque::new(),
             room: (cache_bytes / PAGE_BYTES).max(16),
+            at_hand: 0,
             missed: None,
         }
     }
@@ -85,17 +91,27 @@ impl RemotePages {
     }
 
     /// A page that is not in memory and can be had at once, because it was here already.
-    fn page_at_hand(&self, page: PageNo) -> Option<Box<Page>> {
-        let Ok(Step::Done(cids)) = self.resolve(&[page]) else { return None };
+    fn page_at_hand(&mut self, page: PageNo) -> Option<Box<Page>> {
+        let cids = loop {
+            match self.resolve(&[page]).ok()? {
+                Step::Done(cids) => break cids,
+                Step::Need(missing) => {
+                    for cid in missing {
+                        let node = self.store.at_hand(&cid)?;
+                        self.take_node(cid, &node).ok()?;
+                    }
+                }
+            }
+        };
         let Some(cid) = cids.first()? else { return Some(Box::new([0; PAGE_BYTES])) };
-        let block = self.store.at_hand(cid).filter(|block| cid.matches(block))?;
+        let block = self.store.at_hand(cid)?;
         let mut bytes: Box<Page> = Box::new((*block).try_into().ok()?);
         let opens = self.keys.current().is_none() || self.keys.opens(&mut bytes).is_some();
         opens.then_some(bytes)
     }
 
     /// Whether a page that was fetched is kept where it can be had at once.
-    pub(crate) fn is_kept(&self, page: PageNo) -> bool {
+    pub(crate) fn is_kept(&mut self, page: PageNo) -> bool {
         self.page_at_hand(page).is_some()
     }
 
@@ -146,7 +162,11 @@ impl Paged for RemotePages {
             return Err(Fault::Miss);
         };
         out.copy_from_slice(&*bytes);
-        self.keep(page, bytes);
+        // A scan that outgrows the memory would push out each page just before it is read again.
+        self.at_hand = self.at_hand.wrapping_add(1);
+        if self.order.len() < self.room || self.at_hand.is_multiple_of(DISPLACING) {
+            self.keep(page, bytes);
+        }
         Ok(())
     }
 

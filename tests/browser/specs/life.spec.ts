@@ -40,6 +40,7 @@ test('an object outlives its author and all of its first holders', async ({ brow
 });
 
 test('whole copies outlive their author and half of their holders', async ({ browser }) => {
+  test.setTimeout(5 * 60_000);
   await live(browser, COPIES, 1);
 });
 

@@ -280,7 +280,7 @@ describe('a node without databases', () => {
 });
 
 describe('an SQLite file', () => {
-  /** Takes a file in; refuses what begins with another letter. */
+  /** Takes a file in. What is none is refused by the node, and tested there. */
   function taken() {
     const parts: Uint8Array[] = [];
     const behaviour: Behaviour = (name, fields, node) => {

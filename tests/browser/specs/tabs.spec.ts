@@ -345,7 +345,8 @@ test('the page’s thread is never blocked by the node', async ({ desktop, host 
     window.bytes = window.made(bytes, 8);
   }, bytes);
   let cid = '';
-  // What the node blocks it blocks each time; what else this machine does, now and then.
+  // The least of three: what else a slow machine does must not count, though a block that the node
+  // makes only now and then is missed by that.
   const least = async (work: () => Promise<void>) => {
     let least = Infinity;
     for (let tries = 0; tries < 3 && least > 16; tries++) {

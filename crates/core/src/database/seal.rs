@@ -6,12 +6,11 @@
 //! BLAKE3's `derive_key`; what kind of thing was sealed is the only associated data, as which thing it is
 //! the hashes above it say.
 //!
-//! What this does not hide is written in the threat model: sizes, times, and which blocks are equal.
+//! What this does not hide is written in `docs/site/sql.md`: sizes, times, and which blocks are equal.
 
 use std::fmt;
 
 use aes_siv::{KeyInit, Tag, siv::Aes256Siv};
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use super::{PAGE_BYTES, TableError};

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
+/// The repository's root: that of the clone `cargo run` was called in. Clones that share a target folder
+/// share this program too, so that where it was built says nothing.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let run_in = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = run_in.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    here.parent().map_or_else(|| here.clone(), Path::to_owned)
 }
 
 /// Cargo's target folder: `CARGO_TARGET_DIR`, else `target/`.

@@ -57,7 +57,8 @@ mod tests {
         let mut links = vec![one, other];
         links.sort();
         assert_eq!((table_links(&node), database(&node)), (Some(links), None));
-        let root = Root { parent: Some(one), ..Root::new(4, Some(*node.cid())) };
+        let before = Cid::of(Codec::DagCbor, b"a root");
+        let root = Root { parent: Some(before), ..Root::new(4, Some(*node.cid())) };
         let of_root = block(SealedRoot::of(&root, &[], &seal).unwrap().block().unwrap().1);
         let seen = database(&of_root).unwrap();
         assert_eq!((table_links(&of_root), seen.parent, seen.bytes()), (None, None, 4 * 4096));

@@ -10,8 +10,10 @@ use crate::{
     shell::{command, run, say},
 };
 
-/// What the guide takes for granted: a page with a file chooser, and functions of the reader's own.
+/// What the guide takes for granted: a page with a file chooser, what the reader was given, and
+/// functions of the reader's own.
 const GIVEN: &str = "declare const input: { files: FileList }\n\
+                     declare const card: string\n\
                      declare const token: string\n\
                      declare function draw(done: number, total?: number): void\n";
 

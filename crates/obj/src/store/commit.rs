@@ -11,6 +11,7 @@ use super::{
     entry::{Entry, INLINE_BYTES},
     index::{BLOCKS, BYTES, COUNT, FREE, META, NUMBERS, PACK_END, PINS, SEEN, TURN},
     pin::{pin_key, pin_keys},
+    run::Run,
     space::Space,
 };
 use crate::block::Block;
@@ -193,6 +194,7 @@ impl Inner {
     ) -> Result<Added, StoreError> {
         let mut entries = Added::new();
         let mut seen = BTreeSet::new();
+        let mut run = Run::new(&*self.pack);
         for block in added {
             let key = block.cid().to_bytes();
             if !seen.insert(key) || self.lookup(blocks, &key)?.is_some() {
@@ -202,8 +204,7 @@ impl Inner {
                 Entry::Inline(block.bytes())
             } else {
                 let offset = work.space.take(block.len() as u64);
-                let written = self.pack.write_at(offset, block.bytes());
-                written.map_err(|e| StoreError::io("writing a block", e))?;
+                run.push(offset, block.bytes())?;
                 work.packed = true;
                 Entry::Packed { offset, length: block.len() as u32 }
             };
@@ -213,6 +214,7 @@ impl Inner {
             work.tally.add(block.len() as u64);
             entries.push((key, entry));
         }
+        run.write()?;
         Ok(entries)
     }
 

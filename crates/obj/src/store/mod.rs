@@ -66,6 +66,7 @@ mod pin;
 mod rebuild;
 mod redo;
 mod relocate;
+mod run;
 mod salvage;
 mod scrub;
 mod seen;

@@ -39,8 +39,11 @@ const RUNS: u32 = 12;
 /// Most pages that are fetched ahead where the store keeps what was fetched: 64 MiB. Each time a statement
 /// lacks something it runs anew, over all that it had read.
 const AHEAD_PAGES: u32 = 16 << 10;
-/// Nodes or pages asked for at one time.
-const BATCH: usize = limits::WANT_CIDS;
+/// Nodes asked for at one time.
+const NODES: usize = limits::WANT_CIDS;
+/// Pages asked for at one time: 8 MiB, so that whoever fetches them waits for a round trip now and then
+/// only, and few enough to hold twice.
+const PAGES: usize = 2048;
 
 /// How a snapshot is read.
 #[derive(Clone, Copy, Debug)]
@@ -244,7 +247,7 @@ impl Source {
     /// Fetches `count` pages from `first` on, as far as they are not here.
     async fn fetch(&self, first: PageNo, count: u32) -> Result<(), SqlError> {
         let wanted = self.pages.borrow().lacking(first, count);
-        for wanted in wanted.chunks(BATCH) {
+        for wanted in wanted.chunks(PAGES) {
             let cids = self.resolve(wanted).await?;
             let asked: Vec<Cid> = cids.iter().flatten().copied().collect();
             let mut blocks = self.ask(&asked, PAGE_BYTES).await?.into_iter();
@@ -285,7 +288,7 @@ impl Source {
                 Step::Done(cids) => return Ok(cids),
                 Step::Need(missing) => missing,
             };
-            for some in missing.chunks(BATCH) {
+            for some in missing.chunks(NODES) {
                 let nodes = self.ask(some, SEALED_NODE_BYTES).await?;
                 self.fetched.borrow_mut().nodes += nodes.len() as u64;
                 for (cid, bytes) in some.iter().zip(nodes) {

@@ -1,5 +1,5 @@
 // A slow link, simulated: a TCP proxy on loopback that holds every byte back for half of a round trip
-// trip and lets no more through than the rate, each way.
+// and lets no more through than the rate, each way.
 import { connect, createServer } from 'node:net'
 import { atEnd } from './stage.mjs'
 
@@ -21,8 +21,21 @@ export async function slowLink (port, { roundTripMs, bitsPerSecond }) {
 const QUEUED_MS = 100
 
 function pass (from, to, delayMs, bytesPerSecond, count) {
+  // Chunks on the way, in their order, each with the time at which it arrives.
+  const queue = []
   // When the last byte so far will have left the narrow end.
   let free = performance.now()
+  let timer
+  const deliver = () => {
+    timer = undefined
+    while (queue.length > 0 && queue[0].due <= performance.now()) {
+      const { bytes } = queue.shift()
+      count(bytes.length)
+      to.write(bytes)
+    }
+    if (queue.length > 0) timer = setTimeout(deliver, queue[0].due - performance.now())
+    else if (from.destroyed) to.destroy()
+  }
   from.on('data', (bytes) => {
     const now = performance.now()
     free = Math.max(free, now) + bytes.length / bytesPerSecond * 1000
@@ -31,12 +44,8 @@ function pass (from, to, delayMs, bytesPerSecond, count) {
       from.pause()
       setTimeout(() => from.resume(), wait - QUEUED_MS)
     }
-    setTimeout(() => {
-      count(bytes.length)
-      to.write(bytes)
-    }, wait + delayMs)
+    queue.push({ due: free + delayMs, bytes })
+    timer ??= setTimeout(deliver, wait + delayMs)
   })
-  for (const event of ['end', 'close', 'error']) {
-    from.on(event, () => setTimeout(() => to.destroy(), delayMs + QUEUED_MS))
-  }
+  for (const event of ['close', 'error']) from.on(event, () => { timer ??= setTimeout(deliver, 0) })
 }

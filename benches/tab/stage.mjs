@@ -11,7 +11,6 @@ import { chromium } from 'playwright-core'
 
 const here = import.meta.dirname
 const cleanups = []
-let started
 
 /** Runs a bench, and ends what it started however it ends. */
 export async function run (bench) {
@@ -37,10 +36,24 @@ export function median (values) {
   return values.sort((a, b) => a - b)[values.length >> 1]
 }
 
-/** A page of a context of its own, with `script` and what it imports. */
-export async function page (origin, script) {
-  const context = await (await browser()).newContext()
-  const page = await context.newPage()
+/**
+ * A page of a browser of its own, with `script` and what it imports. The profile is an ordinary
+ * one, in a folder that is removed at the end. In an incognito window, which is what a context is,
+ * reads and writes of files go through another process: 4 KiB in some 0.7 ms instead of 0.01.
+ */
+export async function page (origin, script, { args = [] } = {}) {
+  const profile = await mkdtemp(path.join(tmpdir(), 'craftec-bench-'))
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROME ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+      '--disable-features=WebRtcHideLocalIpsWithMdns', ...args]
+  })
+  atEnd(async () => {
+    await context.close()
+    await rm(profile, { recursive: true, force: true })
+  })
+  const page = context.pages()[0]
   page.on('pageerror', (error) => console.error(`${script}: ${error.message}`))
   await page.goto(origin)
   const bundled = await build({
@@ -55,23 +68,9 @@ export async function page (origin, script) {
   return page
 }
 
-/** The browser of this bench. */
-export function browser () {
-  started ??= chromium.launch({
-    executablePath: process.env.CHROME ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
-      '--disable-features=WebRtcHideLocalIpsWithMdns']
-  }).then((browser) => {
-    atEnd(() => browser.close())
-    return browser
-  })
-  return started
-}
-
 /** The process of a page: the renderer that works while the page does. */
 export async function rendererOf (page) {
-  const session = await (await browser()).newBrowserCDPSession()
+  const session = await page.context().browser().newBrowserCDPSession()
   const cpu = async () => {
     const { processInfo } = await session.send('SystemInfo.getProcessInfo')
     return new Map(processInfo.filter((p) => p.type === 'renderer').map((p) => [p.id, p.cpuTime]))

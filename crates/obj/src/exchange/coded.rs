@@ -196,7 +196,7 @@ impl Inner {
             state.loading = true;
             code
         };
-        let session = Session { shared: shared.clone(), inner: self.clone() };
+        let session = Session { shared: shared.clone(), inner: self.clone(), errand: false };
         let weak = Rc::downgrade(self);
         shared.clock.spawn(Box::pin(async move {
             let loaded = load(&session, code).await;
@@ -406,7 +406,7 @@ impl Generation {
                 if spread.leaf(piece).is_none() {
                     inner.recovery.passing(self.generation, cid);
                 }
-                let coming = inner.want(shared, cid);
+                let coming = inner.want(shared, cid, false);
                 let index = piece.index;
                 asked.push(Box::pin(async move {
                     (index, coming.await.unwrap_or(Err(ObjError::Missing { cid })))

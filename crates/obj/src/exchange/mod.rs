@@ -5,9 +5,11 @@
 //! by its CID before anybody sees it. It never decides what is kept for long: what it stores is
 //! cache until something pins it.
 
+mod ahead;
 mod ask;
 mod budget;
 mod coded;
+mod errand;
 mod keep;
 mod plan;
 mod serve;
@@ -69,6 +71,7 @@ struct Shared {
     budget: RefCell<budget::Budget>,
     /// Peers that are taking copies which we asked them to take, and how many.
     favoured: RefCell<BTreeMap<PeerId, usize>>,
+    reads: errand::Reads,
     stopped: Cell<bool>,
     denied: RefCell<Option<Denied>>,
     kept: shards::Kept,
@@ -98,6 +101,7 @@ impl Exchange {
             fresh: RefCell::default(),
             budget: RefCell::default(),
             favoured: RefCell::default(),
+            reads: errand::Reads::default(),
             stopped: Cell::new(false),
             denied: RefCell::default(),
             kept: shards::Kept::default(),
@@ -260,7 +264,7 @@ impl Shared {
                 ended.extend(recent.pop_front());
             }
         }
-        Session { shared: self.clone(), inner }
+        Session { shared: self.clone(), inner, errand: false }
     }
 
     /// Sessions that somebody still uses, or did a moment ago.

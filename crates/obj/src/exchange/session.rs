@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -23,6 +23,7 @@ use futures::{
 
 use super::{
     Shared,
+    ahead::Ahead,
     ask::{Ask, AskKind, Failure},
     coded::Recovery,
     plan::{Plan, REQUEST_TIMEOUT},
@@ -38,10 +39,6 @@ use crate::{
 
 /// How often a session with open wants looks at its clock.
 const TICK: Duration = Duration::from_millis(100);
-/// Bytes that one stream fetches ahead of its reader: at 200 MB/s some 80 ms, and bounded memory.
-const READ_AHEAD_BYTES: u64 = 16 << 20;
-/// Fewest and most blocks fetched ahead, whatever their size.
-const READ_AHEAD_BLOCKS: std::ops::RangeInclusive<usize> = 16..=1024;
 /// Holders named by records that are asked besides connected peers.
 const HINTS: usize = 32;
 /// How long connected peers have to deliver before the DHT is asked who else could: small objects
@@ -58,6 +55,8 @@ pub(super) type Coming = oneshot::Receiver<Result<Block, ObjError>>;
 pub struct Session {
     pub(super) shared: Rc<Shared>,
     pub(super) inner: Rc<Inner>,
+    /// Nobody here waits for what it fetches.
+    pub(super) errand: bool,
 }
 
 pub(super) struct Inner {
@@ -78,6 +77,11 @@ impl Session {
     /// What this session fetches.
     pub fn root(&self) -> Cid {
         self.inner.root
+    }
+
+    /// The same for what is fetched for others: it gives way to what somebody here waits for.
+    pub fn errand(self) -> Self {
+        Self { errand: true, ..self }
     }
 
     /// A block that is here, which is not asked for elsewhere. Does not count as a use of it.
@@ -102,15 +106,14 @@ impl Session {
         if let Some(block) = self.shared.local(&cid)? {
             return Ok(block);
         }
-        let coming = self.inner.want(&self.shared, cid);
+        let coming = self.inner.want(&self.shared, cid, self.errand);
         self.inner.clone().pump(&self.shared);
-        received(cid, &self.inner, coming).await
+        received(cid, self, coming).await
     }
 
     /// Blocks in the order asked, fetched ahead of the reader within bounds.
     pub fn blocks(&self, wants: Vec<Cid>) -> LocalBoxStream<'static, Result<Block, ObjError>> {
-        let ahead =
-            Ahead { session: self.clone(), wants: wants.into_iter(), slots: VecDeque::new() };
+        let ahead = Ahead::new(self.clone(), wants);
         Box::pin(stream::unfold(ahead, |mut ahead| async move {
             let block = ahead.next().await?;
             Some((block, ahead))
@@ -124,65 +127,13 @@ impl BlockSource for Session {
     }
 }
 
-/// A stream's window of blocks that are here or on their way.
-struct Ahead {
-    session: Session,
-    wants: std::vec::IntoIter<Cid>,
-    slots: VecDeque<Slot>,
-}
-
-enum Slot {
-    Here(Cid),
-    Coming(Cid, Coming),
-}
-
-impl Ahead {
-    async fn next(&mut self) -> Option<Result<Block, ObjError>> {
-        if let Err(error) = self.fill() {
-            return Some(Err(error));
-        }
-        let Session { shared, inner } = self.session.clone();
-        Some(match self.slots.pop_front()? {
-            Slot::Coming(cid, coming) => received(cid, &inner, coming).await,
-            Slot::Here(cid) => match shared.local(&cid) {
-                Ok(Some(block)) => Ok(block),
-                // It rotted or was swept since we looked: fetch it.
-                Ok(None) | Err(crate::StoreError::Rotten { .. }) => self.session.block(cid).await,
-                Err(error) => Err(error.into()),
-            },
-        })
-    }
-
-    /// Tops the window up, in large steps so that requests are large.
-    fn fill(&mut self) -> Result<(), ObjError> {
-        let Session { shared, inner } = &self.session;
-        let bytes = inner.plan.borrow().block_bytes().max(1);
-        let most = (READ_AHEAD_BYTES / bytes) as usize;
-        let most = most.clamp(*READ_AHEAD_BLOCKS.start(), *READ_AHEAD_BLOCKS.end());
-        if self.slots.len() > most - most / 4 {
-            return Ok(());
-        }
-        let step: Vec<Cid> = self.wants.by_ref().take(most - self.slots.len()).collect();
-        let mut wanted = false;
-        for cid in step {
-            self.slots.push_back(match shared.has(&cid)? {
-                true => Slot::Here(cid),
-                false => {
-                    wanted = true;
-                    Slot::Coming(cid, inner.want(shared, cid))
-                }
-            });
-        }
-        if wanted {
-            inner.recover(shared);
-            inner.clone().pump(shared);
-        }
-        Ok(())
-    }
-}
-
-async fn received(cid: Cid, inner: &Inner, coming: Coming) -> Result<Block, ObjError> {
-    let stopped = || ObjError::Unavailable { cid, asked: inner.plan.borrow().asked() };
+pub(super) async fn received(
+    cid: Cid,
+    session: &Session,
+    coming: Coming,
+) -> Result<Block, ObjError> {
+    let _waiting = (!session.errand).then(|| session.shared.waits());
+    let stopped = || ObjError::Unavailable { cid, asked: session.inner.plan.borrow().asked() };
     coming.await.unwrap_or_else(|_| Err(stopped()))
 }
 
@@ -206,12 +157,12 @@ impl Inner {
         self.root
     }
 
-    /// Registers a want.
-    pub(super) fn want(self: &Rc<Self>, shared: &Rc<Shared>, cid: Cid) -> Coming {
+    /// Registers a want; one of an errand comes after all others.
+    pub(super) fn want(self: &Rc<Self>, shared: &Rc<Shared>, cid: Cid, errand: bool) -> Coming {
         let (waiter, coming) = oneshot::channel();
         if !shared.stopped.get() {
             self.waiters.borrow_mut().entry(cid).or_default().push(waiter);
-            self.plan.borrow_mut().want(cid, shared.clock.monotonic());
+            self.plan.borrow_mut().want(cid, shared.clock.monotonic(), errand);
             self.search(shared);
             self.tick(shared);
             if cid.codec() == Codec::Raw {

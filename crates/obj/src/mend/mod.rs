@@ -324,7 +324,8 @@ impl Inner {
     /// Fetches the whole file and keeps it, if what this node lends has room for it.
     async fn keep_whole(&self, object: Cid, lent: &LentRecord) -> Result<(), ObjError> {
         let limits = WalkLimits { bytes: u64::MAX, ..WalkLimits::default() };
-        let pulled = self.objects.pull(object, limits, |_| ()).await?;
+        let pulled =
+            self.objects.pull(self.objects.reader(object).errand(), limits, |_| ()).await?;
         let lend = self.around.lend().await;
         let used = LentRecord::lent_bytes(self.objects.store())?;
         if lend.limit_bytes.saturating_sub(used) < pulled.bytes {

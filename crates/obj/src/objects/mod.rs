@@ -180,17 +180,17 @@ impl Objects {
         value.map(|value| Ok(ObjectRecord::read(&root.to_bytes(), &value)?.1)).transpose()
     }
 
-    /// Fetches everything below `root`, within `limits`, and makes it durable. `progress` hears the
-    /// bytes so far. What was here already counts too.
+    /// Fetches everything below a session's root, within `limits`, and makes it durable. `progress`
+    /// hears the bytes so far. What was here already counts too.
     pub async fn pull(
         &self,
-        root: Cid,
+        session: Session,
         limits: WalkLimits,
         mut progress: impl FnMut(Pulled),
     ) -> Result<Pulled, ObjError> {
         let _guard = self.begin_pull().await;
         let losses = self.0.store.losses();
-        let session = self.reader(root);
+        let root = session.root();
         let source: Rc<dyn BlockSource> = Rc::new(session);
         let mut pulled = Pulled::default();
         let mut cids = Vec::new();
@@ -229,7 +229,7 @@ impl Objects {
         }
         // Until it is pinned nothing else keeps what was pulled from a sweep.
         let _guard = self.begin_pull().await;
-        let pulled = self.pull(root, WalkLimits::default(), |_| ()).await?;
+        let pulled = self.pull(self.reader(root), WalkLimits::default(), |_| ()).await?;
         let source: Rc<dyn BlockSource> = Rc::new(self.reader(root));
         let stat = read::stat(source, root, WalkLimits::default()).await?;
         let record = ObjectRecord {

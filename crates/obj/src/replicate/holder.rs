@@ -303,11 +303,11 @@ impl Inner {
 
     async fn pull(&self, peer: PeerId, hold: &Hold, done: Rc<Cell<u64>>) -> Result<u64, Refusal> {
         let _errand = self.objects.exchange().ledger().map(|ledger| ledger.errand(hold.root));
-        let session = self.objects.reader(hold.root);
+        let session = self.objects.reader(hold.root).errand();
         session.hint([peer]);
         session.expect_bytes(hold.bytes);
         let limits = WalkLimits { blocks: hold.blocks, bytes: hold.bytes };
-        let pull = self.objects.pull(hold.root, limits, |pulled| done.set(pulled.bytes));
+        let pull = self.objects.pull(session, limits, |pulled| done.set(pulled.bytes));
         let limit = Duration::from_secs(60 + hold.bytes / SLOWEST_BYTES_PER_SECOND);
         match timeout(&*self.clock, limit, pull).await {
             Ok(Ok(pulled)) => Ok(pulled.bytes),

@@ -28,6 +28,8 @@ pub(super) const CANDIDATES: usize = 64;
 const REQUESTS_PER_PEER: usize = 16;
 /// Blocks that a peer may say it lacks before we think it holds nothing of use.
 const MISSING_PER_PEER: usize = 16 << 10;
+/// The order of the first want of an errand.
+const ERRANDS: u64 = 1 << 63;
 /// CIDs in a question what a peer has.
 const PROBE_CIDS: usize = 16;
 /// A request that takes longer is taken for lost.
@@ -123,12 +125,20 @@ impl Plan {
         }
     }
 
-    /// Adds a block to what is wanted.
-    pub(super) fn want(&mut self, cid: Cid, now: Duration) {
-        if self.wanted.contains_key(&cid) {
+    /// Adds a block to what is wanted; what an errand wants comes after all else, unless somebody
+    /// waits for it too.
+    pub(super) fn want(&mut self, cid: Cid, now: Duration, errand: bool) {
+        let order = self.next_order | if errand { ERRANDS } else { 0 };
+        if let Some(wanted) = self.wanted.get_mut(&cid) {
+            if !errand && wanted.order >= ERRANDS {
+                let before = std::mem::replace(&mut wanted.order, order);
+                self.next_order += 1;
+                if self.queue.remove(&before).is_some() {
+                    self.queue.insert(order, cid);
+                }
+            }
             return;
         }
-        let order = self.next_order;
         self.next_order += 1;
         self.queue.insert(order, cid);
         self.wanted.insert(cid, Wanted { order, since: now, askers: BTreeSet::new() });

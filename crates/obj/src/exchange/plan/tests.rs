@@ -21,12 +21,12 @@ fn at(ms: u64) -> Duration {
 /// A plan that wants blocks `0..count`, and a confirmed peer 1 that delivered block 0.
 fn running(count: u32) -> Plan {
     let mut plan = Plan::new(cid(0), at(0));
-    plan.want(cid(0), at(0));
+    plan.want(cid(0), at(0), false);
     plan.add_peer(peer(1), WINDOW, true);
     let asks = plan.next(at(0));
     assert_eq!(asks.len(), 1);
     plan.answered(asks[0].id, &[(cid(0), 256 << 10)], &[], at(10));
-    (1..count).for_each(|n| plan.want(cid(n), at(10)));
+    (1..count).for_each(|n| plan.want(cid(n), at(10), false));
     plan
 }
 
@@ -44,7 +44,7 @@ fn the_first_block_is_asked_of_one_and_the_others_are_probed() {
         plan.add_peer(peer(n), WINDOW, n == 3);
     }
     assert_eq!(plan.next(at(0)), []);
-    plan.want(cid(0), at(0));
+    plan.want(cid(0), at(0), false);
     let asks = plan.next(at(0));
     assert_eq!(asks[0].peer, peer(3), "a named holder comes first");
     assert_eq!(wanted(&asks[0]), [cid(0)]);
@@ -162,7 +162,7 @@ fn a_peer_whose_connection_is_gone_is_not_counted_on() {
     assert_eq!(plan.unsure(), [cid(1)]);
     assert!(plan.is_offered(&cid(1)), "it may still come");
     plan.answered(ask.id, &[(cid(1), 1)], &[], at(20));
-    plan.want(cid(2), at(20));
+    plan.want(cid(2), at(20), false);
     assert_eq!(plan.unsure(), [], "it was heard of again");
 }
 
@@ -211,7 +211,7 @@ fn nothing_is_given_up_while_bytes_arrive_and_everything_once_they_stop() {
 #[test]
 fn with_everyone_asked_and_no_search_left_it_gives_up_sooner() {
     let mut plan = Plan::new(cid(0), at(0));
-    plan.want(cid(0), at(0));
+    plan.want(cid(0), at(0), false);
     plan.set_searching(false);
     plan.add_peer(peer(1), WINDOW, false);
     let mut now = 0;
@@ -230,7 +230,7 @@ fn with_everyone_asked_and_no_search_left_it_gives_up_sooner() {
 #[test]
 fn candidates_are_bounded_and_useless_ones_make_room() {
     let mut plan = Plan::new(cid(0), at(0));
-    plan.want(cid(0), at(0));
+    plan.want(cid(0), at(0), false);
     for n in 0..100 {
         plan.add_peer(peer(n), WINDOW, false);
     }
@@ -243,4 +243,17 @@ fn candidates_are_bounded_and_useless_ones_make_room() {
     }
     assert!(plan.add_peer(peer(200), WINDOW, true));
     assert_eq!(plan.peers.len(), CANDIDATES);
+}
+
+#[test]
+fn what_somebody_waits_for_comes_before_errands() {
+    let mut plan = running(1);
+    (10..14).for_each(|n| plan.want(cid(n), at(20), true));
+    (20..22).for_each(|n| plan.want(cid(n), at(20), false));
+    // Somebody waits for what an errand wants too; and an errand for what somebody waits for.
+    plan.want(cid(12), at(20), false);
+    plan.want(cid(20), at(20), true);
+    let asks = plan.next(at(20));
+    let asked: Vec<Cid> = asks.iter().flat_map(|ask| wanted(ask).iter().copied()).collect();
+    assert_eq!(asked, [20, 21, 12, 10, 11, 13].map(cid));
 }

@@ -1,6 +1,6 @@
 //! One session over one MessagePort: frames in, answers and events out.
 //!
-//! Beside frames (`Uint8Array`s, transferred) a port carries three words: `ping` is answered by
+//! Beside frames (`Uint8Array`s) a port carries three words: `ping` is answered by
 //! `pong` at once, `bye` ends the session from either side.
 
 use std::{cell::Cell, pin::pin, rc::Rc, time::Duration};
@@ -34,6 +34,8 @@ const WAITING: usize = 4096;
 const SITE_WAITING: usize = 512;
 /// Longest frame of a site: a path of 4 KiB and its envelope. What waits of one site is 4 MiB.
 const SITE_FRAME_BYTES: u32 = 8 << 10;
+/// Frames up to this length are copied: handing a buffer over costs 5 µs more than that.
+const COPIED_BYTES: usize = 4 << 10;
 /// A site that asks nothing for this long has lost its service worker.
 const SITE_IDLE: Duration = Duration::from_secs(10 * 60);
 
@@ -156,11 +158,14 @@ impl Drop for Listening {
     }
 }
 
-/// Sends a frame; its buffer is transferred, not copied again.
+/// Sends a frame; a long one's buffer is transferred, not copied again.
 fn send(port: &MessagePort, frame: Vec<u8>) {
     let bytes = Uint8Array::from(frame.as_slice());
-    let transfer = Array::of1(&bytes.buffer());
-    if port.post_message_with_transferable(&bytes, &transfer).is_err() {
+    let sent = match frame.len() <= COPIED_BYTES {
+        true => port.post_message(&bytes),
+        false => port.post_message_with_transferable(&bytes, &Array::of1(&bytes.buffer())),
+    };
+    if sent.is_err() {
         // Only a port that can't take messages at all refuses one.
         web_sys::console::warn_1(&JsValue::from_str("craftec: an answer could not be sent"));
     }

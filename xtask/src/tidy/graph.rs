@@ -16,6 +16,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("craftec-obj", &["craftec-core", "craftec-rlnc", "craftec-platform", "craftec-p2p"]),
     ("craftec-pager", &["craftec-core"]),
     ("craftec-sql", &["craftec-core", "craftec-platform", "craftec-obj", "craftec-pager"]),
+    ("craftec-bucket", &["craftec-core", "craftec-platform", "craftec-sql"]),
     ("craftsql", &["craftec-core", "craftec-api", "craftec-pager"]),
     (
         "craftec-node",

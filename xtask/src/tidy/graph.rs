@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::shell::{cargo, read};
 
 /// Each crate and all that it may use of ours.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("craftec-core", &[]),
     ("craftec-rlnc", &[]),
     ("craftec-platform", &[]),

@@ -4,7 +4,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use craftec_core::database::PAGE_BYTES;
 use craftec_sql::page::{Page, PageNo};
 use futures::lock::OwnedMutexGuard;
 
-use super::Own;
+use super::{Own, watch::watch};
 use crate::fault;
 
 /// How long a client may take to send more: a slow disk may be behind it.
@@ -43,21 +43,12 @@ impl Own {
         let spoke = Cell::new(self.clock.monotonic());
         let (own, held, pages) = (self.clone(), RefCell::default(), Cell::default());
         let import = Rc::new(Import { own, turn, held, pages, spoke });
-        import.watch();
+        watch(&self.clock, &import, Import::left);
         Ok(import)
     }
 }
 
 impl Import {
-    fn watch(self: &Rc<Self>) {
-        let (weak, clock) = (Rc::downgrade(self), self.own.clock.clone());
-        self.own.clock.spawn(Box::pin(async move {
-            while let Some(left) = Weak::upgrade(&weak).and_then(|open| open.left()) {
-                clock.sleep(left).await;
-            }
-        }));
-    }
-
     /// How long it may still wait for more; none once it has ended, which it does here.
     fn left(&self) -> Option<Duration> {
         self.turn.borrow().as_ref()?;

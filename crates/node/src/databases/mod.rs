@@ -12,6 +12,7 @@ mod pages;
 mod publish;
 mod record;
 mod transaction;
+mod watch;
 
 use std::{
     cell::{Cell, RefCell},

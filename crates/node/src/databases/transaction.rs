@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use craftec_api::{ApiError, ErrorCode};
 use craftec_sql::{Ran, SqlError, Value};
 use futures::lock::OwnedMutexGuard;
 
-use super::Own;
+use super::{Own, watch::watch};
 use crate::fault;
 
 /// How long a client may say nothing: what a page computes between two statements, not what a person
@@ -42,22 +42,12 @@ impl Own {
         let now = self.clock.monotonic();
         let own = self.clone();
         let transaction = Rc::new(Transaction { own, turn, begun: now, spoke: Cell::new(now) });
-        transaction.watch();
+        watch(&self.clock, &transaction, Transaction::left);
         Ok(transaction)
     }
 }
 
 impl Transaction {
-    /// Rolls it back when its time is over.
-    fn watch(self: &Rc<Self>) {
-        let (weak, clock) = (Rc::downgrade(self), self.own.clock.clone());
-        self.own.clock.spawn(Box::pin(async move {
-            while let Some(left) = Weak::upgrade(&weak).and_then(|open| open.left()) {
-                clock.sleep(left).await;
-            }
-        }));
-    }
-
     /// How long it may still last; none once it has ended, which it does here.
     fn left(&self) -> Option<Duration> {
         self.turn.borrow().as_ref()?;

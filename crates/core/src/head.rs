@@ -1,9 +1,10 @@
 //! Heads: the only mutable thing. A head says which root a name of an identity has now.
 //!
 //! Heads of one name form a chain: `seq` grows by one and `prev` is the hash of the head before. Two
-//! different heads with one `seq` are an equivocation; both together are its proof and are kept for
-//! ever, because a reader must be told and must not be given a silent choice. Rollback can be
-//! noticed only by someone who saw a newer head; nothing here pretends otherwise.
+//! different heads with one `seq` are an equivocation; both together are its proof and are kept,
+//! because a reader must be told and must not be given a silent choice. Only their author can go on
+//! from there, with a head that names both ([`Settled`]), and the proof goes along with what follows.
+//! Rollback can be noticed only by someone who saw a newer head; nothing here pretends otherwise.
 //!
 //! Layout: canonical DAG-CBOR of [`HeadRecord`]. The signature covers the DAG-CBOR of [`Head`].
 //! Key in the DHT: BLAKE3 over the head domain, then `did` (32 bytes), then the length of the name
@@ -74,6 +75,9 @@ pub enum HeadError {
     /// Two heads that do not contradict each other.
     #[error("the two heads are not an equivocation")]
     NoEquivocation,
+    /// A head that is to settle an equivocation does not follow both of its heads.
+    #[error("the head does not settle the two that contradict each other")]
+    NotSettled,
     /// A signature does not match.
     #[error(transparent)]
     Signature(#[from] BadSignature),
@@ -98,7 +102,7 @@ pub struct Head {
     pub seq: u64,
     /// What the name points to.
     pub root: Cid,
-    /// [`SignedHead::hash`] of the head before; `None` for number 0.
+    /// [`SignedHead::hash`] of the head before, or [`Settled::prev`] of two; `None` for number 0.
     pub prev: Option<Hash>,
     /// Who wrote it: the wallet key or a delegated device.
     pub writer: PublicKey,
@@ -184,6 +188,47 @@ pub fn key_of_label(label: &str) -> Option<[u8; 32]> {
     (format!("n{}", base32(&key)) == label).then_some(key)
 }
 
+/// An equivocation that its author has settled. Canonical DAG-CBOR of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settled {
+    /// The head that was to be followed, the one whose hash comes first.
+    pub one: SignedHead,
+    /// The other with its number.
+    pub other: SignedHead,
+    /// The head that followed both.
+    pub by: SignedHead,
+}
+
+impl Settled {
+    /// What a head says before it that follows two: the hash, in the domain of heads, of both hashes.
+    pub fn prev(one: &SignedHead, other: &SignedHead) -> Result<Hash, HeadError> {
+        let both = [one.hash()?.0, other.hash()?.0].concat();
+        Ok(Hash(Domain::Head.hash(&both)))
+    }
+
+    fn verify(&self, head: &SignedHead, identity: &Identity, now_ms: u64) -> Result<(), HeadError> {
+        let Self { one, other, by } = self;
+        for head in [one, other, by] {
+            head.verify(identity, now_ms)?;
+        }
+        let is_named = by.head.name == head.head.name && by.head.name == one.head.name;
+        // A head that followed one of them only may have had the next number.
+        let follows = by.head.seq > one.head.seq
+            && by.head.prev == Some(Self::prev(one, other)?)
+            && by.head.seq <= head.head.seq;
+        if !contradict(one, other)? || !is_named || !follows {
+            return Err(HeadError::NotSettled);
+        }
+        Ok(())
+    }
+}
+
+/// Whether two verified heads of one identity are the two of a proof, in its order.
+fn contradict(one: &SignedHead, other: &SignedHead) -> Result<bool, HeadError> {
+    let same_place = one.head.name == other.head.name && one.head.seq == other.head.seq;
+    Ok(same_place && one.hash()? < other.hash()?)
+}
+
 /// What the DHT holds under a head's key: enough to verify it alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadRecord {
@@ -191,6 +236,9 @@ pub struct HeadRecord {
     pub head: SignedHead,
     /// The other head of an equivocation.
     pub rival: Option<SignedHead>,
+    /// The last equivocation before it, which its author has settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Box<Settled>>,
     /// The identity log that gives the writers leave.
     pub log: IdentityLog,
 }
@@ -202,10 +250,12 @@ impl HeadRecord {
         self.head.verify(&identity, now_ms)?;
         if let Some(rival) = &self.rival {
             rival.verify(&identity, now_ms)?;
-            let (a, b) = (&self.head.head, &rival.head);
-            if a.name != b.name || a.seq != b.seq || self.head.hash()? >= rival.hash()? {
+            if !contradict(&self.head, rival)? {
                 return Err(HeadError::NoEquivocation);
             }
+        }
+        if let Some(settled) = &self.settled {
+            settled.verify(&self.head, &identity, now_ms)?;
         }
         Ok(identity)
     }
@@ -220,16 +270,22 @@ impl HeadRecord {
         }
         let log = if other.log.extends(&self.log) { &other.log } else { &self.log };
         let (first, second) = if a.hash()? < b.hash()? { (a, b) } else { (b, a) };
-        Ok(Some(HeadRecord { head: first.clone(), rival: Some(second.clone()), log: log.clone() }))
+        let by = |record: &&HeadRecord| record.settled.as_ref().map(|settled| settled.by.head.seq);
+        let later = [self, other].into_iter().max_by_key(by).unwrap_or(self);
+        let (head, rival, settled) = (first.clone(), Some(second.clone()), later.settled.clone());
+        Ok(Some(HeadRecord { head, rival, settled, log: log.clone() }))
     }
 
     /// Whether a store that holds `held` should take `self` (both verified, same key).
     ///
-    /// A proof of equivocation beats everything and stays. Else the higher number wins, if it can
-    /// follow what is held. Two different heads with one number are for
+    /// A proof of equivocation beats everything and stays, until its author settles it. Else the
+    /// higher number wins, if it can follow what is held. Two different heads with one number are for
     /// [`equivocation`](Self::equivocation); here the held one stays.
     pub fn replaces(&self, held: &HeadRecord) -> Result<bool, HeadError> {
-        if held.rival.is_some() {
+        if self.settles(held) {
+            return Ok(true);
+        }
+        if held.rival.is_some() || held.settles(self) {
             return Ok(false);
         }
         if self.rival.is_some() {
@@ -241,6 +297,13 @@ impl HeadRecord {
         }
         let longer_log = self.log.events.len() > held.log.events.len();
         Ok(new.seq > old.seq || (new == old && longer_log && self.log.extends(&held.log)))
+    }
+
+    /// Whether its author settled a contradiction with a later number than `held` has: what was held,
+    /// one side of it or the proof, is over.
+    pub fn settles(&self, held: &HeadRecord) -> bool {
+        let later = |settled: &Settled| settled.by.head.seq > held.head.head.seq;
+        self.settled.as_deref().is_some_and(later)
     }
 }
 
@@ -267,7 +330,12 @@ pub(crate) mod tests {
             time_ms: 1_000,
             expires_ms: 2_000,
         };
-        HeadRecord { head: SignedHead::sign(head, &device).unwrap(), rival: None, log }
+        HeadRecord {
+            head: SignedHead::sign(head, &device).unwrap(),
+            rival: None,
+            settled: None,
+            log,
+        }
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn good() -> Good {
     let mut texts: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
     texts.push(peer.to_bytes().to_vec());
     Good {
-        head: cbor::encode(&HeadRecord { head, rival: None, log: log.clone() }).unwrap(),
+        head: cbor::encode(&HeadRecord { head, rival: None, settled: None, log: log.clone() })
+            .unwrap(),
         log: cbor::encode(&log).unwrap(),
         placement: cbor::encode(&placement).unwrap(),
         promise: cbor::encode(&promise).unwrap(),

@@ -8,7 +8,7 @@ use std::path::Path;
 use craftec_core::{
     Cid, Codec, TransportKey, cbor,
     certificate::{Certificate, SignedCertificate},
-    head::{Head, HeadRecord, SignedHead, label},
+    head::{Head, HeadRecord, Settled, SignedHead, label},
     identity::{Delegation, IdentityLog},
     placement::{Placement, PlacementRecord, Promise, SignedPromise},
     record::Record,
@@ -67,7 +67,25 @@ fn head_record(wallet: &Wallet, device: &SecretKey) -> HeadRecord {
         time_ms: 1_700_000_000_000,
         expires_ms: 1_700_086_400_000,
     };
-    HeadRecord { head: SignedHead::sign(head, device).unwrap(), rival: None, log }
+    HeadRecord { head: SignedHead::sign(head, device).unwrap(), rival: None, settled: None, log }
+}
+
+/// A head that follows two which contradict each other.
+fn settled_record(wallet: &Wallet, device: &SecretKey) -> HeadRecord {
+    let first = head_record(wallet, device);
+    let sign = |seq, root: &[u8], prev| {
+        let root = Cid::of(Codec::DagPb, root);
+        let head = Head { seq, root, prev: Some(prev), ..first.head.head.clone() };
+        SignedHead::sign(head, device).unwrap()
+    };
+    let prev = first.head.hash().unwrap();
+    let (one, other) = (sign(1, b"one", prev), sign(1, b"other", prev));
+    let sides = [&one, &other].map(|head| HeadRecord { head: head.clone(), ..first.clone() });
+    let proof = sides[0].equivocation(&sides[1]).unwrap().unwrap();
+    let (one, other) = (proof.head, proof.rival.unwrap());
+    let by = sign(2, b"both", Settled::prev(&one, &other).unwrap());
+    let settled = Some(Box::new(Settled { one, other, by: by.clone() }));
+    HeadRecord { head: by, settled, ..first }
 }
 
 fn placement_record(wallet: &Wallet, device: &SecretKey, holder: &TransportKey) -> PlacementRecord {
@@ -140,6 +158,7 @@ fn vectors() -> Value {
             "label": label(&did, "blog"),
             "record": record(Record::Head(Box::new(head))),
         },
+        "settled": { "record": record(Record::Head(Box::new(settled_record(&wallet, &device)))) },
         "placement": { "record": record(Record::Placement(Box::new(placement))) },
         "certificate": hex(&cbor::encode(&certificate).unwrap()),
     })

@@ -290,3 +290,75 @@ fn what_is_published_beside_it_does_not_undo_what_a_device_published() {
         assert_eq!(laptop.rows().await, [(1, 3), (2, 1), (10, 9), (11, 2), (12, 2)]);
     });
 }
+
+/// The DHT has two minds for a moment: neither device sees what the other writes.
+async fn two_minds(world: &World, one: &Device, other: &Device) {
+    let key = head_key(&one.node.keys().did(), "shop");
+    let before = world.records(key);
+    assert_eq!(one.publish().await, Ok(true));
+    let first = world.records(key);
+    world.set_records(key, before);
+    assert_eq!(other.publish().await, Ok(true));
+    let second = world.records(key);
+    world.set_records(key, [first, second].concat());
+}
+
+#[test]
+fn two_that_publish_in_one_moment_go_on_once_both_are_merged() {
+    run(|world| async move {
+        let (laptop, phone, keeper) = three(&world).await;
+        laptop.write("UPDATE item SET price = 4 WHERE id = 1").await;
+        phone.write("UPDATE item SET price = 7 WHERE id = 2").await;
+        two_minds(&world, &laptop, &phone).await;
+        let uri = format!("craftobj://{}/shop", laptop.node.keys().did());
+        let reader = keeper.session();
+        assert!(open(&reader, &uri).await.expect("it opens").equivocation, "readers are told");
+
+        laptop.write("UPDATE item SET price = 5 WHERE id = 1").await;
+        let refused = laptop.publish().await.expect_err("nothing was merged");
+        assert_eq!(refused.code, ErrorCode::Conflict);
+        assert!(refused.message.contains("contradict each other"), "{refused}");
+        assert!(laptop.merge("published", MergeStrategy::Stop).await.made);
+        assert_eq!(laptop.publish().await, Ok(true));
+        world.sleep(20).await;
+        let opened = open(&reader, &uri).await.expect("it opens");
+        assert!(!opened.equivocation, "it is settled");
+        assert_eq!(rows(&reader, opened.handle).await, [(1, 5), (2, 7)]);
+
+        phone.write("UPDATE item SET price = 9 WHERE id = 2").await;
+        assert_eq!(phone.publish().await.map_err(|error| error.code), Err(ErrorCode::Conflict));
+        assert!(phone.merge("published", MergeStrategy::Stop).await.made);
+        assert_eq!(phone.publish().await, Ok(true));
+        world.sleep(20).await;
+        let opened = open(&reader, &uri).await.expect("it opens");
+        assert!(!opened.equivocation);
+        assert_eq!(rows(&reader, opened.handle).await, [(1, 5), (2, 9)]);
+    });
+}
+
+#[test]
+fn a_third_device_settles_what_two_that_are_lost_have_published() {
+    run(|world| async move {
+        let (laptop, phone, keeper) = three(&world).await;
+        laptop.write("UPDATE item SET price = 4 WHERE id = 1").await;
+        phone.write("UPDATE item SET price = 7 WHERE id = 2").await;
+        two_minds(&world, &laptop, &phone).await;
+        world.sleep(20).await;
+        let disk = SimDisk::new();
+        let tablet = Device::of(device_of(&world, &laptop.node, 4, &disk).await).await;
+        world.link(tablet.node.keys().peer_id(), keeper.keys().peer_id());
+        for device in [&laptop, &phone] {
+            world.leave(device.node.keys().peer_id());
+        }
+        assert!(tablet.merge("craftobj://me/shop", MergeStrategy::Theirs).await.made);
+        assert!(tablet.publish().await.is_err(), "one of them is not in it");
+        assert!(tablet.merge("craftobj://me/shop", MergeStrategy::Theirs).await.made);
+        assert_eq!(tablet.publish().await, Ok(true));
+        world.sleep(20).await;
+        let reader = keeper.session();
+        let uri = format!("craftobj://{}/shop", tablet.node.keys().did());
+        let opened = open(&reader, &uri).await.expect("it opens");
+        assert!(!opened.equivocation);
+        assert_eq!(rows(&reader, opened.handle).await, [(1, 4), (2, 7)]);
+    });
+}

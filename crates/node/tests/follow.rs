@@ -173,7 +173,7 @@ fn heads(world: &World, a: &Node, change: impl Fn(&mut Head)) -> (Bytes, Record)
     change(&mut head);
     let head = SignedHead::sign(head, &a.keys().writer()).expect("signs");
     let log = record.log.clone();
-    (held.into(), Record::Head(Box::new(HeadRecord { head, rival: None, log })))
+    (held.into(), Record::Head(Box::new(HeadRecord { head, rival: None, settled: None, log })))
 }
 
 #[test]

@@ -226,14 +226,25 @@ fn a_name_moves_on_and_two_heads_with_one_number_are_reported() {
         let root = Cid::of(Codec::Raw, b"another");
         let head = Head { root, ..held.head.head.clone() };
         let head = SignedHead::sign(head, &a.keys().writer()).expect("signs");
-        let rival = Record::Head(Box::new(HeadRecord { head, rival: None, log: held.log.clone() }));
+        let rival = Record::Head(Box::new(HeadRecord {
+            head,
+            rival: None,
+            settled: None,
+            log: held.log.clone(),
+        }));
         world.set_records(key, vec![rival.encode().expect("encodes")]);
         let resolved = reader.call(Command::Resolve { name: label.clone() }).await;
         assert!(matches!(resolved, Ok(Reply::Resolved { equivocation: true, .. })), "{resolved:?}");
-        // Once seen it is never forgotten.
+        // Once seen it is not forgotten.
         world.set_records(key, stored);
-        let resolved = reader.call(Command::Resolve { name: label }).await;
+        let resolved = reader.call(Command::Resolve { name: label.clone() }).await;
         assert!(matches!(resolved, Ok(Reply::Resolved { equivocation: true, .. })), "{resolved:?}");
+        // Until its author, who sees it, publishes anew.
+        world.set_records(key, vec![rival.encode().expect("encodes")]);
+        let (third, _) = publish(&a.session(), &[("index.html", b"three")], Some("blog"), 0).await;
+        let resolved = reader.call(Command::Resolve { name: label }).await;
+        let Ok(Reply::Resolved { cid, seq, equivocation, .. }) = resolved else { panic!() };
+        assert_eq!((cid, seq, equivocation), (third, 2, false));
     });
 }
 
@@ -309,7 +320,7 @@ fn an_old_head_is_renewed_unless_another_device_moved_the_name_on() {
                 change(&mut head);
                 let head = SignedHead::sign(head, &a.keys().writer()).expect("signs");
                 let log = held.log.clone();
-                Record::Head(Box::new(HeadRecord { head, rival: None, log }))
+                Record::Head(Box::new(HeadRecord { head, rival: None, settled: None, log }))
                     .encode()
                     .expect("encodes")
             };

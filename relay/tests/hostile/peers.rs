@@ -92,7 +92,12 @@ fn records() -> Vec<kad::Record> {
             expires_ms: now + 1_000_000,
         };
         let head = SignedHead::sign(head, &key).unwrap();
-        let record = Checked::Head(Box::new(HeadRecord { head, rival: None, log: log.clone() }));
+        let record = Checked::Head(Box::new(HeadRecord {
+            head,
+            rival: None,
+            settled: None,
+            log: log.clone(),
+        }));
         kad::Record::new(record.key().to_vec(), record.encode().unwrap())
     });
     let garbage = (0..HEADS).map(|n| kad::Record::new(vec![n as u8; 32], vec![n as u8; 30_000]));

@@ -96,7 +96,7 @@ fn golden() -> Golden {
         expires_ms: TIME_MS + 1,
     };
     let head = SignedHead::sign(head, &key).unwrap();
-    let head = HeadRecord { head, rival: None, log: log.clone() };
+    let head = HeadRecord { head, rival: None, settled: None, log: log.clone() };
     let serve = Chosen::new(craftec_api::Limit::Bytes(1_000_000), craftec_api::Limit::Unlimited);
     let agent = "craftec/0.1.0".to_owned();
     let about = About { v: 1, agent, did, time_ms: TIME_MS, objects: 2, bytes: 150_100 };

@@ -3,8 +3,9 @@
 //! Two devices of one owner may both write while they do not see each other. Whoever publishes second
 //! finds the head moved on; it is not overwritten then, and the work is kept as a branch, to be merged.
 //! Without a single peer nobody can be asked, so the publication waits: signing a head at once could
-//! make two with one number, which spoils a name for good. It also waits until others have its head: the
-//! database stands on a root only once they have it, and nothing was found beside it.
+//! make two with one number, of which readers are told until both are merged. It also waits until
+//! others have its head: the database stands on a root only once they have it, and nothing was found
+//! beside it.
 
 use std::{rc::Rc, time::Duration};
 
@@ -56,9 +57,6 @@ impl Outcome {
             Some(branch) => message.push_str(&format!(" What is here is kept as `{branch}`.")),
             None => hint.push_str(&format!(" {BRANCHES} branches are kept, which is the most.")),
         }
-        if head.rival.is_some() {
-            hint = "Publish it under another name, and tell its readers.".to_owned();
-        }
         Err(ApiError::new(ErrorCode::Conflict, message).hint(hint))
     }
 }
@@ -85,6 +83,7 @@ impl Node {
         // Heads of these roots are this device's own.
         let mut stands_on: Vec<Cid> = waiting.map(|it| it.shown.clone()).unwrap_or_default();
         stands_on.extend(base);
+        stands_on.extend(record.of_name(name).and_then(|known| known.beside));
         stands_on.extend(draft.as_ref().map(|draft| draft.head.head.root));
         match self.names.draft_onto(name, root, &stands_on, draft.clone()).await? {
             Onto::Alone => self.wait(own, name, root, draft),

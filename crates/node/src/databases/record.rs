@@ -29,6 +29,9 @@ pub(crate) struct Published {
     /// The root that its head had when this database was published there, or taken from there, last.
     /// What is written now stands on that. None where version 1 did not say: then on the head as it is.
     pub(crate) root: Option<Cid>,
+    /// Where two heads contradicted each other, the root of the other, which the database holds too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) beside: Option<Cid>,
 }
 
 /// Work that is kept by name, because the head had moved on when it was to be published.
@@ -124,7 +127,7 @@ impl DatabaseRecord {
         match version(value) {
             Some(1) => {
                 let First { v: _, time_ms, root, published } = cbor::decode(value, RECORD_BYTES)?;
-                let names = published.map(|name| Published { name, root: None });
+                let names = published.map(|name| Published { name, root: None, beside: None });
                 let names = names.into_iter().collect();
                 Ok(Self { root, names, ..Self::new(time_ms) })
             }
@@ -152,8 +155,17 @@ impl DatabaseRecord {
     /// From now on it stands on `root`, as the head of `name` says. The oldest name goes for a 17th.
     pub(crate) fn stands_on(&mut self, name: &str, root: Cid) {
         self.names.retain(|known| known.name != name);
-        self.names.insert(0, Published { name: name.to_owned(), root: Some(root) });
+        let (name, root) = (name.to_owned(), Some(root));
+        self.names.insert(0, Published { name, root, beside: None });
         self.names.truncate(NAMES);
+    }
+
+    /// From now on it stands on both of two roots that heads of `name` with one number say.
+    pub(crate) fn stands_on_both(&mut self, name: &str, root: Cid, beside: Cid) {
+        self.stands_on(name, root);
+        if let Some(known) = self.names.first_mut() {
+            known.beside = Some(beside);
+        }
     }
 
     /// What waits to be published under a name.
@@ -183,7 +195,7 @@ impl DatabaseRecord {
     /// Roots that no rule lets go: what a name says or is to say, what a branch is or stands on, and the
     /// one that was taken last.
     pub(crate) fn holds(&self, root: &Cid) -> bool {
-        let named = self.names.iter().filter_map(|known| known.root);
+        let named = self.names.iter().flat_map(|known| known.root.into_iter().chain(known.beside));
         let waiting = self.waiting.iter().flat_map(|it| it.shown.iter().copied().chain([it.root]));
         let branches = self.branches.iter().flat_map(|it| it.base.into_iter().chain([it.root]));
         self.root.into_iter().chain(named).chain(waiting).chain(branches).any(|held| held == *root)
@@ -224,7 +236,8 @@ mod tests {
         let (root, published) = (Some(cid("root")), Some("shop".to_owned()));
         let one = cbor::encode(&First { v: 1, time_ms: 7, root, published }).expect("bytes");
         let mut record = DatabaseRecord::decode(&one).expect("version 1");
-        assert_eq!(record.published(), Some(&Published { name: "shop".to_owned(), root: None }));
+        let shop = Published { name: "shop".to_owned(), root: None, beside: None };
+        assert_eq!(record.published(), Some(&shop));
         record.stands_on("shop", cid("new"));
         record.branch(cid("work"), Some(cid("root")), 9).expect("room");
         assert!(record.wait("shop", cid("new"), Some(vec![1, 2, 3])));

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode, Reply};
 use craftec_core::{
     Cid, Did,
-    head::{Head, HeadRecord, SignedHead, check_name, head_key, key_of_label, label},
+    head::{Head, HeadRecord, Settled, SignedHead, check_name, head_key, key_of_label, label},
     placement::placement_key,
     record::Record as Signed,
 };
@@ -98,7 +98,7 @@ impl Names {
     /// Signs heads of this identity that grow old anew; `false` if nobody is there to be asked first.
     ///
     /// Another device may have moved a name on while this one was away. Its head is taken over then: a
-    /// second head with the same number would spoil the name for good.
+    /// second head with the same number would contradict it.
     pub(crate) async fn renew(&self) -> Result<bool, ApiError> {
         for (record, _) in self.own().map_err(fault::store)? {
             if !self.is_old(&record) {
@@ -211,7 +211,7 @@ impl Names {
     }
 
     fn write(&self, name: &str, root: Cid, before: Option<&HeadRecord>) -> Result<(), ApiError> {
-        let record = self.sign(name, root, before)?;
+        let record = self.sign(name, root, before, 0)?;
         let bytes = encode(&record)?;
         self.store
             .meta_put(Meta::Head, record_key(&record), bytes.clone())
@@ -221,20 +221,23 @@ impl Names {
         Ok(())
     }
 
-    /// The head that follows `before`.
+    /// The head that follows `before`, or both of its heads where they contradict each other; its number
+    /// is `least` at least.
     fn sign(
         &self,
         name: &str,
         root: Cid,
         before: Option<&HeadRecord>,
+        least: u64,
     ) -> Result<HeadRecord, ApiError> {
         let key = self.keys.writer();
         let time_ms = self.clock.now().0;
-        let (seq, prev) = match before {
-            Some(before) => {
-                (before.head.head.seq + 1, Some(before.head.hash().map_err(fault::head)?))
-            }
-            None => (0, None),
+        let seq = before.map_or(0, |before| before.head.head.seq + 1).max(least);
+        let prev = match before.map(|before| (&before.head, &before.rival)) {
+            None => None,
+            Some((one, None)) => Some(one.hash().map_err(fault::head)?),
+            // The author of two that contradict each other goes on from both.
+            Some((one, Some(other))) => Some(Settled::prev(one, other).map_err(fault::head)?),
         };
         let head = Head {
             v: 1,
@@ -249,7 +252,14 @@ impl Names {
             expires_ms: time_ms.saturating_add(FRESH_MS),
         };
         let head = SignedHead::sign(head, &key).map_err(fault::head)?;
-        Ok(HeadRecord { head, rival: None, log: self.keys.log().clone() })
+        let settled = before.and_then(|before| match before.rival.clone() {
+            Some(other) => {
+                let (one, by) = (before.head.clone(), head.clone());
+                Some(Box::new(Settled { one, other, by }))
+            }
+            None => before.settled.clone(),
+        });
+        Ok(HeadRecord { head, rival: None, settled, log: self.keys.log().clone() })
     }
 
     fn announce(&self, record: &HeadRecord, bytes: Bytes) {
@@ -378,7 +388,8 @@ impl Names {
     }
 }
 
-/// The newest of several valid heads; two that contradict each other become their proof.
+/// The newest of several valid heads; two that contradict each other become their proof, unless a later
+/// one settles that.
 fn newest(records: impl Iterator<Item = HeadRecord>) -> Option<HeadRecord> {
     let mut best: Option<HeadRecord> = None;
     for record in records {
@@ -386,6 +397,8 @@ fn newest(records: impl Iterator<Item = HeadRecord>) -> Option<HeadRecord> {
             None => record,
             Some(best) => match best.equivocation(&record) {
                 Ok(Some(proof)) => proof,
+                _ if record.settles(&best) => record,
+                _ if best.settles(&record) => best,
                 _ if record.rival.is_some() && best.rival.is_none() => record,
                 _ if best.rival.is_some() => best,
                 _ if record.head.head.seq > best.head.head.seq => record,

@@ -2,8 +2,9 @@
 //!
 //! A head is first signed, and kept by whoever asked for it; then shown to the DHT, and looked for there.
 //! Only what others have, with nothing beside it, counts. Two devices that do both within the same moment
-//! still make two heads with one number; then both are told. Between the two steps a crash or a lost
-//! connection leaves a draft, which is shown again, or given up if another device was first.
+//! still make two heads with one number; then both are told, and whoever has merged both goes on. Between
+//! the two steps a crash or a lost connection leaves a draft, which is shown again, or given up if another
+//! device was first.
 
 use std::time::Duration;
 
@@ -71,14 +72,21 @@ impl Names {
         if !self.seen(Asked::Known, name, seen) {
             return Ok(Onto::Alone);
         }
-        let stands = |head: &HeadRecord| {
-            let is_known = head.head.head.root == root || stands_on.contains(&head.head.head.root);
-            head.rival.is_none() && is_known
+        // Of two that contradict each other, both are to be in it.
+        let stands = |record: &HeadRecord| {
+            let mut heads = record.rival.iter().chain([&record.head]);
+            heads.all(|head| head.head.root == root || stands_on.contains(&head.head.root))
+        };
+        // Somebody may have seen the draft: no other head has its number.
+        let least = draft.as_ref().map_or(0, |draft| draft.head.head.seq + 1);
+        let goes_on = |draft: &HeadRecord, found: &HeadRecord| {
+            let later = found.head.head.seq < draft.head.head.seq;
+            later && (found.rival.is_none() || draft.settles(found))
         };
         let before = match (found, draft) {
             // Whoever has seen it has it still.
             (Some(found), Some(draft)) if found == draft => Some(draft),
-            (Some(found), Some(draft)) if found.head.head.seq < draft.head.head.seq => {
+            (Some(found), Some(draft)) if goes_on(&draft, &found) => {
                 if !stands(&found) {
                     return Ok(Onto::Moved(Box::new(found)));
                 }
@@ -90,7 +98,10 @@ impl Names {
         };
         match before {
             Some(before) if self.says(&before, root) => Ok(Onto::Draft(Box::new(before))),
-            before => Ok(Onto::Draft(Box::new(self.sign(name, root, before.as_ref())?))),
+            before => {
+                let draft = self.sign(name, root, before.as_ref(), least)?;
+                Ok(Onto::Draft(Box::new(draft)))
+            }
         }
     }
 

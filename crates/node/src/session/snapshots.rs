@@ -1,6 +1,6 @@
 //! Commands about states of databases: snapshots, going back to one, publishing, branches and merging.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, future::ready, pin::pin, time::Duration};
 
 use craftec_api::{
     ApiError, BranchRow, ConflictKind, ErrorCode, MergeStrategy, Reply, Snapshot, SnapshotRow,
@@ -10,6 +10,7 @@ use craftec_core::{Cid, Codec, head::HeadRecord};
 use craftec_obj::{Block, objects::Label, store::Meta};
 use craftec_platform::timeout;
 use craftec_sql::{Conflict, Merged, Other, PageStore as _, SqlError, Strategy, open_root};
+use futures::{Stream, StreamExt, stream};
 
 use super::{
     Session, SiteRecord,
@@ -17,7 +18,7 @@ use super::{
     write::{check_name, wanted},
 };
 use crate::{
-    databases::{Branch, Outcome, Own, Pages, base_of, base_of_branch},
+    databases::{Branch, DatabaseRecord, Outcome, Own, Pages, base_of, base_of_branch},
     fault,
 };
 
@@ -39,6 +40,8 @@ struct Found {
     base_kept: String,
     /// The name whose head says so.
     published: Option<String>,
+    /// The root beside it, of a head with the same number, which the database holds already.
+    beside: Option<Cid>,
 }
 
 impl Session {
@@ -215,23 +218,26 @@ impl Session {
                 ApiError::new(ErrorCode::Unavailable, message)
                     .hint("The other device or a holder must be online. Try again then.")
             })?;
-            undisputed(&head)?;
-            self.node.names.is_owned(head.head.head.root, head.head.head.did);
-            let (root, base_kept) = (head.head.head.root, base_of(name));
+            let (root, beside) = side(&head, &record);
+            self.node.names.is_owned(root, head.head.head.did);
+            let base_kept = base_of(name);
             let base = record.of_name(name).and_then(|known| known.root);
-            let base = self.descends(root, base).await;
-            return Ok(Found { root, base, base_kept, published: Some(name.to_owned()) });
+            let base = match self.descends(root, base).await {
+                None => self.before_both(root, beside).await,
+                base => base,
+            };
+            return Ok(Found { root, base, base_kept, published: Some(name.to_owned()), beside });
         }
         if let Some(root) = address.and_then(|address| address.parse().ok()) {
             let known = record.published();
             let base = self.descends(root, known.and_then(|known| known.root)).await;
             let base_kept = known.map_or_else(String::new, |known| base_of(&known.name));
-            return Ok(Found { root, base, base_kept, published: None });
+            return Ok(Found { root, base, base_kept, published: None, beside: None });
         }
         let kept = record.branches.iter().find(|it| it.name == branch);
         let kept = kept.ok_or_else(|| no_branch(branch))?;
         let base_kept = base_of_branch(branch);
-        Ok(Found { root: kept.root, base: kept.base, base_kept, published: None })
+        Ok(Found { root: kept.root, base: kept.base, base_kept, published: None, beside: None })
     }
 
     /// `base`, if it is seen that `root` descends from it. Where the DHT had two minds, two devices may each
@@ -239,19 +245,35 @@ impl Session {
     /// look as if it had been undone. Without any, all that differs is named.
     async fn descends(&self, root: Cid, base: Option<Cid>) -> Option<Cid> {
         let base = base?;
+        let walk = async { self.ancestry(root).any(|at| ready(at == base)).await.then_some(base) };
+        timeout(&*self.node.ports.clock, ANCESTRY, walk).await.ok().flatten()
+    }
+
+    /// The state before two that were published with one number.
+    async fn before_both(&self, root: Cid, beside: Option<Cid>) -> Option<Cid> {
+        let beside = beside?;
         let walk = async {
-            let mut at = root;
-            for _ in 0..GENERATIONS {
-                if at == base {
-                    return Some(base);
-                }
-                let pages = Pages::new(self.node.reader(at));
-                let block = pages.get(&at, &[at]).await.ok()?.pop().flatten()?;
-                at = open_root(&block, &self.node.keys).ok()?.parent?;
-            }
-            None
+            let ours: BTreeSet<Cid> = self.ancestry(beside).collect().await;
+            let theirs = self.ancestry(root).filter(|at| ready(ours.contains(at)));
+            pin!(theirs).next().await
         };
         timeout(&*self.node.ports.clock, ANCESTRY, walk).await.ok().flatten()
+    }
+
+    /// A root and those before it, as far as they can be had.
+    fn ancestry(&self, root: Cid) -> impl Stream<Item = Cid> {
+        let older = stream::unfold(root, move |at| async move {
+            let before = self.before(at).await?;
+            Some((before, before))
+        });
+        stream::iter([root]).chain(older).take(GENERATIONS)
+    }
+
+    /// The root that was published before one.
+    async fn before(&self, at: Cid) -> Option<Cid> {
+        let pages = Pages::new(self.node.reader(at));
+        let block = pages.get(&at, &[at]).await.ok()?.pop().flatten()?;
+        open_root(&block, &self.node.keys).ok()?.parent
     }
 
     /// From now on the database stands on what was merged, if that is published; branches that it holds
@@ -261,10 +283,14 @@ impl Session {
         for kept in &mut record.branches {
             // Work on the base that the database had was in it, and went over with it.
             kept.merged |= kept.name == branch
+                || found.beside == Some(kept.root)
                 || (found.published.is_some() && kept.base == found.base && kept.base.is_some());
         }
         if let Some(name) = &found.published {
-            record.stands_on(name, found.root);
+            match found.beside {
+                Some(beside) => record.stands_on_both(name, found.root, beside),
+                None => record.stands_on(name, found.root),
+            }
             own.stand_on(name, found.root).await?;
         }
         self.node.databases.keep(&own.name, &record)
@@ -280,12 +306,17 @@ impl Session {
     }
 }
 
-fn undisputed(head: &HeadRecord) -> Result<(), ApiError> {
-    let Some(rival) = &head.rival else { return Ok(()) };
-    let (one, other) = (head.head.head.root, rival.head.root);
-    let message = format!("Two heads contradict each other: {one} and {other}.");
-    let hint = format!("Merge one of them by its address, {SCHEME}{one} for instance.");
-    Err(ApiError::new(ErrorCode::Conflict, message).hint(hint))
+/// The root that a head says, and none beside it. Of two that contradict each other the one that the
+/// database does not hold yet, and the other if it does.
+fn side(head: &HeadRecord, record: &DatabaseRecord) -> (Cid, Option<Cid>) {
+    let one = head.head.head.root;
+    let Some(other) = head.rival.as_ref().map(|rival| rival.head.root) else { return (one, None) };
+    match (record.holds(&one), record.holds(&other)) {
+        (true, _) => (other, Some(one)),
+        (false, true) => (one, Some(other)),
+        // First one of them, then the other.
+        (false, false) => (one, None),
+    }
 }
 
 fn no_branch(branch: &str) -> ApiError {

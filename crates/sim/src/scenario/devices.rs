@@ -5,7 +5,7 @@
 //! end, when both are there and have merged, they hold the same. A row without a key that either wrote is
 //! there once. Of a cell that either wrote, the last value of one of them is there; the other's was seen
 //! by whoever wrote that, or the row was named as a conflict. Where both published in the same moment, the
-//! name may have two heads with one number; both are told, and merge by the addresses of their states.
+//! name may have two heads with one number; both are told, and go on once one has merged the other's.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -68,6 +68,8 @@ struct Owner {
     named: BTreeSet<i64>,
     /// Two heads with one number were seen.
     disputed: bool,
+    /// Where a reader finds it.
+    address: Option<String>,
     counts: [u64; 5],
     failures: Vec<String>,
 }
@@ -93,6 +95,7 @@ async fn scenario(cluster: Cluster) -> Result<Report, ClusterError> {
         published: BTreeMap::new(),
         named: BTreeSet::new(),
         disputed: false,
+        address: None,
         counts: [0; 5],
         failures: Vec::new(),
     };
@@ -249,20 +252,18 @@ impl Owner {
         }
     }
 
-    async fn publish(&mut self, device: usize) -> Option<bool> {
-        self.publish_as(device, "shop").await
-    }
-
     /// `true` if it is published or waits, `false` if it was refused.
-    async fn publish_as(&mut self, device: usize, name: &str) -> Option<bool> {
-        let (handle, name) = (self.devices[device].handle, Some(name.to_owned()));
+    async fn publish(&mut self, device: usize) -> Option<bool> {
+        let (handle, name) = (self.devices[device].handle, Some("shop".to_owned()));
         match self.call(device, Command::SqlSnapshot { handle, name, replicas: Some(3) }).await {
             Ok(Reply::Snapshot(taken)) => {
                 self.published.insert(taken.cid, self.devices[device].seen.clone());
+                self.address = taken.uri;
                 self.counts[if taken.waits { WAITED } else { PUBLISHED }] += 1;
                 Some(true)
             }
             Err(error) if error.code == ErrorCode::Conflict => {
+                self.disputed |= error.message.contains("contradict each other");
                 self.counts[REFUSED] += 1;
                 Some(false)
             }
@@ -296,10 +297,6 @@ impl Owner {
             }
             // Those who have it are out of reach.
             Err(error) if error.code == ErrorCode::Unavailable => false,
-            Err(error) if error.code == ErrorCode::Conflict => {
-                self.disputed = true;
-                false
-            }
             other => {
                 self.failures.push(format!("device {device} can't merge: {other:?}"));
                 false
@@ -326,31 +323,18 @@ impl Owner {
                 self.cluster.sleep(Duration::from_secs(90)).await;
             }
         }
-        if self.disputed {
-            // The name is spoilt: what both have goes on under another.
-            let Some(cid) = self.snapshot(0).await else { return Ok(()) };
-            self.merge(1, &format!("craftobj://{cid}"), MergeStrategy::Theirs).await;
-            self.publish_as(1, "shop again").await;
-            self.cluster.sleep(Duration::from_secs(30)).await;
-            self.merge(0, "craftobj://me/shop again", MergeStrategy::Theirs).await;
-        }
-        Ok(())
+        self.is_settled().await
     }
 
-    /// The address of a device's state.
-    async fn snapshot(&mut self, device: usize) -> Option<Cid> {
-        let handle = self.devices[device].handle;
-        let snapshot = Command::SqlSnapshot { handle, name: None, replicas: Some(1) };
-        match self.call(device, snapshot).await {
-            Ok(Reply::Snapshot(taken)) => {
-                self.published.insert(taken.cid, self.devices[device].seen.clone());
-                Some(taken.cid)
-            }
-            other => {
-                self.failures.push(format!("device {device} has no snapshot: {other:?}"));
-                None
-            }
+    /// Where two heads contradicted each other, a reader is told so no more.
+    async fn is_settled(&mut self) -> Result<(), ClusterError> {
+        let name = self.address.as_deref().and_then(|uri| uri.strip_prefix("craftobj://"));
+        let resolve = Command::Resolve { name: name.unwrap_or_default().to_owned() };
+        match self.cluster.session(0)?.call(resolve).await {
+            Ok(Reply::Resolved { equivocation: false, .. }) => {}
+            other => self.failures.push(format!("a reader is told {other:?}")),
         }
+        Ok(())
     }
 
     async fn rows(&mut self, device: usize, sql: &str) -> Vec<Vec<SqlValue>> {

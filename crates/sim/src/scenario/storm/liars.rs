@@ -160,7 +160,7 @@ impl World {
             };
             let record = |root: &[u8]| {
                 let head = SignedHead::sign(head(root), &key)?;
-                let record = HeadRecord { head, rival: None, log: log.clone() };
+                let record = HeadRecord { head, rival: None, settled: None, log: log.clone() };
                 let value = Signed::Head(Box::new(record)).encode();
                 value.map(|value| Record { key: Key(head_key(&did, &name)), value })
             };

@@ -2,6 +2,8 @@
 //! Written so that no single change of the verifying modules goes unnoticed (`make mutants`).
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod settled;
+
 use std::sync::LazyLock;
 
 use craftec_core::{
@@ -67,7 +69,7 @@ fn signed(head: Head) -> SignedHead {
 }
 
 fn record(head: Head) -> HeadRecord {
-    HeadRecord { head: signed(head), rival: None, log: log() }
+    HeadRecord { head: signed(head), rival: None, settled: None, log: log() }
 }
 
 /// Two valid heads with one number, in the order in which a proof names them.
@@ -168,7 +170,12 @@ fn names_have_their_limits() {
 fn a_proof_of_contradiction_is_exactly_two_heads_of_one_place() {
     let (first, second) = rivals(4);
     let proof = |head: &SignedHead, rival: &SignedHead| {
-        let record = HeadRecord { head: head.clone(), rival: Some(rival.clone()), log: log() };
+        let record = HeadRecord {
+            head: head.clone(),
+            rival: Some(rival.clone()),
+            settled: None,
+            log: log(),
+        };
         record.verify(NOW_MS).map(drop)
     };
     let none = Err(HeadError::NoEquivocation);
@@ -188,7 +195,7 @@ fn a_proof_of_contradiction_is_exactly_two_heads_of_one_place() {
     let other = signed(Head { name: "shop".to_owned(), ..head(4, b"b") });
     let (a, b) =
         if first.hash().unwrap() < other.hash().unwrap() { (first, other) } else { (other, first) };
-    let record = HeadRecord { head: a, rival: Some(b), log };
+    let record = HeadRecord { head: a, rival: Some(b), settled: None, log };
     assert_eq!(record.verify(NOW_MS).map(drop), Err(HeadError::NoEquivocation));
 }
 
@@ -242,7 +249,7 @@ fn only_what_follows_replaces() {
     assert_eq!(newer_log.replaces(&old), Ok(false), "another head with one number");
     // A proof beats everything and stays.
     let (first, second) = rivals(3);
-    let proof = HeadRecord { head: first, rival: Some(second), log: log() };
+    let proof = HeadRecord { head: first, rival: Some(second), settled: None, log: log() };
     assert_eq!(proof.replaces(&old), Ok(true));
     assert_eq!(follow(4, hash), Ok(true));
     assert_eq!(record(head(9, b"new")).replaces(&proof), Ok(false));

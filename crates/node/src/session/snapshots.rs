@@ -221,8 +221,7 @@ impl Session {
             let (root, beside) = side(&head, &record);
             self.node.names.is_owned(root, head.head.head.did);
             let base_kept = base_of(name);
-            let base = record.of_name(name).and_then(|known| known.root);
-            let base = match self.descends(root, base).await {
+            let base = match self.last_of_ours(root, &record).await {
                 None => self.before_both(root, beside).await,
                 base => base,
             };
@@ -230,7 +229,7 @@ impl Session {
         }
         if let Some(root) = address.and_then(|address| address.parse().ok()) {
             let known = record.published();
-            let base = self.descends(root, known.and_then(|known| known.root)).await;
+            let base = self.last_of_ours(root, &record).await;
             let base_kept = known.map_or_else(String::new, |known| base_of(&known.name));
             return Ok(Found { root, base, base_kept, published: None, beside: None });
         }
@@ -240,13 +239,23 @@ impl Session {
         Ok(Found { root: kept.root, base: kept.base, base_kept, published: None, beside: None })
     }
 
-    /// `base`, if it is seen that `root` descends from it. Where the DHT had two minds, two devices may each
-    /// have published on its own: against a base that only one of them has, the other's work would
-    /// look as if it had been undone. Without any, all that differs is named.
-    async fn descends(&self, root: Cid, base: Option<Cid>) -> Option<Cid> {
-        let base = base?;
-        let walk = async { self.ancestry(root).any(|at| ready(at == base)).await.then_some(base) };
+    /// The last state of this database that is in `root`: what it stands on, or what was refused here and
+    /// another device has merged. Against one that only one side has, the other's work would look as if
+    /// it had been undone; without any, all that differs is named.
+    async fn last_of_ours(&self, root: Cid, record: &DatabaseRecord) -> Option<Cid> {
+        let ours = self.own_states(record);
+        let is_ours = |at: &Cid| ready(ours.contains(at) || record.holds(at));
+        let walk = async { pin!(self.ancestry(root).filter(is_ours)).next().await };
         timeout(&*self.node.ports.clock, ANCESTRY, walk).await.ok().flatten()
+    }
+
+    /// The snapshot that was taken last and those before it, as far as they are here.
+    fn own_states(&self, record: &DatabaseRecord) -> BTreeSet<Cid> {
+        let before = |at: &Cid| {
+            let block = Pages::new(self.node.reader(*at)).at_hand(at)?;
+            open_root(&block, &self.node.keys).ok()?.parent
+        };
+        std::iter::successors(record.root, before).take(GENERATIONS).collect()
     }
 
     /// The state before two that were published with one number.
@@ -283,7 +292,7 @@ impl Session {
         for kept in &mut record.branches {
             // Work on the base that the database had was in it, and went over with it.
             kept.merged |= kept.name == branch
-                || found.beside == Some(kept.root)
+                || [found.beside, found.base].contains(&Some(kept.root))
                 || (found.published.is_some() && kept.base == found.base && kept.base.is_some());
         }
         if let Some(name) = &found.published {

@@ -194,11 +194,16 @@ impl DatabaseRecord {
 
     /// Roots that no rule lets go: what a name says or is to say, what a branch is or stands on, and the
     /// one that was taken last.
-    pub(crate) fn holds(&self, root: &Cid) -> bool {
+    pub(crate) fn held(&self) -> impl Iterator<Item = Cid> {
         let named = self.names.iter().flat_map(|known| known.root.into_iter().chain(known.beside));
         let waiting = self.waiting.iter().flat_map(|it| it.shown.iter().copied().chain([it.root]));
         let branches = self.branches.iter().flat_map(|it| it.base.into_iter().chain([it.root]));
-        self.root.into_iter().chain(named).chain(waiting).chain(branches).any(|held| held == *root)
+        self.root.into_iter().chain(named).chain(waiting).chain(branches)
+    }
+
+    /// Whether a root is one of those.
+    pub(crate) fn holds(&self, root: &Cid) -> bool {
+        self.held().any(|held| held == *root)
     }
 
     /// Keeps work by a name, which is given. Work on the same base takes the place of what was kept of

@@ -218,10 +218,11 @@ impl Session {
                 ApiError::new(ErrorCode::Unavailable, message)
                     .hint("The other device or a holder must be online. Try again then.")
             })?;
-            let (root, beside) = side(&head, &record);
+            let ours = self.ours(&record);
+            let (root, beside) = side(&head, &ours);
             self.node.names.is_owned(root, head.head.head.did);
             let base_kept = base_of(name);
-            let base = match self.last_of_ours(root, &record).await {
+            let base = match self.last_of(&ours, root).await {
                 None => self.before_both(root, beside).await,
                 base => base,
             };
@@ -229,7 +230,7 @@ impl Session {
         }
         if let Some(root) = address.and_then(|address| address.parse().ok()) {
             let known = record.published();
-            let base = self.last_of_ours(root, &record).await;
+            let base = self.last_of(&self.ours(&record), root).await;
             let base_kept = known.map_or_else(String::new, |known| base_of(&known.name));
             return Ok(Found { root, base, base_kept, published: None, beside: None });
         }
@@ -242,20 +243,21 @@ impl Session {
     /// The last state of this database that is in `root`: what it stands on, or what was refused here and
     /// another device has merged. Against one that only one side has, the other's work would look as if
     /// it had been undone; without any, all that differs is named.
-    async fn last_of_ours(&self, root: Cid, record: &DatabaseRecord) -> Option<Cid> {
-        let ours = self.own_states(record);
-        let is_ours = |at: &Cid| ready(ours.contains(at) || record.holds(at));
+    async fn last_of(&self, ours: &BTreeSet<Cid>, root: Cid) -> Option<Cid> {
+        let is_ours = |at: &Cid| ready(ours.contains(at));
         let walk = async { pin!(self.ancestry(root).filter(is_ours)).next().await };
         timeout(&*self.node.ports.clock, ANCESTRY, walk).await.ok().flatten()
     }
 
-    /// The snapshot that was taken last and those before it, as far as they are here.
-    fn own_states(&self, record: &DatabaseRecord) -> BTreeSet<Cid> {
+    /// States that are in this database: what it stands on, what is kept, and the snapshot that was taken
+    /// last with those before it, as far as they are here.
+    fn ours(&self, record: &DatabaseRecord) -> BTreeSet<Cid> {
         let before = |at: &Cid| {
             let block = Pages::new(self.node.reader(*at)).at_hand(at)?;
             open_root(&block, &self.node.keys).ok()?.parent
         };
-        std::iter::successors(record.root, before).take(GENERATIONS).collect()
+        let taken = std::iter::successors(record.root, before).take(GENERATIONS);
+        taken.chain(record.held()).collect()
     }
 
     /// The state before two that were published with one number.
@@ -317,10 +319,10 @@ impl Session {
 
 /// The root that a head says, and none beside it. Of two that contradict each other the one that the
 /// database does not hold yet, and the other if it does.
-fn side(head: &HeadRecord, record: &DatabaseRecord) -> (Cid, Option<Cid>) {
+fn side(head: &HeadRecord, ours: &BTreeSet<Cid>) -> (Cid, Option<Cid>) {
     let one = head.head.head.root;
     let Some(other) = head.rival.as_ref().map(|rival| rival.head.root) else { return (one, None) };
-    match (record.holds(&one), record.holds(&other)) {
+    match (ours.contains(&one), ours.contains(&other)) {
         (true, _) => (other, Some(one)),
         (false, true) => (one, Some(other)),
         // First one of them, then the other.

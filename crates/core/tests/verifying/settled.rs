@@ -37,6 +37,10 @@ fn only_a_head_that_names_both_settles() {
         HeadRecord { settled, ..record(head(seq, b"later")) }.verify(NOW_MS).map(drop)
     };
     assert_eq!((carried(5), carried(3)), (Ok(()), none.clone()));
+    // Under keys that are no longer the author's it proves nothing: a later head goes without.
+    let mut rotated = good.clone();
+    rotated.log.revoke(wallet(), device().public()).unwrap();
+    assert!(matches!(rotated.verify(NOW_MS), Err(HeadError::NotAllowed { .. })));
     // Of another name, under a device that may write both.
     let mut log = IdentityLog::incept(wallet()).unwrap();
     let leave = Delegation { device: device().public(), names: None, expires_ms: u64::MAX };

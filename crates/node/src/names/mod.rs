@@ -259,7 +259,10 @@ impl Names {
             }
             None => before.settled.clone(),
         });
-        Ok(HeadRecord { head, rival: None, settled, log: self.keys.log().clone() })
+        let record = HeadRecord { head, rival: None, settled, log: self.keys.log().clone() };
+        // What a key signed that is no longer this identity's proves nothing, and would spoil the record.
+        let proves = record.settled.is_none() || record.verify(time_ms).is_ok();
+        Ok(if proves { record } else { HeadRecord { settled: None, ..record } })
     }
 
     fn announce(&self, record: &HeadRecord, bytes: Bytes) {

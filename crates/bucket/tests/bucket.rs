@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::{collections::BTreeSet, fs, path::Path, rc::Rc};
+use std::{collections::BTreeSet, fs, path::Path, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use craftec_bucket::{Bucket, BucketError};
 use craftec_core::{Cid, Codec};
 use craftec_platform::sim::SimDisk;
 use craftec_sql::{Database, PageStore, PageStoreError, Reader, ReaderOptions, SqlError, Value};
+use futures::lock::Mutex;
+use hyper::{
+    Request,
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -19,26 +25,35 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// A service with one bucket, which is a folder.
-struct Service {
+struct S3 {
     folder: TempDir,
     port: u16,
 }
 
-impl Service {
+impl S3 {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
         let mut service = S3ServiceBuilder::new(FileSystem::new(folder.path()).unwrap());
         service.set_auth(SimpleAuth::from_single("key", "secret"));
         let service = service.build();
+        // It looks whether a condition holds, and then writes: S3 does both as one.
+        let turn = Arc::new(Mutex::new(()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
+                let (service, turn) = (service.clone(), turn.clone());
+                let one = service_fn(move |request: Request<Incoming>| {
+                    let (service, turn) = (service.clone(), turn.clone());
+                    async move {
+                        let _turn = turn.lock().await;
+                        Service::call(&service, request).await
+                    }
+                });
                 tokio::spawn(async move {
                     let connection = Builder::new(TokioExecutor::new());
-                    let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                    let _ = connection.serve_connection(TokioIo::new(stream), one).await;
                 });
             }
         });
@@ -90,7 +105,7 @@ async fn sum(bucket: &Bucket, root: Cid) -> Result<Value, SqlError> {
 
 #[tokio::test]
 async fn a_database_is_published_read_and_published_again() {
-    let service = Service::start().await;
+    let service = S3::start().await;
     let bucket = service.bucket("secret");
     assert_eq!(bucket.root("app").await.unwrap(), None);
     let db = database().await;
@@ -113,7 +128,7 @@ async fn a_database_is_published_read_and_published_again() {
 
 #[tokio::test]
 async fn of_two_writers_one_is_told() {
-    let service = Service::start().await;
+    let service = S3::start().await;
     let bucket = service.bucket("secret");
     let roots = [b"1", b"2", b"3"].map(|root| Cid::of(Codec::DagCbor, root));
     let swap = |old, new| bucket.update_root("app", old, new);
@@ -132,7 +147,7 @@ async fn of_two_writers_one_is_told() {
 
 #[tokio::test]
 async fn what_the_service_changed_or_lost_is_named() {
-    let service = Service::start().await;
+    let service = S3::start().await;
     let bucket = service.bucket("secret");
     let db = database().await;
     let root = db.snapshot().unwrap();
@@ -174,7 +189,7 @@ async fn objects_lie_where_the_layout_says() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/bucket.json");
     let vectors: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let text = |at: &str| vectors.pointer(at).and_then(|text| text.as_str()).unwrap();
-    let service = Service::start().await;
+    let service = S3::start().await;
     let bucket = service.bucket("secret");
     let content = text("/block/text").as_bytes();
     let cid = Cid::of(Codec::Raw, content);

@@ -242,14 +242,16 @@ test('files go to sqlite3 and come from it', async ({ desktop, host }) => {
   expect(await query(page, 'SELECT max(a) AS m FROM t')).toEqual([{ m: 9000 }]);
 });
 
+/** Types statements and runs them. */
+async function run(page: Page, sql: string): Promise<void> {
+  await page.getByRole('textbox', { name: 'SQL' }).fill(sql);
+  await page.getByRole('textbox', { name: 'SQL' }).press('Control+Enter');
+}
+
 appTest('a database from its screen to another browser', async ({ openTab }) => {
   const a = await openTab();
   await hasPeer(a.page, (peer) => peer.role === 'relay');
   await goTo(a.page, 'Databases');
-  const run = async (page: Page, sql: string) => {
-    await page.getByRole('textbox', { name: 'SQL' }).fill(sql);
-    await page.getByRole('textbox', { name: 'SQL' }).press('Control+Enter');
-  };
   await a.page.getByLabel('Open or make').fill('herbarium');
   await a.page.getByRole('button', { name: 'Open', exact: true }).click();
   await expect(a.page.getByRole('heading', { level: 1, name: 'herbarium' })).toBeVisible();
@@ -310,4 +312,30 @@ appTest('a database from its screen to another browser', async ({ openTab }) => 
   await a.page.getByRole('button', { name: 'Remove for ever' }).click();
   await expect(a.page.getByRole('link', { name: /garden/ })).toHaveCount(0);
   await expect(a.page.getByRole('link', { name: /herbarium/ })).toHaveCount(1);
+});
+
+appTest('old snapshots go by a rule that is set on the screen', async ({ openTab }) => {
+  const { page } = await openTab();
+  await goTo(page, 'Databases');
+  await page.getByLabel('Open or make').fill('diary');
+  await page.getByRole('button', { name: 'Open', exact: true }).click();
+  await run(page, 'CREATE TABLE t (x)');
+  await expect(page.getByText(/^Done in/)).toBeVisible();
+  const said = page.getByText(/snapshots? since/);
+  for (const number of [1, 2, 3]) {
+    await run(page, `INSERT INTO t VALUES (${number})`);
+    await expect(page.getByText(/^1 row changed in/)).toBeVisible();
+    await page.getByRole('button', { name: 'Take a snapshot' }).click();
+    await expect(said).toContainText(number === 1 ? '1 snapshot since' : `${number} snapshots`);
+  }
+  const kept = page.getByRole('region', { name: 'Which snapshots stay' });
+  await expect(kept.getByText('All of them.')).toBeVisible();
+  await kept.getByLabel('The newest').fill('1');
+  await kept.getByLabel('and all of the last').fill('0');
+  await kept.getByRole('button', { name: 'Keep these only' }).click();
+  await expect(kept.getByRole('status')).toHaveText('2 snapshots let go.');
+  await expect(kept.getByText('The newest 1.')).toBeVisible();
+  await expect(said).toContainText('1 snapshot since');
+  await kept.getByRole('button', { name: 'Keep all' }).click();
+  await expect(kept.getByText('All of them.')).toBeVisible();
 });

@@ -5,7 +5,10 @@ use wasm_bindgen::{JsCast as _, JsValue, closure::Closure};
 
 use super::{
     NodeState, listener, sdk,
-    types::{Branch, DatabaseRow, Failure, Merged, OpenedDatabase, Snapshot, SnapshotRow, Table},
+    types::{
+        Branch, DatabaseRow, Failure, Merged, OpenedDatabase, Retention, Snapshot, SnapshotRow,
+        Table,
+    },
 };
 use crate::browser;
 
@@ -167,6 +170,19 @@ impl Database {
             }
         };
         sdk::read(now.map_err(sdk::failure)?)
+    }
+
+    /// Which of its snapshots stay; none: all.
+    pub(crate) async fn retention(&self) -> Result<Option<Retention>, Failure> {
+        sdk::read(self.open.retention().await.map_err(sdk::failure)?)
+    }
+
+    /// Sets that. How many went at once.
+    pub(crate) async fn retain(&self, rule: Option<Retention>) -> Result<u64, Failure> {
+        let rule = rule.map_or(JsValue::NULL, |Retention { last, days }| {
+            sdk::options(&[("last", (last as f64).into()), ("days", (days as f64).into())])
+        });
+        sdk::read(self.open.retain(&rule).await.map_err(sdk::failure)?)
     }
 
     /// Keeps a branch no longer.

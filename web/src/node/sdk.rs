@@ -147,6 +147,10 @@ extern "C" {
     pub(crate) async fn share(this: &Database, reader: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch)]
     pub(crate) async fn readers(this: &Database) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn retain(this: &Database, rule: &JsValue) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(crate) async fn retention(this: &Database) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = dropBranch)]
     pub(crate) async fn drop_branch(this: &Database, branch: &str) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = export)]

@@ -23,6 +23,15 @@ records! {
         pub(crate) encrypted: bool,
     }
 
+    /// Which snapshots stay: the newest ones, and all that are young.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Retention {
+        /// How many of the newest.
+        pub(crate) last: u64,
+        /// All of so many days.
+        pub(crate) days: u64,
+    }
+
     /// A database of this node.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub(crate) struct DatabaseRow {

@@ -6,6 +6,7 @@ mod list;
 mod one;
 mod query;
 mod readers;
+mod retention;
 
 use leptos::prelude::*;
 

@@ -10,6 +10,7 @@ use super::{
     history::History,
     query::Query,
     readers::Readers,
+    retention::Kept,
 };
 use crate::{
     location::Location,
@@ -81,6 +82,7 @@ pub(super) fn One(
                         <Branches open looks/>
                         <Keep name=title.clone() open removal=failure looks/>
                         <Readers open looks/>
+                        <Kept open looks/>
                     })}
                     {is_mine(&title).then(|| view! { <WorkHere address=title.clone()/> })}
                     <Query open/>

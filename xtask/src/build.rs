@@ -123,8 +123,7 @@ fn web_app() -> anyhow::Result<()> {
 
 /// Most bytes, gzipped, that the app may need before the node loads. The goal is 150,000; what is
 /// above it is nearly all Leptos and our views in it, of which the databases' screen is 33,000, their
-/// branches another 5,000, who can read them 10,000, and which snapshots stay 3,000. Lower this whenever
-/// a change allows it.
+/// branches another 5,000, who can read them 10,000. Lower this whenever a change allows it.
 const APP_BYTES: u64 = 391_000;
 
 /// Fails when the app outgrew what it may be, so that nobody adds to it without noticing.

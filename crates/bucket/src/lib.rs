@@ -18,8 +18,8 @@
 //! trusted with which root is the last.
 //!
 //! Each block is an object of its own, so that a reader fetches what a query touches and a publisher
-//! sends what changed: a write of one page costs some four requests. A service that bills requests
-//! bills a bulk load page by page.
+//! sends what changed: a page, the nodes above it and a root. A service that bills requests bills a
+//! bulk load page by page.
 //!
 //! A runtime of tokio must be there when it is used.
 
@@ -42,7 +42,7 @@ pub use error::BucketError;
 
 /// Version of the layout, and the first part of every key.
 pub const FORMAT: &str = "1";
-/// Requests under way at one time: enough to fill a link at 50 ms, and what services allow.
+/// Requests under way at one time: at 50 ms each, 5 MB/s of pages.
 const REQUESTS: usize = 64;
 /// Longest text of a root: a CID is 59 bytes.
 const ROOT_BYTES: u64 = 128;

@@ -96,6 +96,13 @@ async fn rows(session: &Session, handle: u64) -> Vec<(i64, i64)> {
     .collect()
 }
 
+/// What a stranger reads, whom nobody contradicts.
+async fn read(session: &Session, uri: &str) -> Vec<(i64, i64)> {
+    let opened = open(session, uri).await.expect("it opens");
+    assert!(!opened.equivocation);
+    rows(session, opened.handle).await
+}
+
 /// Two devices that have the same database, and a stranger who keeps it.
 async fn three(world: &Rc<World>) -> (Device, Device, Rc<Node>) {
     let disks = [SimDisk::new(), SimDisk::new()];
@@ -143,9 +150,7 @@ fn the_second_who_publishes_is_refused_and_loses_nothing() {
         assert_eq!(laptop.rows().await, phone.rows().await);
         let uri = format!("craftobj://{}/shop", laptop.node.keys().did());
         let reader = keeper.session();
-        let opened = open(&reader, &uri).await.expect("it opens");
-        assert!(!opened.equivocation);
-        assert_eq!(rows(&reader, opened.handle).await, phone.rows().await);
+        assert_eq!(read(&reader, &uri).await, phone.rows().await);
     });
 }
 
@@ -212,9 +217,7 @@ fn without_peers_a_publication_waits_and_no_number_is_signed_twice() {
         world.sleep(20).await;
         let uri = format!("craftobj://{}/shop", laptop.node.keys().did());
         let reader = keeper.session();
-        let opened = open(&reader, &uri).await.expect("it opens");
-        assert!(!opened.equivocation);
-        assert_eq!(rows(&reader, opened.handle).await, [(1, 4), (2, 7)]);
+        assert_eq!(read(&reader, &uri).await, [(1, 4), (2, 7)]);
     });
 }
 
@@ -321,18 +324,14 @@ fn two_that_publish_in_one_moment_go_on_once_both_are_merged() {
         assert!(laptop.merge("published", MergeStrategy::Stop).await.made);
         assert_eq!(laptop.publish().await, Ok(true));
         world.sleep(20).await;
-        let opened = open(&reader, &uri).await.expect("it opens");
-        assert!(!opened.equivocation, "it is settled");
-        assert_eq!(rows(&reader, opened.handle).await, [(1, 5), (2, 7)]);
+        assert_eq!(read(&reader, &uri).await, [(1, 5), (2, 7)]);
 
         phone.write("UPDATE item SET price = 9 WHERE id = 2").await;
         assert_eq!(phone.publish().await.map_err(|error| error.code), Err(ErrorCode::Conflict));
         assert!(phone.merge("published", MergeStrategy::Stop).await.made);
         assert_eq!(phone.publish().await, Ok(true));
         world.sleep(20).await;
-        let opened = open(&reader, &uri).await.expect("it opens");
-        assert!(!opened.equivocation);
-        assert_eq!(rows(&reader, opened.handle).await, [(1, 5), (2, 9)]);
+        assert_eq!(read(&reader, &uri).await, [(1, 5), (2, 9)]);
     });
 }
 
@@ -357,8 +356,6 @@ fn a_third_device_settles_what_two_that_are_lost_have_published() {
         world.sleep(20).await;
         let reader = keeper.session();
         let uri = format!("craftobj://{}/shop", tablet.node.keys().did());
-        let opened = open(&reader, &uri).await.expect("it opens");
-        assert!(!opened.equivocation);
-        assert_eq!(rows(&reader, opened.handle).await, [(1, 4), (2, 7)]);
+        assert_eq!(read(&reader, &uri).await, [(1, 4), (2, 7)]);
     });
 }

@@ -1,10 +1,12 @@
 //! Reading a coded file where some of its leaves are with nobody: what else there is of their
 //! generation is fetched, any k pieces of it, and the leaves are computed and checked.
 //!
-//! A session whose root is a file of several blocks asks each holder once which shards it has. From
-//! then on the plan asks a holder only for what its shards hold, and a leaf that nobody can give, or
-//! that is late, is recovered. What holders tell is not trusted: pieces are checked by their names,
-//! and a code that does not give the file back is set aside with all that was said about it.
+//! A session whose root is a file of several blocks asks each holder which shards it has, and again
+//! where nothing came for a while: a session is used for as long as somebody may read, and by then
+//! holders have gone and others have their shards. From then on the plan asks a holder only for what
+//! its shards hold, and a leaf that nobody can give, or that is late, is recovered. What holders tell
+//! is not trusted: pieces are checked by their names, and a code that does not give the file back is
+//! set aside with all that was said about it.
 
 use std::{
     cell::RefCell,
@@ -20,7 +22,7 @@ use futures::{StreamExt, future::LocalBoxFuture, stream::FuturesUnordered};
 
 use super::{
     Shared,
-    session::{Inner, Session, live},
+    session::{Inner, SEARCH_AGAIN, Session, live},
     shards::Told,
 };
 use crate::{
@@ -43,7 +45,8 @@ pub(super) struct Recovery(RefCell<State>);
 
 #[derive(Default)]
 struct State {
-    begun: bool,
+    /// When holders began to be asked what they have.
+    begun: Option<Duration>,
     asked: BTreeSet<PeerId>,
     told: BTreeMap<PeerId, Told>,
     coding: Option<Rc<Coding>>,
@@ -110,11 +113,11 @@ impl Inner {
 
     /// Begins to ask who has which shards, where the root is a file that may be coded.
     pub(super) fn survey(self: &Rc<Self>, shared: &Rc<Shared>) {
-        if self.root().codec() != Codec::DagPb || self.recovery.0.borrow().begun {
+        if self.root().codec() != Codec::DagPb || self.recovery.0.borrow().begun.is_some() {
             return;
         }
         let Ok(Some(root)) = shared.peek(&self.root()) else { return };
-        self.recovery.0.borrow_mut().begun = true;
+        self.recovery.0.borrow_mut().begun = Some(shared.clock.monotonic());
         let size = match Node::decode(root.bytes()) {
             Ok(Node::File(file)) => file.size,
             _ => return,
@@ -125,11 +128,24 @@ impl Inner {
         self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
     }
 
+    /// Asks everyone anew, where that was long ago: holders come and go, shards and whole copies move.
+    pub(super) fn survey_again(self: &Rc<Self>, shared: &Rc<Shared>, now: Duration) {
+        {
+            let mut state = self.recovery.0.borrow_mut();
+            if state.begun.is_none_or(|begun| now.saturating_sub(begun) < SEARCH_AGAIN) {
+                return;
+            }
+            (state.begun, state.asked) = (Some(now), BTreeSet::new());
+        }
+        self.plan.borrow_mut().doubt();
+        self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
+    }
+
     /// Asks one peer which shards it has, once.
     pub(super) fn ask_shards(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId) {
         {
             let mut state = self.recovery.0.borrow_mut();
-            if !state.begun || !state.asked.insert(peer) {
+            if state.begun.is_none() || !state.asked.insert(peer) {
                 return;
             }
         }
@@ -146,7 +162,12 @@ impl Inner {
                     inner.recovery.0.borrow_mut().told.insert(peer, told);
                     inner.learn(&shared, peer);
                 }
-                Some(_) => {}
+                Some(_) => {
+                    // What it told before is over.
+                    if inner.recovery.0.borrow_mut().told.remove(&peer).is_some() {
+                        inner.narrow_plan(peer, None);
+                    }
+                }
                 // It may answer when it is asked again.
                 None => drop(inner.recovery.0.borrow_mut().asked.remove(&peer)),
             }

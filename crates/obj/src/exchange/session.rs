@@ -45,7 +45,7 @@ const HINTS: usize = 32;
 /// come sooner, and a search costs more than they do.
 const SEARCH_AFTER: Duration = Duration::from_millis(30);
 /// A search for providers is repeated after this time while something is still wanted.
-const SEARCH_AGAIN: Duration = Duration::from_secs(5);
+pub(super) const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
 type Waiter = oneshot::Sender<Result<Block, ObjError>>;
 pub(super) type Coming = oneshot::Receiver<Result<Block, ObjError>>;
@@ -221,6 +221,7 @@ impl Inner {
             return;
         }
         self.searched.set(Some(now));
+        self.survey_again(shared, now);
         let mut peers = shared.network().peers();
         peers.retain(|info| info.role != Role::Foreign);
         peers.iter().for_each(|info| self.add_peer(shared, info.peer, false));

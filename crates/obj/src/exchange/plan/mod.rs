@@ -70,6 +70,12 @@ impl Peer {
         !self.missing.contains(cid) && self.has.as_ref().is_none_or(|has| has.contains(cid))
     }
 
+    fn doubt(&mut self) {
+        if self.standing == Standing::Confirmed {
+            self.standing = Standing::Unknown { hinted: true };
+        }
+    }
+
     fn is_there(&self) -> bool {
         matches!(self.standing, Standing::Confirmed | Standing::Unknown { .. })
     }
@@ -213,10 +219,12 @@ impl Plan {
     /// A peer's last connection is gone: it may be dead, and is no more sure than one that was never
     /// heard of.
     pub(super) fn left(&mut self, peer: &PeerId) {
-        let known = self.peers.get_mut(peer).filter(|p| p.standing == Standing::Confirmed);
-        if let Some(known) = known {
-            known.standing = Standing::Unknown { hinted: true };
-        }
+        self.peers.get_mut(peer).into_iter().for_each(Peer::doubt);
+    }
+
+    /// Nobody was heard of for a while, and any of them may be dead.
+    pub(super) fn doubt(&mut self) {
+        self.peers.values_mut().for_each(Peer::doubt);
     }
 
     /// Peers that are not out of the question.

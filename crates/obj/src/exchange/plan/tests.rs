@@ -167,6 +167,19 @@ fn a_peer_whose_connection_is_gone_is_not_counted_on() {
 }
 
 #[test]
+fn after_a_while_nobody_is_counted_on_before_being_heard_of_again() {
+    let mut plan = running(2);
+    plan.add_peer(peer(2), WINDOW, true);
+    plan.narrow(&peer(2), Some(Rc::new(BTreeSet::from([cid(1)]))));
+    assert_eq!(plan.unsure(), []);
+    plan.doubt();
+    assert_eq!(plan.unsure(), [cid(1)]);
+    assert!(plan.is_offered(&cid(1)), "they are asked all the same");
+    plan.narrow(&peer(2), Some(Rc::new(BTreeSet::from([cid(1)]))));
+    assert_eq!(plan.unsure(), [], "one said what it has now");
+}
+
+#[test]
 fn a_dropped_peer_is_not_asked_again_and_others_take_over() {
     let mut plan = running(10);
     plan.next(at(10));

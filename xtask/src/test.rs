@@ -102,16 +102,22 @@ fn rust() -> anyhow::Result<()> {
 /// The Rust tests that need a browser: the ports, the store and databases on OPFS, in a dedicated worker,
 /// and the coder's kernel for it.
 fn rust_in_a_tab() -> anyhow::Result<()> {
+    let mut tests = in_a_tab()?;
+    tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
+    tests.args(["--package", "craftec-sql"]);
+    run(tests.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]))
+}
+
+/// Cargo, to run the tests called `tab` of the packages that are added in a browser.
+pub(crate) fn in_a_tab() -> anyhow::Result<Command> {
     let toolchain = setup::wasm_toolchain()?;
     setup::all()?;
     let mut tests = toolchain.cargo();
     tests.args(["test", "--target", "wasm32-unknown-unknown", "--test", "tab"]);
-    tests.args(["--package", "craftec-platform", "--package", "craftec-obj"]);
-    tests.args(["--package", "craftec-sql"]);
-    tests.args(["--package", "craftec-rlnc", "--features", "craftec-rlnc/wasm32_simd"]);
     let runner = paths::tool("wasm-bindgen-test-runner");
     tests.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", runner);
-    run(tests.env("CHROMEDRIVER", setup::chromedriver()?))
+    tests.env("CHROMEDRIVER", setup::chromedriver()?);
+    Ok(tests)
 }
 
 fn sdk() -> anyhow::Result<()> {

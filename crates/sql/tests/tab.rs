@@ -7,10 +7,15 @@
 // A failed step is a failed test.
 #![allow(clippy::unwrap_used)]
 
-use std::rc::Rc;
+mod common;
+mod random;
+
+use std::{rc::Rc, time::Duration};
 
 use craftec_platform::tab::OpfsFolder;
-use craftec_sql::{Database, MemoryStore, Reader, ReaderOptions, Value, log};
+use craftec_sql::{Database, DatabaseOptions, MemoryStore, Reader, ReaderOptions, Value, log};
+use random::{Place, life};
+use rusqlite::Connection;
 use wasm_bindgen_test::{console_log, wasm_bindgen_test, wasm_bindgen_test_configure};
 use web_time::Instant;
 
@@ -81,4 +86,41 @@ async fn durable_commits_are_quick() {
         db.execute("INSERT INTO t (b) VALUES (?)", &[Value::Integer(n)]).await.unwrap();
     }
     console_log!("a durable commit takes {:?}", begun.elapsed() / 200);
+}
+
+/// The origin private file system for ours; for stock SQLite files in memory, on the VFS that its build
+/// for browsers begins with.
+struct Worker {
+    seed: u64,
+}
+
+impl Place for Worker {
+    async fn ours(&mut self, options: DatabaseOptions) -> Database {
+        let folder = OpfsFolder::open("sql-random").await.unwrap();
+        Database::open_with(Rc::new(folder), "app", options).await.unwrap()
+    }
+
+    fn stock(&mut self) -> Connection {
+        Connection::open(format!("stock-{}.sqlite", self.seed)).unwrap()
+    }
+
+    fn file(&self, stock: &mut Connection) -> Vec<u8> {
+        stock.serialize("main").unwrap().to_vec()
+    }
+}
+
+/// For as many seconds as `CRAFTEC_FUZZ_SECONDS` says when this is built, and for a few lives anyway.
+#[wasm_bindgen_test]
+async fn random_statements_do_what_they_do_in_stock_sqlite() {
+    let told = option_env!("CRAFTEC_FUZZ_SECONDS").map(|text| text.parse().unwrap());
+    let (lives, statements, first) = if told.is_some() { (1, 1_500, 5_000) } else { (2, 400, 0) };
+    let (begun, mut seed) = (Instant::now(), first);
+    while seed < first + lives || begun.elapsed() < Duration::from_secs(told.unwrap_or(0)) {
+        empty("sql-random").await;
+        let succeeded = life(&mut Worker { seed }, seed, statements).await;
+        assert!(succeeded > statements / 3, "seed {seed}: only {succeeded} did anything");
+        seed += 1;
+    }
+    let count = (seed - first) * statements as u64;
+    console_log!("{count} random statements of {} lives in {:?}", seed - first, begun.elapsed());
 }

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::{
     paths,
     shell::{cargo, run, say},
+    test,
 };
 
 /// What there is to run.
@@ -25,7 +26,7 @@ pub(crate) enum Part {
     Logic,
     /// SQLite's TCL tests.
     Tcl,
-    /// Random statements.
+    /// Random statements, natively and in a tab.
     Fuzz,
 }
 
@@ -34,7 +35,7 @@ pub(crate) enum Part {
 pub(crate) struct Options {
     /// Only this part.
     part: Option<Part>,
-    /// How long random statements are tried.
+    /// How long random statements are tried, natively and then in a tab.
     #[arg(long, default_value_t = 10)]
     fuzz_minutes: u32,
     /// A folder with sqllogictest files (`*.test`, `*.slt`): no package registry has SQLite's.
@@ -86,5 +87,15 @@ fn fuzz(minutes: u32) -> anyhow::Result<()> {
     let mut fuzz = cargo();
     fuzz.args(["test", "--quiet", "--release", "--package", "craftec-sql"]);
     fuzz.args(["--test", "differential", "--", "--ignored", "--nocapture"]);
+    run(fuzz.env("CRAFTEC_FUZZ_SECONDS", (minutes * 60).to_string()))?;
+    fuzz_in_a_tab(minutes)
+}
+
+/// The same in a browser's worker, on its file system.
+fn fuzz_in_a_tab(minutes: u32) -> anyhow::Result<()> {
+    let mut fuzz = test::in_a_tab()?;
+    fuzz.args(["--release", "--package", "craftec-sql", "--", "random_statements", "--nocapture"]);
+    // A life that is under way is lived to its end.
+    fuzz.env("WASM_BINDGEN_TEST_TIMEOUT", (minutes * 60 + 120).to_string());
     run(fuzz.env("CRAFTEC_FUZZ_SECONDS", (minutes * 60).to_string()))
 }

@@ -96,9 +96,20 @@ pub enum Plan {
     Mend {
         /// Which.
         shards: Vec<u8>,
-        /// The file is not here whole: it has to be read.
-        read: bool,
+        /// How it is read for that.
+        read: Reading,
     },
+}
+
+/// How a file is read for a repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Not at all: it is here whole.
+    Nothing,
+    /// It gives way to what somebody here waits for.
+    GivingWay,
+    /// As fast as can be, since it is nearly unreadable.
+    AtOnce,
 }
 
 impl Care {
@@ -294,9 +305,14 @@ impl Care {
                     return Plan::Rest;
                 }
                 let shards = self.missing(spread, urgent, repair.pieces.max(1));
+                let read = match (whole, urgent) {
+                    (true, _) => Reading::Nothing,
+                    (false, true) => Reading::AtOnce,
+                    (false, false) => Reading::GivingWay,
+                };
                 match shards.is_empty() {
                     true => Plan::Rest,
-                    false => Plan::Mend { shards, read: !whole },
+                    false => Plan::Mend { shards, read },
                 }
             }
             Decision::Rest(_) if whole && self.others_have_it(me) => Plan::DropWhole,

@@ -30,12 +30,12 @@ use craftec_core::{Cid, PeerId, limits::BLOCK_BYTES};
 use craftec_p2p::Rpc;
 use craftec_platform::{Clock, Entropy};
 
-use self::care::{Answers, Care, Plan};
+use self::care::{Answers, Care, Plan, Reading};
 use crate::{
     ObjError, Objects,
     audit::{Auditor, Promised, Standing},
     coded::Coding,
-    exchange::{Told, provider_key},
+    exchange::{Session, Told, provider_key},
     heal::{budget::Budget, history::Kind},
     read::WalkLimits,
     replicate::{LentRecord, Surroundings, TERM_MS, wire::Hold},
@@ -234,26 +234,29 @@ impl Inner {
         tracing::debug!(%holder, %object, ?verdict, "audited");
     }
 
-    /// Makes `shards` again and finds holders for them. With `read` the file is not here whole: it is
-    /// fetched, and kept.
+    /// Makes `shards` again and finds holders for them. A file that has to be read for it is kept.
     async fn mend(
         &self,
         object: Cid,
         coding: &Coding,
         shards: &[u8],
-        read: bool,
+        read: Reading,
         silent: BTreeSet<PeerId>,
     ) -> Result<(), ObjError> {
         let size = coding.spread().layout().size;
         let bytes = size / u64::from(coding.spread().needed()) * shards.len() as u64;
-        let cost = bytes + if read { size } else { 0 };
+        let cost = bytes + if read == Reading::Nothing { 0 } else { size };
         if let Err(wait) = self.budget.borrow_mut().spend(cost, self.clock.now().0) {
             tracing::info!(%object, cost, ?wait, "no repair now: its cost is above the budget");
             return Ok(());
         }
         let Some(lent) = self.lent_for(object)? else { return Ok(()) };
-        if read {
-            self.keep_whole(object, &lent).await?;
+        if read != Reading::Nothing {
+            let mut session = self.objects.reader(object);
+            if read == Reading::GivingWay {
+                session = session.errand();
+            }
+            self.keep_whole(session, &lent).await?;
             self.count(|mended| mended.read_bytes += size);
         }
         let made = self.objects.remake_shards(object, *coding.code(), shards).await?;
@@ -322,10 +325,10 @@ impl Inner {
     }
 
     /// Fetches the whole file and keeps it, if what this node lends has room for it.
-    async fn keep_whole(&self, object: Cid, lent: &LentRecord) -> Result<(), ObjError> {
+    async fn keep_whole(&self, session: Session, lent: &LentRecord) -> Result<(), ObjError> {
         let limits = WalkLimits { bytes: u64::MAX, ..WalkLimits::default() };
-        let pulled =
-            self.objects.pull(self.objects.reader(object).errand(), limits, |_| ()).await?;
+        let object = session.root();
+        let pulled = self.objects.pull(session, limits, |_| ()).await?;
         let lend = self.around.lend().await;
         let used = LentRecord::lent_bytes(self.objects.store())?;
         if lend.limit_bytes.saturating_sub(used) < pulled.bytes {

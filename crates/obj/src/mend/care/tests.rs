@@ -72,11 +72,12 @@ fn near_to_unreadable_nobody_is_waited_for() {
     let Plan::Mend { shards, read } = world.look(&told(&[0], false), &answers) else {
         panic!("nothing was done")
     };
-    assert!(read && shards.iter().all(|shard| (10..20).contains(shard)), "{shards:?}");
+    assert_eq!(read, Reading::AtOnce);
+    assert!(shards.iter().all(|shard| (10..20).contains(shard)), "{shards:?}");
     assert!((3..=6).contains(&shards.len()), "{shards:?}");
     // With the whole here it need not be read.
     let plan = world.look(&told(&[0], true), &answers);
-    assert!(matches!(plan, Plan::Mend { read: false, .. }), "{plan:?}");
+    assert!(matches!(plan, Plan::Mend { read: Reading::Nothing, .. }), "{plan:?}");
 }
 
 #[test]
@@ -88,6 +89,18 @@ fn a_few_that_are_away_are_waited_for() {
     assert_eq!(world.look(&told(&[0], false), &answers), Plan::Rest);
     let outlook = world.care.outlook().unwrap();
     assert_eq!((outlook.reachable, outlook.counted), (16, 20));
+}
+
+#[test]
+fn what_is_lost_long_before_it_is_urgent_is_read_after_others() {
+    let mut world = World::new();
+    world.look(&told(&[0], false), &here(1..20));
+    // Eleven are enough for now, but nine are away for longer than whoever comes back.
+    let mut answers = here(1..11);
+    answers.extend((11..20).map(|n| (n, None)));
+    let plans = (0..20_000).map(|_| world.look(&told(&[0], false), &answers));
+    let acted = plans.into_iter().find(|plan| *plan != Plan::Rest);
+    assert!(matches!(acted, Some(Plan::Mend { read: Reading::GivingWay, .. })), "{acted:?}");
 }
 
 #[test]
@@ -106,7 +119,7 @@ fn what_two_have_counts_once() {
     let answers: Vec<_> = (1..20).map(|n| (n, Some(told(&[n % 10], false)))).collect();
     let plan = world.look(&told(&[0], false), &answers);
     assert_eq!(world.care.outlook().unwrap().reachable, 10);
-    assert!(matches!(plan, Plan::Mend { read: true, .. }), "{plan:?}");
+    assert!(matches!(plan, Plan::Mend { read: Reading::AtOnce, .. }), "{plan:?}");
 }
 
 #[test]

@@ -111,21 +111,31 @@ impl Inner {
         self.plan.borrow().stranded(shared.clock.monotonic())
     }
 
-    /// Begins to ask who has which shards, where the root is a file that may be coded.
+    /// Begins to ask who has which shards, where the root is here and a file that may be coded.
     pub(super) fn survey(self: &Rc<Self>, shared: &Rc<Shared>) {
-        if self.root().codec() != Codec::DagPb || self.recovery.0.borrow().begun.is_some() {
+        if self.may_be_coded()
+            && let Ok(Some(root)) = shared.peek(&self.root())
+        {
+            self.survey_of(shared, &root);
+        }
+    }
+
+    /// The same as soon as the `root` has come: its holders tell what they have while the inner nodes
+    /// are on their way, and the first leaf is asked of one who has it.
+    pub(super) fn survey_of(self: &Rc<Self>, shared: &Rc<Shared>, root: &Block) {
+        if !self.may_be_coded() {
             return;
         }
-        let Ok(Some(root)) = shared.peek(&self.root()) else { return };
         self.recovery.0.borrow_mut().begun = Some(shared.clock.monotonic());
-        let size = match Node::decode(root.bytes()) {
-            Ok(Node::File(file)) => file.size,
-            _ => return,
-        };
-        if size > CODED_BYTES {
-            return;
+        if let Ok(Node::File(file)) = Node::decode(root.bytes())
+            && file.size <= CODED_BYTES
+        {
+            self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
         }
-        self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
+    }
+
+    fn may_be_coded(&self) -> bool {
+        self.root().codec() == Codec::DagPb && self.recovery.0.borrow().begun.is_none()
     }
 
     /// Asks everyone anew, where that was long ago: holders come and go, shards and whole copies move.

@@ -346,6 +346,9 @@ impl Inner {
             match Block::verified(cid, item.bytes) {
                 Ok(block) => {
                     got.push((cid, block.len()));
+                    if cid == self.root {
+                        self.survey_of(shared, &block);
+                    }
                     self.hand_out(&cid, || Ok(block.clone()));
                     if !self.recovery.is_passing(&cid) {
                         shared.keep(block);

@@ -43,10 +43,21 @@ const CODES: usize = 4;
 #[derive(Default)]
 pub(super) struct Recovery(RefCell<State>);
 
+/// Whether holders are asked what they have.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Survey {
+    /// Not yet.
+    #[default]
+    Due,
+    /// The root is no file that may be coded.
+    Needless,
+    /// They were, from then on.
+    Since(Duration),
+}
+
 #[derive(Default)]
 struct State {
-    /// When holders began to be asked what they have.
-    begun: Option<Duration>,
+    survey: Survey,
     asked: BTreeSet<PeerId>,
     told: BTreeMap<PeerId, Told>,
     coding: Option<Rc<Coding>>,
@@ -126,36 +137,38 @@ impl Inner {
         if !self.may_be_coded() {
             return;
         }
-        self.recovery.0.borrow_mut().begun = Some(shared.clock.monotonic());
-        if let Ok(Node::File(file)) = Node::decode(root.bytes())
-            && file.size <= CODED_BYTES
-        {
-            self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
-        }
+        let may_be =
+            matches!(Node::decode(root.bytes()), Ok(Node::File(file)) if file.size <= CODED_BYTES);
+        self.recovery.0.borrow_mut().survey = match may_be {
+            true => Survey::Since(shared.clock.monotonic()),
+            false => Survey::Needless,
+        };
+        self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
     }
 
     fn may_be_coded(&self) -> bool {
-        self.root().codec() == Codec::DagPb && self.recovery.0.borrow().begun.is_none()
+        self.root().codec() == Codec::DagPb && self.recovery.0.borrow().survey == Survey::Due
     }
 
     /// Asks everyone anew, where that was long ago: holders come and go, shards and whole copies move.
     pub(super) fn survey_again(self: &Rc<Self>, shared: &Rc<Shared>, now: Duration) {
         {
             let mut state = self.recovery.0.borrow_mut();
-            if state.begun.is_none_or(|begun| now.saturating_sub(begun) < SEARCH_AGAIN) {
-                return;
+            match state.survey {
+                Survey::Since(begun) if now.saturating_sub(begun) >= SEARCH_AGAIN => {}
+                _ => return,
             }
-            (state.begun, state.asked) = (Some(now), BTreeSet::new());
+            (state.survey, state.asked) = (Survey::Since(now), BTreeSet::new());
         }
         self.plan.borrow_mut().doubt();
         self.plan_peers().into_iter().for_each(|peer| self.ask_shards(shared, peer));
     }
 
-    /// Asks one peer which shards it has, once.
+    /// Asks one peer which shards it has, once in a survey.
     pub(super) fn ask_shards(self: &Rc<Self>, shared: &Rc<Shared>, peer: PeerId) {
         {
             let mut state = self.recovery.0.borrow_mut();
-            if state.begun.is_none() || !state.asked.insert(peer) {
+            if !matches!(state.survey, Survey::Since(_)) || !state.asked.insert(peer) {
                 return;
             }
         }

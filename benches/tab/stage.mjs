@@ -95,7 +95,7 @@ export async function privateMb (pid) {
 /** A relay with a data folder of its own. */
 export async function startRelay () {
   const data = await mkdtemp(path.join(tmpdir(), 'craftec-bench-'))
-  const [http, ws] = [await freePort(), await freePort()]
+  const [http, ws] = await freePorts(2)
   const binary = process.env.CRAFTEC ?? path.join(here, '../../target/release/craftec')
   const child = spawn(binary, ['--data', data, '--json', 'up', '--http', `127.0.0.1:${http}`,
     '--listen', `/ip4/127.0.0.1/tcp/${ws}/ws`], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -113,10 +113,18 @@ export async function startRelay () {
   return { pid: child.pid, app, addr, port: ws, data, binary }
 }
 
-async function freePort () {
-  const socket = createSocket()
-  await new Promise((resolve) => socket.listen(0, '127.0.0.1', resolve))
-  const { port } = socket.address()
-  await new Promise((resolve) => socket.close(resolve))
-  return port
+/** Ports that nobody listens on, below those that systems give to connections. */
+async function freePorts (count) {
+  const found = new Set()
+  for (let tries = 0; tries < 100 && found.size < count; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000)
+    const socket = createSocket()
+    const free = await new Promise((resolve) => {
+      socket.once('error', () => resolve(false))
+      socket.listen(port, '127.0.0.1', () => socket.close(() => resolve(true)))
+    })
+    if (free) found.add(port)
+  }
+  if (found.size < count) throw new Error('too few free ports in 100 tries')
+  return [...found]
 }

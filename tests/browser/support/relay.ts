@@ -24,7 +24,8 @@ export class Relay {
   /** Starts one, with flags of `craftec up` besides. */
   static async start(...flags: string[]): Promise<Relay> {
     const data = await mkdtemp(path.join(tmpdir(), 'craftec-relay-'));
-    const relay = new Relay(data, await freePort(), await freePort(), await freePort(), flags);
+    const [http, ws, tcp] = (await freePorts(3)) as [number, number, number];
+    const relay = new Relay(data, http, ws, tcp, flags);
     await relay.up();
     return relay;
   }
@@ -81,11 +82,21 @@ export class Relay {
   }
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+/**
+ * Ports that nobody listens on, below those that systems give to connections: one of these could
+ * take one before the daemon does, or while a test has the daemon down.
+ */
+async function freePorts(count: number): Promise<number[]> {
+  const found = new Set<number>();
+  for (let tries = 0; tries < 100 && found.size < count; tries++) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+    });
+    if (free) found.add(port);
+  }
+  if (found.size < count) throw new Error('too few free ports in 100 tries');
+  return [...found];
 }

@@ -220,7 +220,9 @@ impl Inner {
         if !due {
             return;
         }
-        self.searched.set(Some(now));
+        if self.searched.replace(Some(now)).is_some() {
+            self.plan.borrow_mut().doubt();
+        }
         self.survey_again(shared, now);
         let mut peers = shared.network().peers();
         peers.retain(|info| info.role != Role::Foreign);

@@ -222,9 +222,12 @@ impl Plan {
         self.peers.get_mut(peer).into_iter().for_each(Peer::doubt);
     }
 
-    /// Nobody was heard of for a while, and any of them may be dead.
+    /// Nobody was heard of for a while: any of them may be dead, or have by now what it lacked.
     pub(super) fn doubt(&mut self) {
-        self.peers.values_mut().for_each(Peer::doubt);
+        for peer in self.peers.values_mut() {
+            peer.doubt();
+            peer.missing.clear();
+        }
     }
 
     /// Peers that are not out of the question.

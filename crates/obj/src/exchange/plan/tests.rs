@@ -180,6 +180,17 @@ fn after_a_while_nobody_is_counted_on_before_being_heard_of_again() {
 }
 
 #[test]
+fn after_a_while_a_peer_is_asked_for_what_it_lacked() {
+    let mut plan = running(2);
+    let ask = plan.next(at(10)).remove(0);
+    plan.answered(ask.id, &[], &[cid(1)], at(20));
+    assert!(plan.next(at(4_000)).is_empty() && !plan.is_offered(&cid(1)));
+    plan.doubt();
+    assert!(plan.is_offered(&cid(1)));
+    assert_eq!(wanted(&plan.next(at(4_000))[0]), [cid(1)]);
+}
+
+#[test]
 fn a_dropped_peer_is_not_asked_again_and_others_take_over() {
     let mut plan = running(10);
     plan.next(at(10));

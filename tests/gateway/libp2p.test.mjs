@@ -109,8 +109,21 @@ async function want(stream, answers, root, cids) {
   }
 }
 
+/**
+ * A round trip in milliseconds. Now and then, on a busy machine, js-libp2p's first stream is closed
+ * before it has written to it; why is not known, and one such stream is let pass.
+ */
+async function pinged() {
+  try {
+    return await node.services.ping.ping(peer);
+  } catch (error) {
+    if (error.name !== 'StreamStateError') throw error;
+    return node.services.ping.ping(peer);
+  }
+}
+
 test('ping and identify', async () => {
-  assert.ok((await node.services.ping.ping(peer)) >= 0);
+  assert.ok((await pinged()) >= 0);
   const connection = node.getConnections(peer)[0];
   assert.match(String(connection.remoteAddr), /\/ws\/p2p\//);
   const told = await node.services.identify.identify(connection);

@@ -118,6 +118,7 @@ async function pinged() {
     return await node.services.ping.ping(peer);
   } catch (error) {
     if (error.name !== 'StreamStateError') throw error;
+    console.log('js-libp2p lost its first stream:', error.message);
     return node.services.ping.ping(peer);
   }
 }

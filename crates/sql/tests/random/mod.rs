@@ -18,7 +18,7 @@ const CACHE_KIB: usize = 96;
 
 /// Where both databases live.
 pub(crate) trait Place {
-    /// Opens ours, after a crash where it was open before.
+    /// Opens ours; where it was open before and the disk can crash, after a crash.
     async fn ours(&mut self, options: DatabaseOptions) -> Database;
 
     /// Opens stock SQLite's.
@@ -109,7 +109,7 @@ pub(crate) async fn life(place: &mut impl Place, seed: u64, statements: usize) -
             }
             same_pages(&ours, &place.file(&mut stock), &case);
         }
-        // Halfway both are closed and opened again, ours after a crash.
+        // Halfway both are closed and opened again.
         if number == statements / 2 {
             drop(ours);
             ours = place.ours(options()).await;

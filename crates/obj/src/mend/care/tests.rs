@@ -53,6 +53,11 @@ fn here(shards: std::ops::Range<u8>) -> Vec<(u8, Option<Told>)> {
     shards.map(|n| (n, Some(told(&[n], false)))).collect()
 }
 
+/// Of peers 1 to 19, those below `first_away` answer, and the others are silent.
+fn left(first_away: u8) -> Vec<(u8, Option<Told>)> {
+    here(1..first_away).into_iter().chain((first_away..20).map(|n| (n, None))).collect()
+}
+
 #[test]
 fn what_is_fresh_and_whole_in_number_rests() {
     let mut world = World::new();
@@ -67,8 +72,7 @@ fn near_to_unreadable_nobody_is_waited_for() {
     let mut world = World::new();
     world.look(&told(&[0], false), &here(1..20));
     // Ten are left of twenty: the others are away, and may well come back.
-    let mut answers = here(1..10);
-    answers.extend((10..20).map(|n| (n, None)));
+    let answers = left(10);
     let Plan::Mend { shards, read } = world.look(&told(&[0], false), &answers) else {
         panic!("nothing was done")
     };
@@ -84,8 +88,7 @@ fn near_to_unreadable_nobody_is_waited_for() {
 fn a_few_that_are_away_are_waited_for() {
     let mut world = World::new();
     world.look(&told(&[0], false), &here(1..20));
-    let mut answers = here(1..16);
-    answers.extend((16..20).map(|n| (n, None)));
+    let answers = left(16);
     assert_eq!(world.look(&told(&[0], false), &answers), Plan::Rest);
     let outlook = world.care.outlook().unwrap();
     assert_eq!((outlook.reachable, outlook.counted), (16, 20));
@@ -96,8 +99,7 @@ fn what_is_lost_long_before_it_is_urgent_is_read_after_others() {
     let mut world = World::new();
     world.look(&told(&[0], false), &here(1..20));
     // Eleven are enough for now, but nine are away for longer than whoever comes back.
-    let mut answers = here(1..11);
-    answers.extend((11..20).map(|n| (n, None)));
+    let answers = left(11);
     let plans = (0..20_000).map(|_| world.look(&told(&[0], false), &answers));
     let acted = plans.into_iter().find(|plan| *plan != Plan::Rest);
     assert!(matches!(acted, Some(Plan::Mend { read: Reading::GivingWay, .. })), "{acted:?}");
@@ -107,8 +109,7 @@ fn what_is_lost_long_before_it_is_urgent_is_read_after_others() {
 fn too_few_to_decode_is_not_tried() {
     let mut world = World::new();
     world.look(&told(&[0], false), &here(1..20));
-    let mut answers = here(1..5);
-    answers.extend((5..20).map(|n| (n, None)));
+    let answers = left(5);
     assert_eq!(world.look(&told(&[0], false), &answers), Plan::Rest);
 }
 

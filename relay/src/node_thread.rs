@@ -36,6 +36,9 @@ const RELAY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two looks at the network.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a statement of a database computes at one go: what others who ask the node meanwhile wait for.
+const STATEMENT_SLICE: Duration = Duration::from_millis(5);
+
 /// What the node runs for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
@@ -172,6 +175,7 @@ async fn launch(settings: &Settings, edge: &Edge, work: Work) -> Result<Rc<Node>
     config.serve_rate = settings.serve_rate;
     config.serve_monthly = settings.serve_monthly;
     config.mend_slot = settings.mend_seconds.map(Duration::from_secs);
+    config.statement_slice = Some(STATEMENT_SLICE);
     config.folder = Some(folder);
     let denylist = edge.denylist.clone();
     config.denied = Some(Rc::new(move |cid| denylist.has(cid)));

@@ -16,6 +16,9 @@ pub const REDUNDANCY: u16 = 250;
 /// How long a statement of a database may compute, unless the configuration says otherwise.
 pub const STATEMENT: Duration = Duration::from_secs(5);
 
+/// The same where it pauses, and holds nothing up but its database: what an index over some gigabytes takes.
+pub const SLICED_STATEMENT: Duration = Duration::from_secs(600);
+
 /// The machine below a node.
 #[derive(Clone)]
 pub struct Ports {
@@ -54,9 +57,12 @@ pub struct Config {
     /// How long a turn is in which one holder of a coded file looks after it. `None` is
     /// [`craftec_obj::mend::SLOT`].
     pub mend_slot: Option<Duration>,
-    /// How long a statement of a database may compute. `None` is [`STATEMENT`]. Nothing else happens on
-    /// the node meanwhile.
+    /// How long a statement of a database may compute. `None` is [`STATEMENT`], or [`SLICED_STATEMENT`]
+    /// where it pauses.
     pub statement_time: Option<Duration>,
+    /// How long it computes at one go, between which the node does everything else. `None` is: to its end,
+    /// as it must be in a tab.
+    pub statement_slice: Option<Duration>,
     /// The folder of the store, where databases are too; without it there are none. Asked for its free space.
     pub folder: Option<Rc<dyn Folder>>,
     /// Content that others do not get from here.
@@ -77,6 +83,7 @@ impl Config {
             scrub_bytes_per_hour: None,
             mend_slot: None,
             statement_time: None,
+            statement_slice: None,
             folder: None,
             denied: None,
         }

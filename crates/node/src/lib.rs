@@ -25,7 +25,7 @@ mod serving;
 mod session;
 
 pub use check::record_check;
-pub use config::{Config, Denied, Ports, REDUNDANCY, REPLICAS, STATEMENT};
+pub use config::{Config, Denied, Ports, REDUNDANCY, REPLICAS, SLICED_STATEMENT, STATEMENT};
 pub use error::NodeError;
 pub use keys::Keys;
 pub use node::Node;

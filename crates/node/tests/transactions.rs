@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::{cell::Cell, time::Duration};
+
 use common::{
     World, run,
     sql::{config, own, query, script, snapshot},
@@ -141,5 +143,96 @@ fn who_waits_for_it_too_long_is_told() {
         finish(&one, open, true).await.expect("committed");
         let wrong = finish(&one, mine, true).await.expect_err("no transaction");
         assert_eq!(wrong.code, ErrorCode::BadInput);
+    });
+}
+
+/// Counts for ever.
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+
+/// A node whose statements pause.
+async fn pausing(world: &World) -> (Session, Session, u64, u64) {
+    let disk = SimDisk::new();
+    let mut config = config(&disk);
+    config.statement_slice = Some(Duration::from_millis(1));
+    let node = world.node_on(1, &disk, config).await;
+    let (one, other) = (node.session(), node.session());
+    let (mine, theirs) = (own(&one, "shop").await, own(&other, "shop").await);
+    script(&one, mine, "CREATE TABLE t (a UNIQUE)").await.expect("made");
+    (one, other, mine, theirs)
+}
+
+/// Lets everything else have some turns.
+async fn turns(world: &World, count: u32) {
+    for _ in 0..count {
+        world.clock.give_way().await;
+    }
+}
+
+#[test]
+fn while_a_statement_pauses_its_node_does_everything_else() {
+    run(|world| async move {
+        let (one, other, mine, _) = pausing(&world).await;
+        let long = format!("{ENDLESS} INSERT INTO t SELECT i FROM n LIMIT 100000");
+        let done = Cell::new(false);
+        let writing = async {
+            query(&one, mine, &long, &[]).await.expect("written");
+            done.set(true);
+        };
+        let meanwhile = async {
+            turns(&world, 3).await;
+            let cid = common::put(&other, b"meanwhile", 0).await;
+            let got = common::get(&other, cid, "").await.expect("it is here");
+            assert_eq!(got, b"meanwhile");
+            let another = own(&other, "another").await;
+            script(&other, another, "CREATE TABLE t (a)").await.expect("made");
+            assert!(!done.get(), "it goes on");
+        };
+        futures::join!(writing, meanwhile);
+        assert_eq!(count(&one, mine).await, Ok(100_000));
+    });
+}
+
+#[test]
+fn a_transaction_can_be_given_up_while_a_statement_of_it_pauses() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = pausing(&world).await;
+        let open = begin(&one, mine).await.expect("begun");
+        query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+        let reads = format!("{ENDLESS} SELECT count(*) FROM n");
+        let (ran, next, ()) = futures::join!(
+            query(&one, open, &reads, &[]),
+            // It waits for that, and then there is no transaction.
+            query(&one, open, "INSERT INTO t VALUES (2)", &[]),
+            async {
+                turns(&world, 3).await;
+                finish(&one, open, false).await.expect("given up");
+            }
+        );
+        assert_eq!(ran.expect_err("ended").code, ErrorCode::Aborted);
+        assert_eq!(next.expect_err("too late").code, ErrorCode::Aborted);
+        assert_eq!(count(&other, theirs).await, Ok(0));
+    });
+}
+
+#[test]
+fn a_statement_that_nobody_waits_for_ends_its_transaction_if_it_wrote() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = pausing(&world).await;
+        let open = begin(&one, mine).await.expect("begun");
+        query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+        let dropped = async |sql: String| {
+            let running = query(&one, open, &sql, &[]);
+            let turns = turns(&world, 3);
+            futures::pin_mut!(running, turns);
+            let first = futures::future::select(running, turns).await;
+            assert!(matches!(first, futures::future::Either::Right(_)), "it had an end");
+        };
+        dropped(format!("{ENDLESS} SELECT count(*) FROM n")).await;
+        assert_eq!(count(&one, open).await, Ok(1), "what only read goes alone");
+        dropped(format!("{ENDLESS} INSERT INTO t SELECT -i FROM n")).await;
+        let late = query(&one, open, "INSERT INTO t VALUES (3)", &[]).await;
+        assert_eq!(late.expect_err("SQLite took all of it back").code, ErrorCode::Aborted);
+        assert_eq!(count(&other, theirs).await, Ok(0));
+        script(&other, theirs, "INSERT INTO t VALUES (4)").await.expect("nobody has the turn");
     });
 }

@@ -1,6 +1,12 @@
 //! Time and concurrency. All of it goes through here, so that a simulation can own both.
 
-use std::{fmt, future::Future, pin::pin, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use futures::future::{Either, LocalBoxFuture, select};
 
@@ -18,6 +24,17 @@ pub trait Clock {
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
     /// Runs `task` on the node's thread until it completes.
     fn spawn(&self, task: LocalBoxFuture<'static, ()>);
+    /// Completes once everything else that is ready had a turn.
+    fn give_way(&self) -> LocalBoxFuture<'static, ()> {
+        let mut was_asked = false;
+        Box::pin(poll_fn(move |context| {
+            if std::mem::replace(&mut was_asked, true) {
+                return Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
 }
 
 /// A future did not complete in time.

@@ -29,6 +29,9 @@ pub enum SqlError {
         /// The limit.
         limit: Duration,
     },
+    /// A statement was ended by [`interrupt`](crate::Database::interrupt); nothing of it happened.
+    #[error("the statement was ended")]
+    Interrupted,
     /// Statements that began a transaction and did not end it.
     #[error("the statements leave a transaction open; it was rolled back")]
     LeftOpen,

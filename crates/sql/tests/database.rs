@@ -84,7 +84,7 @@ fn a_transaction_larger_than_the_cache_commits_or_goes_whole() {
     let disk = SimDisk::new();
     let options = DatabaseOptions { cache_bytes: 64 << 10, ..DatabaseOptions::default() };
     block_on(async {
-        let db = open_with(&disk, "app", options).await;
+        let db = open_with(&disk, "app", options.clone()).await;
         db.execute_batch("CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB)").await.unwrap();
         let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
                     INSERT INTO t (b) SELECT randomblob(1000) FROM n";

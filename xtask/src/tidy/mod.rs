@@ -79,10 +79,11 @@ fn platform_cfg(source: &Source) -> Option<String> {
     })
 }
 
-/// Where SQLite calls back into Rust: for its files, for what a tab's has no system to ask, and for the
-/// names of files in its own tests.
-const SQLITE_FFI: [&str; 6] = [
+/// Where SQLite calls back into Rust: for its files, for what a tab's has no system to ask, for the names
+/// of files in its own tests, and to pause.
+const SQLITE_FFI: [&str; 7] = [
     "crates/pager/src/ffi/mod.rs",
+    "crates/platform/src/native/fiber.rs",
     "crates/sql/src/merge/ffi.rs",
     "crates/sql/src/vfs/ffi.rs",
     "crates/sql/src/vfs/host.rs",

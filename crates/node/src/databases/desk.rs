@@ -15,7 +15,7 @@ use craftec_api::{ApiError, ErrorCode, FRAME_PAGES, SqlState, SqlTurn};
 use craftec_core::database::PAGE_BYTES;
 use craftec_sql::page::{Page, PageNo};
 
-use super::{Own, Tally};
+use super::{Own, Tally, WAITED};
 use crate::fault;
 
 /// How long a client that means to write keeps others from it: what a transaction takes, and a person
@@ -40,14 +40,14 @@ pub(super) struct Writer {
 
 impl Own {
     /// The client that means to write, if that is another than `desk`.
-    fn other_writer(&self, desk: u64) -> bool {
+    pub(super) fn other_writer(&self, desk: u64) -> bool {
         let now = self.clock.monotonic();
         self.writer.get().is_some_and(|writer| writer.desk != desk && writer.until > now)
     }
 
-    /// Waits until no client is about to write, for as long as a statement may take.
+    /// Waits until no client is about to write.
     pub(super) async fn no_writer(&self) -> Result<(), ApiError> {
-        let end = self.clock.monotonic() + self.limit;
+        let end = self.clock.monotonic() + WAITED;
         while self.other_writer(0) {
             if self.clock.monotonic() > end {
                 return Err(self.is_busy());

@@ -48,11 +48,8 @@ impl Databases {
 impl Own {
     /// Encrypts it with a key, for these readers and no others.
     pub(crate) async fn encrypt(&self, seal: Seal, readers: Vec<Reader>) -> Result<(), ApiError> {
-        self.no_writer().await?;
-        let _turn = self.turn().await?;
-        let sealed = self.database.seal(seal).await;
-        self.ring();
-        sealed.map_err(fault::sql)?;
+        let _using = self.write().await?;
+        self.database.seal(seal).await.map_err(fault::sql)?;
         self.keep_readers(readers)
     }
 

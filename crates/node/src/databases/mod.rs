@@ -28,8 +28,8 @@ use craftec_core::{Cid, head::check_name};
 use craftec_obj::{Store, store::Meta};
 use craftec_platform::{Clock, Entropy, Folder, timeout};
 use craftec_sql::{
-    Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, SqlError, Strategy,
-    Value, log::LogError, page::PageNo,
+    Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, Slices, SqlError,
+    Strategy, Value, log::LogError, page::PageNo,
 };
 use futures::lock::{Mutex, OwnedMutexGuard};
 
@@ -42,7 +42,7 @@ pub(crate) use self::{
     record::{Branch, DatabaseRecord},
     transaction::Transaction,
 };
-use crate::{Config, Keys, Ports, STATEMENT, bell::Bell, fault};
+use crate::{Config, Keys, Ports, SLICED_STATEMENT, STATEMENT, bell::Bell, fault};
 
 /// Longest result of one statement: it is held until its last row was asked for.
 pub(crate) const RESULT_BYTES: usize = 16 << 20;
@@ -57,7 +57,9 @@ const SNAPSHOTS: usize = 16;
 /// How long a snapshot that is taken in waits for transactions of others, and how often it looks.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long a merge may compute. It holds the node up, and is made rarely.
+/// How long somebody waits for the turn to use a database: longer than most statements take.
+const WAITED: Duration = Duration::from_secs(5);
+/// How long a merge may compute at least: it is made rarely.
 const MERGE: Duration = Duration::from_secs(30);
 /// Memory of SQLite, of all that is open together: 512 MiB. A statement that needs more fails.
 const MEMORY: &str = "PRAGMA hard_heap_limit = 536870912";
@@ -90,7 +92,7 @@ impl Own {
     /// takes.
     pub(crate) async fn turn(&self) -> Result<OwnedMutexGuard<()>, ApiError> {
         let turn = self.turn.clone().lock_owned();
-        timeout(&*self.clock, self.limit, turn).await.map_err(|_| self.is_busy())
+        timeout(&*self.clock, WAITED, turn).await.map_err(|_| self.is_busy())
     }
 
     /// Somebody else writes.
@@ -103,40 +105,38 @@ impl Own {
     }
 
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
-        if self.database.may_write(sql) {
+        let mut turn = self.turn().await?;
+        if self.other_writer(0) && self.database.may_write(sql) {
+            drop(turn);
             self.no_writer().await?;
+            turn = self.turn().await?;
         }
-        let _turn = self.turn().await?;
-        let ran = self.database.run(sql, params, Some(self.limit)).await;
-        self.ring();
-        ran.map_err(fault::sql)
+        let _using = Using { own: self, _turn: turn };
+        self.database.run(sql, params, Some(self.limit)).await.map_err(fault::sql)
     }
 
     pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
-        self.no_writer().await?;
-        let _turn = self.turn().await?;
-        let ran = self.database.run_script(sql, Some(self.limit)).await;
-        self.ring();
-        ran.map_err(fault::sql)
+        let _using = self.write().await?;
+        self.database.run_script(sql, Some(self.limit)).await.map_err(fault::sql)
     }
 
     pub(crate) async fn batch(
         &self,
-        statements: &[(String, Vec<Value>)],
+        statements: Vec<(String, Vec<Value>)>,
     ) -> Result<(Vec<u64>, Ran), ApiError> {
+        let _using = self.write().await?;
+        self.database.run_transaction(statements, Some(self.limit)).await.map_err(fault::sql)
+    }
+
+    /// The turn to change the database, once no client is about to.
+    async fn write(&self) -> Result<Using<'_>, ApiError> {
         self.no_writer().await?;
-        let _turn = self.turn().await?;
-        let ran = self.database.run_transaction(statements, Some(self.limit)).await;
-        self.ring();
-        ran.map_err(fault::sql)
+        Ok(Using { own: self, _turn: self.turn().await? })
     }
 
     pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
-        self.no_writer().await?;
-        let _turn = self.turn().await?;
-        let restored = self.database.restore(root).await;
-        self.ring();
-        restored.map(drop).map_err(fault::sql)
+        let _using = self.write().await?;
+        self.database.restore(root).await.map(drop).map_err(fault::sql)
     }
 
     /// Takes a snapshot in that was made elsewhere, to be kept under `name`.
@@ -155,11 +155,9 @@ impl Own {
 
     /// Merges a state that was taken in.
     pub(crate) async fn merge(&self, other: Other, strategy: Strategy) -> Result<Merged, ApiError> {
-        self.no_writer().await?;
-        let _turn = self.turn().await?;
-        let merged = self.database.merge(other, strategy, Some(MERGE)).await;
-        self.ring();
-        merged.map_err(fault::sql)
+        let _using = self.write().await?;
+        let limit = MERGE.max(self.limit);
+        self.database.merge(other, strategy, Some(limit)).await.map_err(fault::sql)
     }
 
     /// Wakes those who wait for a change, if there is one.
@@ -171,11 +169,25 @@ impl Own {
     }
 }
 
+/// Somebody has the turn to use a database; when it ends, also because its asker has gone, those who wait for
+/// a change are told if there is one.
+struct Using<'o> {
+    own: &'o Own,
+    _turn: OwnedMutexGuard<()>,
+}
+
+impl Drop for Using<'_> {
+    fn drop(&mut self) {
+        self.own.ring();
+    }
+}
+
 /// A snapshot that is open, or the latest of a name.
 pub(crate) struct Snapshot {
     /// Statements run one after the other: each may run several times, as its pages come.
     reading: Mutex<Reading>,
     limit: Duration,
+    slices: Option<Slices>,
     /// Where a name led here: the name, and its head then.
     pub(crate) named: Option<Named>,
     keys: Rc<Keys>,
@@ -197,11 +209,17 @@ pub(crate) struct Named {
 }
 
 impl Reading {
-    async fn open(root: Cid, pages: Pages, keys: &Keys) -> Result<Self, ApiError> {
+    async fn open(
+        root: Cid,
+        pages: Pages,
+        keys: &Keys,
+        slices: Option<Slices>,
+    ) -> Result<Self, ApiError> {
         let pages = Rc::new(pages);
         let options = ReaderOptions {
             cache_bytes: READER_CACHE_BYTES,
             result_bytes: RESULT_BYTES,
+            slices,
             ..ReaderOptions::default()
         };
         let reader = Reader::open_with(pages.clone(), root, options, keys).await;
@@ -242,7 +260,7 @@ impl Snapshot {
 
     /// Reads another root from now on. What did not change is here already, since it has the same CID.
     pub(crate) async fn advance(&self, root: Cid, pages: Pages) -> Result<(), ApiError> {
-        let next = Reading::open(root, pages, &self.keys).await?;
+        let next = Reading::open(root, pages, &self.keys, self.slices.clone()).await?;
         *self.reading.lock().await = next;
         Ok(())
     }
@@ -283,6 +301,7 @@ pub(crate) struct Databases {
     open: RefCell<BTreeMap<String, Weak<Own>>>,
     /// Opening and removing files takes turns: a file is open once.
     opening: Mutex<()>,
+    slices: Option<Slices>,
     snapshots: Rc<Tally>,
     /// Pages that clients have changed and not committed yet.
     staged: Rc<Tally>,
@@ -297,10 +316,14 @@ pub(crate) struct Databases {
 
 impl Databases {
     pub(crate) fn new(store: Store, config: &Config, ports: &Ports, keys: &Keys) -> Self {
+        let slices = config.statement_slice;
+        let slices = slices.map(|each| Slices { clock: ports.clock.clone(), each });
+        let limit = if slices.is_some() { SLICED_STATEMENT } else { STATEMENT };
         Self {
             store,
             folder: config.folder.clone(),
-            limit: config.statement_time.unwrap_or(STATEMENT),
+            limit: config.statement_time.unwrap_or(limit),
+            slices,
             open: RefCell::default(),
             opening: Mutex::default(),
             snapshots: Rc::default(),
@@ -353,6 +376,7 @@ impl Databases {
         let options = DatabaseOptions {
             cache_bytes: CACHE_BYTES,
             result_bytes: RESULT_BYTES,
+            slices: self.slices.clone(),
             ..DatabaseOptions::default()
         };
         let seals = self.seals(&record);
@@ -403,9 +427,10 @@ impl Databases {
         }
         self.snapshots.add(1);
         let counted = Counted(self.snapshots.clone());
-        let reading = Mutex::new(Reading::open(root, pages, &self.keys).await?);
-        let (limit, keys) = (self.limit, self.keys.clone());
-        Ok(Rc::new(Snapshot { reading, limit, named, keys, _counted: counted }))
+        let slices = self.slices.clone();
+        let reading = Reading::open(root, pages, &self.keys, slices.clone()).await?;
+        let (reading, limit, keys) = (Mutex::new(reading), self.limit, self.keys.clone());
+        Ok(Rc::new(Snapshot { reading, limit, slices, named, keys, _counted: counted }))
     }
 
     /// Removes a database. What was taken of it as a snapshot stays.

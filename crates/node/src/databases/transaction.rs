@@ -11,8 +11,8 @@ use std::{
 };
 
 use craftec_api::{ApiError, ErrorCode};
-use craftec_sql::{Ran, SqlError, Value};
-use futures::lock::OwnedMutexGuard;
+use craftec_sql::{Ran, Value};
+use futures::lock::{Mutex, MutexGuard, OwnedMutexGuard};
 
 use super::{Own, watch::watch};
 use crate::fault;
@@ -31,6 +31,10 @@ pub(crate) struct Transaction {
     begun: Duration,
     /// When its client spoke last.
     spoke: Cell<Duration>,
+    /// Held while a statement of it runs: it may pause, and the next must wait.
+    speaking: Mutex<()>,
+    /// Its client wants nothing of it.
+    is_given_up: Cell<bool>,
 }
 
 impl Own {
@@ -41,7 +45,14 @@ impl Own {
         self.database.begin().map_err(fault::sql)?;
         let now = self.clock.monotonic();
         let own = self.clone();
-        let transaction = Rc::new(Transaction { own, turn, begun: now, spoke: Cell::new(now) });
+        let transaction = Rc::new(Transaction {
+            own,
+            turn,
+            begun: now,
+            spoke: Cell::new(now),
+            speaking: Mutex::default(),
+            is_given_up: Cell::default(),
+        });
         watch(&self.clock, &transaction, Transaction::left);
         Ok(transaction)
     }
@@ -51,6 +62,10 @@ impl Transaction {
     /// How long it may still last; none once it has ended, which it does here.
     fn left(&self) -> Option<Duration> {
         self.turn.borrow().as_ref()?;
+        if self.speaking.try_lock().is_none() {
+            // It has a limit of its own.
+            return Some(IDLE);
+        }
         let now = self.own.clock.monotonic();
         let left = (self.spoke.get() + IDLE).min(self.begun + LIFE).saturating_sub(now);
         if left.is_zero() {
@@ -61,22 +76,22 @@ impl Transaction {
     }
 
     /// Runs one statement in it.
-    pub(crate) fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
-        self.is_open()?;
-        let ran = self.own.database.run_inside(sql, params, Some(self.own.limit));
-        self.checked(ran)
+    pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
+        let _speaking = self.speak().await?;
+        let ran = self.own.database.run_inside(sql, params, Some(self.own.limit)).await;
+        ran.map_err(fault::sql)
     }
 
     /// Runs several.
-    pub(crate) fn script(&self, sql: &str) -> Result<Ran, ApiError> {
-        self.is_open()?;
-        let ran = self.own.database.run_script_inside(sql, Some(self.own.limit));
-        self.checked(ran)
+    pub(crate) async fn script(&self, sql: &str) -> Result<Ran, ApiError> {
+        let _speaking = self.speak().await?;
+        let ran = self.own.database.run_script_inside(sql, Some(self.own.limit)).await;
+        ran.map_err(fault::sql)
     }
 
     /// Makes it durable.
     pub(crate) async fn commit(&self) -> Result<(), ApiError> {
-        self.is_open()?;
+        let _speaking = self.speak().await?;
         let committed = self.own.database.commit().await;
         if committed.is_err() {
             self.roll_back();
@@ -86,8 +101,18 @@ impl Transaction {
         committed.map_err(fault::sql)
     }
 
-    /// Ends it: nothing of it happened.
-    pub(crate) fn roll_back(&self) {
+    /// Ends it, and what runs in it: nothing of it happened.
+    pub(crate) async fn give_up(&self) {
+        self.is_given_up.set(true);
+        if self.speaking.try_lock().is_none() {
+            self.own.database.interrupt();
+        }
+        let _nobody_speaks = self.speaking.lock().await;
+        self.roll_back();
+    }
+
+    /// Ends it. No statement of it may run.
+    fn roll_back(&self) {
         // Whatever ended it before has let go of the turn.
         if let Some(turn) = self.turn.take() {
             if let Err(error) = self.own.database.roll_back() {
@@ -97,18 +122,15 @@ impl Transaction {
         }
     }
 
-    fn checked(&self, ran: Result<Ran, SqlError>) -> Result<Ran, ApiError> {
-        // From now on: what a statement took is not its client's silence.
-        self.spoke.set(self.own.clock.monotonic());
-        if !self.own.database.is_in_transaction() {
-            // SQLite gives up all of it where the disk fails; a statement may say ROLLBACK.
-            self.roll_back();
-        }
-        ran.map_err(fault::sql)
+    /// The turn to run a statement in it.
+    async fn speak(&self) -> Result<Speaking<'_>, ApiError> {
+        let held = self.speaking.lock().await;
+        self.is_open()?;
+        Ok(Speaking { transaction: self, _held: held })
     }
 
     fn is_open(&self) -> Result<(), ApiError> {
-        if self.turn.borrow().is_some() {
+        if self.turn.borrow().is_some() && !self.is_given_up.get() {
             return Ok(());
         }
         let message = format!("The transaction on `{}` has ended.", self.own.name);
@@ -124,5 +146,24 @@ impl Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         self.roll_back();
+    }
+}
+
+/// A statement of a transaction runs, for as long as this lives; its client may let go of it.
+struct Speaking<'t> {
+    transaction: &'t Transaction,
+    _held: MutexGuard<'t, ()>,
+}
+
+impl Drop for Speaking<'_> {
+    fn drop(&mut self) {
+        let Transaction { own, spoke, .. } = self.transaction;
+        // From now on: what a statement took is not its client's silence.
+        spoke.set(own.clock.monotonic());
+        if !own.database.is_in_transaction() {
+            // SQLite gives up all of it where the disk fails or a writing statement is interrupted; a
+            // statement may say ROLLBACK.
+            self.transaction.roll_back();
+        }
     }
 }

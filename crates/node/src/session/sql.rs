@@ -93,7 +93,7 @@ impl Session {
             Command::SqlScript { handle, sql } => {
                 check_text(&sql)?;
                 let ran = match self.transaction(handle)? {
-                    Some(open) => open.script(&sql),
+                    Some(open) => open.script(&sql).await,
                     None => self.own(handle)?.script(&sql).await,
                 };
                 let ran = self.node.wrote(ran).await?;
@@ -216,7 +216,7 @@ impl Session {
         check_text(sql)?;
         let params: Vec<Value> = params.into_iter().map(value).collect();
         let ran = match self.transaction(handle)? {
-            Some(open) => self.node.wrote(open.run(sql, &params)).await,
+            Some(open) => self.node.wrote(open.run(sql, &params).await).await,
             None => match self.database(handle)? {
                 OpenDatabase::Own(desk) => self.node.wrote(desk.own.run(sql, &params).await).await,
                 OpenDatabase::Snapshot(snapshot) => snapshot.run(sql, &params).await,
@@ -250,7 +250,7 @@ impl Session {
         if commit {
             open.commit().await?;
         } else {
-            open.roll_back();
+            open.give_up().await;
         }
         Ok(Reply::Done)
     }
@@ -289,7 +289,7 @@ impl Session {
             (statement.sql, statement.params.into_iter().map(value).collect())
         };
         let statements: Vec<(String, Vec<Value>)> = statements.into_iter().map(each).collect();
-        let (changes, ran) = self.node.wrote(own.batch(&statements).await).await?;
+        let (changes, ran) = self.node.wrote(own.batch(statements).await).await?;
         Ok(Reply::Executed { changes, last_rowid: ran.last_rowid })
     }
 

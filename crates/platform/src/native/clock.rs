@@ -54,4 +54,9 @@ impl Clock for NativeClock {
     fn spawn(&self, task: LocalBoxFuture<'static, ()>) {
         tokio::task::spawn_local(task);
     }
+
+    fn give_way(&self) -> LocalBoxFuture<'static, ()> {
+        // A task that only wakes itself is run again before tokio looks at timers and sockets.
+        Box::pin(tokio::task::yield_now())
+    }
 }

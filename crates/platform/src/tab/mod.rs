@@ -2,6 +2,7 @@
 
 mod clock;
 mod entropy;
+pub(crate) mod fiber;
 mod file;
 
 pub use clock::TabClock;

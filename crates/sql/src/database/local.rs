@@ -20,7 +20,7 @@ use web_time::Instant;
 
 use super::{
     Reader, ReaderOptions, Rows,
-    bounds::Watch,
+    bounds::{Slices, Watch},
     connection::{self, Granted},
 };
 use crate::{
@@ -42,7 +42,7 @@ pub use pages::State;
 use sealing::Held;
 
 /// How a database is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DatabaseOptions {
     /// Its log.
     pub log: LogOptions,
@@ -50,18 +50,22 @@ pub struct DatabaseOptions {
     pub cache_bytes: usize,
     /// Longest result that [`Database::query`] gives.
     pub result_bytes: usize,
+    /// How statements that somebody else wrote ([`Database::run`] and its like) pause; with none they run at
+    /// one go.
+    pub slices: Option<Slices>,
 }
 
 impl Default for DatabaseOptions {
     fn default() -> Self {
-        Self { log: LogOptions::default(), cache_bytes: 8 << 20, result_bytes: 64 << 20 }
+        let log = LogOptions::default();
+        Self { log, cache_bytes: 8 << 20, result_bytes: 64 << 20, slices: None }
     }
 }
 
 /// A database that this node writes.
 pub struct Database {
     // Closed before what it reads from.
-    connection: Connection,
+    connection: Rc<Connection>,
     granted: Granted,
     watch: Watch,
     mount: Mount,
@@ -108,9 +112,10 @@ impl Database {
         let pages = Rc::new(RefCell::new(LocalPages::new(log)));
         let mount = Mount::new(pages.clone());
         let (mut connection, granted) = connection::open(&mount)?;
-        let watch = Watch::over(&mut connection)?;
+        let watch = Watch::new(options.slices.clone());
+        watch.over(&mut connection)?;
         connection::set_up(&connection, options.cache_bytes)?;
-        let waiting = Cell::default();
+        let (connection, waiting) = (Rc::new(connection), Cell::default());
         let opened = Self { connection, granted, watch, mount, pages, folder, options, waiting };
         if opened.key().is_some() {
             opened.reserve()?;
@@ -179,7 +184,7 @@ impl Database {
     /// Takes a snapshot: its root names this state for ever, and stays readable here until newer
     /// snapshots push it out; [`Database::keep`] holds on to it.
     pub fn snapshot(&self) -> Result<Cid, SqlError> {
-        if !self.connection.is_autocommit() {
+        if self.watch.is_running() || !self.connection.is_autocommit() {
             return Err(LogError::Transaction.into());
         }
         let schema = self.schema()?;
@@ -286,7 +291,11 @@ impl Database {
     /// Closes it. Every commit is durable already; dropping the handle does the same.
     pub fn close(self) -> Result<(), SqlError> {
         let Self { connection, mount, pages, .. } = self;
-        let closed = connection.close().map_err(|(_, error)| SqlError::from(error));
+        // A statement that runs has it too, and borrows this database.
+        let closed = match Rc::try_unwrap(connection) {
+            Ok(connection) => connection.close().map_err(|(_, error)| SqlError::from(error)),
+            Err(_) => Err(LogError::Transaction.into()),
+        };
         drop((mount, pages));
         closed
     }
@@ -310,7 +319,8 @@ impl Database {
     }
 
     fn outside_transactions(&self) -> Result<(), SqlError> {
-        if !self.connection.is_autocommit() || self.mount.is_locked() {
+        let is_used = self.watch.is_running() || self.mount.is_locked();
+        if is_used || !self.connection.is_autocommit() {
             return Err(LogError::Transaction.into());
         }
         Ok(())

@@ -2,7 +2,8 @@
 //!
 //! A [`Database`] is one that this node writes; a [`Reader`] is a snapshot of anybody's, whose pages
 //! come when a statement touches them. Statements of a local database never wait: its methods are
-//! asynchronous where the log may be compacted, since opening a file is, in a browser.
+//! asynchronous where the log may be compacted, since opening a file is, in a browser, and where a long
+//! statement pauses ([`Slices`]).
 //!
 //! A handle belongs to the thread that opened it. Nothing here knows of heads or of the network.
 
@@ -17,6 +18,8 @@ use rusqlite::types::Value;
 
 use crate::error::SqlError;
 
+pub use bounds::Slices;
+pub(crate) use bounds::Watch;
 pub(crate) use connection::quoted;
 pub use connection::{Ran, Rows};
 pub use local::{Database, DatabaseOptions, Other, State, Transaction};

@@ -18,7 +18,7 @@ use rusqlite::{Connection, types::Value};
 
 use super::{
     Ran, Rows, Sql,
-    bounds::{Watch, told},
+    bounds::{Slices, Watch},
     connection::{self, Guarded},
 };
 use crate::{
@@ -46,7 +46,7 @@ const NODES: usize = limits::WANT_CIDS;
 const PAGES: usize = 2048;
 
 /// How a snapshot is read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReaderOptions {
     /// Memory for pages: as much as one statement touches.
     pub cache_bytes: usize,
@@ -54,12 +54,14 @@ pub struct ReaderOptions {
     pub result_bytes: usize,
     /// Most pages that its root may claim.
     pub pages: u32,
+    /// How statements pause; with none they run at one go.
+    pub slices: Option<Slices>,
 }
 
 impl Default for ReaderOptions {
     fn default() -> Self {
         // 64 GiB of database, of which a tab can hold 48 MiB.
-        Self { cache_bytes: 48 << 20, result_bytes: 64 << 20, pages: 16 << 20 }
+        Self { cache_bytes: 48 << 20, result_bytes: 64 << 20, pages: 16 << 20, slices: None }
     }
 }
 
@@ -79,7 +81,7 @@ pub struct Fetched {
 /// A snapshot that is open for reading.
 pub struct Reader {
     // Closed before what it reads from.
-    connection: Connection,
+    connection: Rc<Connection>,
     watch: Watch,
     _mount: Mount,
     source: Source,
@@ -134,11 +136,14 @@ impl Reader {
         let most_ahead = if is_kept { AHEAD_PAGES } else { pages.borrow().room() as u32 / 2 };
         let mount = Mount::new(pages);
         let (mut connection, _) = connection::open(&mount)?;
-        let watch = Watch::over(&mut connection)?;
+        let watch = Watch::new(options.slices.clone());
+        watch.over(&mut connection)?;
+        let cache_bytes = options.cache_bytes;
+        let connection = Rc::new(connection);
         let reader = Self { connection, watch, _mount: mount, source, options, most_ahead };
         reader
-            .run_until(None, |connection| {
-                connection::set_up(connection, options.cache_bytes)?;
+            .run_until(None, move |connection| {
+                connection::set_up(connection, cache_bytes)?;
                 // Not ours: its schema may call no function that does more than compute.
                 connection.execute_batch(
                     "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;
@@ -167,7 +172,9 @@ impl Reader {
     /// Runs one statement and gives its rows.
     pub async fn query(&self, sql: &str, params: &[Value]) -> Result<Rows, SqlError> {
         let limit = self.options.result_bytes;
-        let query = |connection: &Connection| connection::query(connection, sql, params, limit);
+        let (sql, params) = (Rc::<str>::from(sql), Rc::<[Value]>::from(params));
+        let query =
+            move |connection: &Connection| connection::query(connection, &sql, &params, limit);
         self.run_until(None, query).await?.ok_or(SqlError::TooMuch { limit })
     }
 
@@ -180,7 +187,10 @@ impl Reader {
         limit: Option<Duration>,
     ) -> Result<Ran, SqlError> {
         let guarded = Guarded { limit: self.options.result_bytes, read_only: true };
-        self.run_until(limit, |connection| connection::run(connection, sql, params, guarded)).await
+        let (sql, params) = (Rc::<str>::from(sql), Rc::<[Value]>::from(params));
+        let run =
+            move |connection: &Connection| connection::run(connection, &sql, &params, guarded);
+        self.run_until(limit, run).await
     }
 
     /// Fetches every page, for what can't tell a miss from damage (`PRAGMA integrity_check`). The
@@ -204,10 +214,10 @@ impl Reader {
 
     /// Runs `statement` until it lacks nothing: each time for at most `limit`, and for [`RUNS`] of those in
     /// all.
-    async fn run_until<T, E: Into<SqlError>>(
+    async fn run_until<T: 'static, E: Into<SqlError> + 'static>(
         &self,
         limit: Option<Duration>,
-        mut statement: impl FnMut(&Connection) -> Result<T, E>,
+        statement: impl Fn(&Connection) -> Result<T, E> + Clone + 'static,
     ) -> Result<T, SqlError> {
         let mut left = limit.map(|limit| limit * RUNS);
         let (mut ahead, mut rounds) = (1, 0);
@@ -216,12 +226,13 @@ impl Reader {
         loop {
             self.source.fetched.borrow_mut().runs += 1;
             let within = left.into_iter().chain(limit).min();
-            let (result, took) = self.watch.within(within, || statement(&self.connection));
+            let (statement, connection) = (statement.clone(), self.connection.clone());
+            let (result, took) = self.watch.run(within, move || statement(&connection)).await;
             left = left.map(|left| left.saturating_sub(took));
             let missed = self.source.pages.borrow_mut().take_missed();
             // Also where SQLite went on without the page, as its checks of integrity do.
             let Some(page) = missed else {
-                return result.map_err(|error| told(error.into(), limit));
+                return result.map_err(|error| self.watch.told(error.into(), limit));
             };
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(SqlError::TooLong { limit: limit.unwrap_or_default() });

@@ -1,11 +1,11 @@
 //! A connection for work that counts only once somebody takes over what it wrote.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc};
 
 use rusqlite::Connection;
 
 use super::{
-    bounds::{Watch, told},
+    bounds::Watch,
     connection::{self, Granted},
 };
 use crate::{
@@ -21,18 +21,17 @@ pub(crate) struct Scratch {
     // Closed before what it reads from.
     connection: Connection,
     granted: Granted,
-    watch: Watch,
     _mount: Mount,
 }
 
 impl Scratch {
-    /// Opens `main`.
-    pub(crate) fn open(main: Rc<RefCell<Overlay>>) -> Result<Self, SqlError> {
+    /// Opens `main`; what runs in it is bounded by `watch`.
+    pub(crate) fn open(main: Rc<RefCell<Overlay>>, watch: &Watch) -> Result<Self, SqlError> {
         let mount = Mount::new(main);
         let (mut connection, granted) = connection::open(&mount)?;
-        let watch = Watch::over(&mut connection)?;
+        watch.over(&mut connection)?;
         connection::set_up(&connection, CACHE_BYTES)?;
-        Ok(Self { connection, granted, watch, _mount: mount })
+        Ok(Self { connection, granted, _mount: mount })
     }
 
     /// Attaches another one as `alias`, for as long as what is given lives.
@@ -45,15 +44,5 @@ impl Scratch {
     /// What runs statements.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// Runs `work`, for at most `limit`.
-    pub(crate) fn within<T>(
-        &self,
-        limit: Option<Duration>,
-        work: impl FnOnce() -> Result<T, SqlError>,
-    ) -> Result<T, SqlError> {
-        let (done, _) = self.watch.within(limit, work);
-        done.map_err(|error| told(error, limit))
     }
 }

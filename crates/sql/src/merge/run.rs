@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
-    time::Duration,
 };
 
 use craftec_core::database::PAGE_BYTES;
@@ -22,7 +21,7 @@ use super::{
     tables::{Kind, Table, Tables},
 };
 use crate::{
-    database::{Scratch, quoted},
+    database::{Scratch, Watch, quoted},
     error::SqlError,
     vfs::Overlay,
 };
@@ -46,15 +45,15 @@ pub(crate) struct Sides {
 }
 
 /// Makes what the source changed in the target. `source_wins` where both changed the same; with none,
-/// nothing is made then. Also the pages, if it was made.
+/// nothing is made then. Also the pages, if it was made. `watch` is what ends it early.
 pub(crate) fn run(
     sides: Sides,
     source_wins: Option<bool>,
-    limit: Option<Duration>,
+    watch: &Watch,
 ) -> Result<(Merged, Option<Made>), SqlError> {
     let room = sides.target.room();
     let target = Rc::new(RefCell::new(sides.target));
-    let scratch = Scratch::open(target.clone())?;
+    let scratch = Scratch::open(target.clone(), watch)?;
     let _source = scratch.attach(SOURCE, sides.source)?;
     let _base = scratch.attach(BASE, sides.base)?;
     let mut merge = Merge {
@@ -64,7 +63,7 @@ pub(crate) fn run(
         append: Vec::new(),
         put: Vec::new(),
     };
-    let made = scratch.within(limit, || merge.run()).map_err(|error| match error {
+    let made = merge.run().map_err(|error| match error {
         // Its disk is the room that the target has for pages.
         SqlError::Sqlite { code, .. } if code & 0xff == SQLITE_FULL => {
             SqlError::LargeMerge { limit: room * PAGE_BYTES }

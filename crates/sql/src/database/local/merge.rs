@@ -7,7 +7,7 @@ use craftec_core::{Cid, database::Root, limits};
 
 use super::Database;
 use crate::{
-    database::reader::verified,
+    database::{bounds::Watch, reader::verified},
     error::SqlError,
     keys::Keys,
     merge::{Merged, Sides, Strategy, run},
@@ -103,7 +103,10 @@ impl Database {
             Strategy::Ours => Some(onto_theirs),
             Strategy::Theirs => Some(!onto_theirs),
         };
-        let (merged, made) = run(sides, source_wins, limit)?;
+        let watch = Watch::new(self.options.slices.clone());
+        let bounds = watch.clone();
+        let (done, _) = watch.run(limit, move || run(sides, source_wins, &bounds)).await;
+        let (merged, made) = done.map_err(|error| watch.told(error, limit))?;
         if !merged.made {
             return Ok(merged);
         }

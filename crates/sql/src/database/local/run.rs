@@ -11,7 +11,6 @@ use super::Database;
 use crate::{
     database::{
         Ran,
-        bounds::told,
         connection::{self, Guarded},
     },
     error::SqlError,
@@ -19,64 +18,70 @@ use crate::{
 };
 
 impl Database {
-    /// Runs one statement within `limit` of time: its rows, what it changed.
+    /// Runs one statement within `limit` of computing: its rows, what it changed. Nobody else may use this
+    /// handle before it has returned.
     pub async fn run(
         &self,
         sql: &str,
         params: &[Value],
         limit: Option<Duration>,
     ) -> Result<Ran, SqlError> {
-        let bytes = self.options.result_bytes;
-        let guarded = Guarded { limit: bytes, read_only: false };
-        let work = || connection::run(&self.connection, sql, params, guarded);
-        let (ran, _) = self.watch.within(limit, work);
+        let _closing = Closing(self);
+        let ran = self.run_inside(sql, params, limit).await;
         let ended = self.end_transaction();
-        let ran = ran.map_err(|error| told(self.explained(error), limit))?;
+        let ran = ran?;
         ended?;
         self.compact_if_wanted().await;
         Ok(ran)
     }
 
-    /// Runs several statements, separated by semicolons, within `limit` of time. Those before one that
-    /// fails stay done, unless they are in a transaction of theirs.
+    /// Runs several statements, separated by semicolons, within `limit`. Those before one that fails stay
+    /// done, unless they are in a transaction of theirs.
     pub async fn run_script(&self, sql: &str, limit: Option<Duration>) -> Result<Ran, SqlError> {
-        let before = self.connection.total_changes();
-        let (ran, _) = self.watch.within(limit, || self.connection.execute_batch(sql));
+        let _closing = Closing(self);
+        let ran = self.run_script_inside(sql, limit).await;
         let ended = self.end_transaction();
-        self.said(ran).map_err(|error| told(error, limit))?;
+        let ran = ran?;
         ended?;
         self.compact_if_wanted().await;
-        Ok(self.changed_since(before))
+        Ok(ran)
     }
 
-    /// Runs statements as one transaction, all of them within `limit` of time; if one fails, nothing of
-    /// them happened. What each changed, and what came of all.
+    /// Runs statements as one transaction, all of them within `limit`; if one fails, nothing of them
+    /// happened. What each changed, and what came of all.
     pub async fn run_transaction(
         &self,
-        statements: &[(String, Vec<Value>)],
+        statements: Vec<(String, Vec<Value>)>,
         limit: Option<Duration>,
     ) -> Result<(Vec<u64>, Ran), SqlError> {
+        let _closing = Closing(self);
         let before = self.connection.total_changes();
-        let work = || -> rusqlite::Result<Vec<u64>> {
-            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let connection = self.connection.clone();
+        let work = move || -> rusqlite::Result<Vec<u64>> {
+            connection.execute_batch("BEGIN IMMEDIATE")?;
             let mut each = Vec::with_capacity(statements.len());
-            for (sql, params) in statements {
-                each.push(connection::execute(&self.connection, sql, params)?);
+            for (sql, params) in &statements {
+                each.push(connection::execute(&connection, sql, params)?);
             }
-            if self.connection.is_autocommit() {
+            if connection.is_autocommit() {
                 return Err(connection::misuse("a statement ended the transaction"));
             }
-            self.connection.execute_batch("COMMIT")?;
+            connection.execute_batch("COMMIT")?;
             Ok(each)
         };
-        let (each, _) = self.watch.within(limit, work);
-        let each = self.said(each).map_err(|error| told(error, limit));
+        let (each, _) = self.watch.run(limit, work).await;
+        let each = self.said(each).map_err(|error| self.watch.told(error, limit));
         // After a failure it is still open.
         let ended = self.end_transaction();
         let each = each?;
         ended?;
         self.compact_if_wanted().await;
         Ok((each, self.changed_since(before)))
+    }
+
+    /// Ends what runs in this handle, as if its time were over; nothing, if nothing does.
+    pub fn interrupt(&self) {
+        self.watch.stop();
     }
 
     /// Begins a transaction that lasts over several calls, until [`Self::commit`] or [`Self::roll_back`].
@@ -89,24 +94,30 @@ impl Database {
         !self.connection.is_autocommit()
     }
 
-    /// Runs one statement in the open transaction, within `limit` of time.
-    pub fn run_inside(
+    /// Runs one statement in the open transaction, within `limit`.
+    pub async fn run_inside(
         &self,
         sql: &str,
         params: &[Value],
         limit: Option<Duration>,
     ) -> Result<Ran, SqlError> {
         let guarded = Guarded { limit: self.options.result_bytes, read_only: false };
-        let work = || connection::run(&self.connection, sql, params, guarded);
-        let (ran, _) = self.watch.within(limit, work);
-        ran.map_err(|error| told(self.explained(error), limit))
+        let (connection, sql, params) = (self.connection.clone(), sql.to_owned(), params.to_vec());
+        let work = move || connection::run(&connection, &sql, &params, guarded);
+        let (ran, _) = self.watch.run(limit, work).await;
+        ran.map_err(|error| self.watch.told(self.explained(error), limit))
     }
 
     /// Runs several.
-    pub fn run_script_inside(&self, sql: &str, limit: Option<Duration>) -> Result<Ran, SqlError> {
+    pub async fn run_script_inside(
+        &self,
+        sql: &str,
+        limit: Option<Duration>,
+    ) -> Result<Ran, SqlError> {
         let before = self.connection.total_changes();
-        let (ran, _) = self.watch.within(limit, || self.connection.execute_batch(sql));
-        self.said(ran).map_err(|error| told(error, limit))?;
+        let (connection, sql) = (self.connection.clone(), sql.to_owned());
+        let (ran, _) = self.watch.run(limit, move || connection.execute_batch(&sql)).await;
+        self.said(ran).map_err(|error| self.watch.told(error, limit))?;
         Ok(self.changed_since(before))
     }
 
@@ -150,5 +161,15 @@ impl Database {
         }
         self.roll_back()?;
         Err(SqlError::LeftOpen)
+    }
+}
+
+/// Takes back what a statement left open whose asker has gone.
+struct Closing<'d>(&'d Database);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        // What can't be taken back now is, when the log is opened next.
+        drop(self.0.roll_back());
     }
 }

@@ -359,3 +359,40 @@ fn a_third_device_settles_what_two_that_are_lost_have_published() {
         assert_eq!(read(&reader, &uri).await, [(1, 4), (2, 7)]);
     });
 }
+
+/// A device that reads a name of its own sees what another device made of it.
+#[test]
+fn a_site_that_another_device_moved_is_the_newer_one_here_too() {
+    run(|world| async move {
+        let (desk, phone) = (SimDisk::new(), SimDisk::new());
+        let one = world.node_on(1, &desk, config(&desk)).await;
+        let other = device_of(&world, &one, 2, &phone).await;
+        world.link(one.keys().peer_id(), other.keys().peer_id());
+        let (author, reader) = (one.session(), other.session());
+        let site = async |body: &[u8]| {
+            let (cid, label) =
+                common::publish(&author, &[("index.html", body)], Some("blog"), 0).await;
+            world.sleep(2).await;
+            (cid, label.expect("a label"))
+        };
+        let seen = async |name: &str| match reader
+            .call(Command::Resolve { name: name.to_owned() })
+            .await
+        {
+            Ok(Reply::Resolved { cid, seq, .. }) => (cid, seq),
+            found => panic!("{found:?}"),
+        };
+        let (first, label) = site(b"one").await;
+        assert_eq!(seen(&label).await, (first, 0));
+        let (second, _) = site(b"two").await;
+        world.sleep(31).await;
+        assert_eq!(seen(&label).await, (second, 1));
+        // And goes on from it.
+        let (third, _) =
+            common::publish(&reader, &[("index.html", b"three")], Some("blog"), 0).await;
+        assert_eq!(seen(&label).await, (third, 2));
+        // With nobody there, it is what is known.
+        world.leave(one.keys().peer_id());
+        assert_eq!(seen(&label).await, (third, 2));
+    });
+}

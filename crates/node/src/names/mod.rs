@@ -45,6 +45,11 @@ const ANNOUNCED: usize = 256;
 /// Heads of others that are remembered.
 const REMEMBERED: usize = 4096;
 
+/// How long what the DHT said of one of this identity's names counts, so that a site is not looked for with
+/// each of its files; and how long nobody is asked again where nobody had it.
+const OWN_FRESH: Duration = Duration::from_secs(30);
+const OWN_UNKNOWN: Duration = Duration::from_secs(5 * 60);
+
 /// Roots whose owner is remembered from a name that was read.
 const OWNERS: usize = 256;
 
@@ -61,6 +66,8 @@ pub(crate) struct Names {
     pub(crate) changes: Changes,
     /// What the DHT did not have of a name, and since when.
     unseen: RefCell<BTreeMap<(onto::Asked, String), Duration>>,
+    /// When the DHT is asked again for a name of this identity that is read.
+    asked: RefCell<BTreeMap<[u8; 32], Duration>>,
 }
 
 impl Names {
@@ -81,6 +88,7 @@ impl Names {
             announcer,
             changes: Changes::default(),
             unseen: RefCell::default(),
+            asked: RefCell::default(),
             owners: RefCell::default(),
         });
         names.tell_followers();
@@ -274,8 +282,10 @@ impl Names {
     pub(crate) async fn resolve(&self, text: &str) -> Result<Reply, ApiError> {
         let key = key_of(text)?;
         let held = self.held(&key).map_err(fault::store)?;
-        let own = held.as_ref().is_some_and(|record| record.head.head.did == self.keys.did());
-        let found = if own { Vec::new() } else { self.found(key, READ).await };
+        let found = match held.is_some_and(|record| record.head.head.did == self.keys.did()) {
+            true => self.found_of_own(key).await,
+            false => self.found(key, READ).await,
+        };
         // Looked up again: another search may have found and remembered a newer one meanwhile.
         let held = self.held(&key).map_err(fault::store)?;
         let Some(newest) = newest(held.into_iter().chain(found)) else {
@@ -286,11 +296,11 @@ impl Names {
             return Err(ApiError::new(ErrorCode::Unavailable, message)
                 .hint("Its author or a holder must be online. Check the name, then try again."));
         };
-        if !own {
-            self.remember(&key, &newest).map_err(fault::store)?;
-        }
         let head = &newest.head.head;
-        if !own {
+        if head.did == self.keys.did() {
+            self.hold(&newest)?;
+        } else {
+            self.remember(&key, &newest).map_err(fault::store)?;
             self.is_owned(head.root, head.did);
         }
         Ok(Reply::Resolved {
@@ -368,6 +378,19 @@ impl Names {
             }
         });
         checked.collect()
+    }
+
+    /// What another device of this identity may have made of one of its names since it was looked for last.
+    async fn found_of_own(&self, key: [u8; 32]) -> Vec<HeadRecord> {
+        let now = self.clock.monotonic();
+        let is_fresh = self.asked.borrow().get(&key).is_some_and(|again| now < *again);
+        if is_fresh || self.network.peers().is_empty() {
+            return Vec::new();
+        }
+        let found = self.found(key, BEFORE_WRITE).await;
+        let fresh = if found.is_empty() { OWN_UNKNOWN } else { OWN_FRESH };
+        self.asked.borrow_mut().insert(key, self.clock.monotonic() + fresh);
+        found
     }
 
     fn remember(&self, key: &[u8; 32], record: &HeadRecord) -> Result<(), StoreError> {

@@ -175,7 +175,7 @@ impl Names {
     }
 
     /// Holds a head of this identity as the newest.
-    fn hold(&self, record: &HeadRecord) -> Result<(), ApiError> {
+    pub(super) fn hold(&self, record: &HeadRecord) -> Result<(), ApiError> {
         let key = record_key(record);
         if self.held(&key).map_err(fault::store)?.as_ref() != Some(record) {
             let bytes = encode(record)?;

@@ -256,6 +256,45 @@ fn two_devices_of_one_owner_each_write_and_nothing_is_lost() {
     });
 }
 
+/// A statement without an end holds up nobody but those who want the same database, and ends with the
+/// command that it was typed in.
+#[test]
+fn a_long_statement_holds_nobody_up_and_ends_with_its_command() {
+    let daemon = Daemon::start(&[]);
+    daemon.home.run(["sql", "shop", "CREATE TABLE t (a)"]).ok();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   INSERT INTO t SELECT i FROM n WHERE i < 0";
+    let mut running = daemon
+        .home
+        .command()
+        .args(["sql", "shop", endless])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It has begun once another finds the database taken, for which that waits 5 s.
+    eventually("it runs", || {
+        let other = daemon.home.run(["sql", "shop", "INSERT INTO t VALUES (1)"]);
+        other.code != 0 && other.stdout.contains("writing the database")
+    });
+    let begun = Instant::now();
+    let file = daemon.home.write("file", support::noise(1, 1 << 20));
+    let put = daemon.home.run([std::ffi::OsStr::new("put"), file.as_os_str()]).ok();
+    let cid = put["cid"].as_str().unwrap();
+    daemon.home.run(["get", cid, "-o", "copy"]).ok();
+    assert_eq!(std::fs::read(daemon.home.path("copy")).unwrap(), support::noise(1, 1 << 20));
+    daemon.home.run(["sql", "another", "CREATE TABLE t (a)"]).ok();
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(running.try_wait().unwrap().is_none(), "it goes on");
+
+    running.kill().unwrap();
+    running.wait().unwrap();
+    daemon.home.run(["sql", "shop", "DELETE FROM t; INSERT INTO t VALUES (2)"]).ok();
+    let rows = daemon.home.run(["sql", "shop", "SELECT a FROM t"]).ok();
+    assert_eq!(rows["results"][0]["rows"], json!([[2]]));
+}
+
 /// Asks again until it is so.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();

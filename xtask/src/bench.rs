@@ -50,11 +50,19 @@ fn size() -> anyhow::Result<()> {
     };
     let node = sum(["worker.js", "node_bg.wasm"])?;
     let with_databases = sum(["worker-sql.js", "node_sql_bg.wasm"])?;
-    println!("\nbench size (gzip -9, what a browser downloads)");
-    println!("{:<28} {:>12} {:>12}", "", "bytes", "goal");
-    println!("{:<28} {:>12} {:>12}", "app, before the node loads", app, 150_000);
-    println!("{:<28} {:>12} {:>12}", "node", node, 2_000_000);
-    println!("{:<28} {:>12}", "node with databases", with_databases);
+    let brotli = |name: &str| -> anyhow::Result<u64> {
+        Ok(std::fs::metadata(dist.join(format!("{name}.br")))?.len())
+    };
+    println!("\nbench size (what a browser downloads: gzip -9, and Brotli where it takes that)");
+    println!("{:<28} {:>12} {:>12} {:>12}", "", "gzip", "goal", "brotli");
+    let app_brotli = build::app_brotli_bytes(&dist)?;
+    let row = |what, gzip, goal: u64, brotli| {
+        println!("{what:<28} {gzip:>12} {goal:>12} {brotli:>12}");
+    };
+    row("app, before the node loads", app, 150_000, app_brotli);
+    row("node", node, 2_000_000, brotli("sdk/worker.js")? + brotli("sdk/node_bg.wasm")?);
+    let databases = brotli("sdk/worker-sql.js")? + brotli("sdk/node_sql_bg.wasm")?;
+    println!("{:<28} {with_databases:>12} {:>12} {databases:>12}", "node with databases", "");
     println!("ratio app-size {:.2}", 150_000.0 / app as f64);
     println!("ratio node-size {:.2}", 2_000_000.0 / node as f64);
     Ok(())

@@ -116,7 +116,10 @@ fn web_app() -> anyhow::Result<()> {
         let script = root.join("dist/sdk/index.js");
         let mut minify = command(paths::npm_tool("esbuild"));
         minify.arg(&script).args(["--minify", "--allow-overwrite", "--charset=utf8"]);
-        run(minify.arg(format!("--outfile={}", script.display())))
+        run(minify.arg(format!("--outfile={}", script.display())))?;
+        let mut compress = command("node");
+        compress.arg(root.join("web/compress.mjs")).arg(root.join("dist"));
+        run(compress.arg(paths::target().join("xtask/brotli")))
     })?;
     small_enough(&root.join("dist"))
 }
@@ -141,19 +144,31 @@ fn small_enough(dist: &Path) -> anyhow::Result<()> {
 /// What a browser downloads before the app can be used and the node begins to load, gzipped: page,
 /// styles, scripts, WebAssembly, and the SDK's entry.
 pub(crate) fn app_bytes(dist: &Path) -> anyhow::Result<u64> {
+    app_files(dist)?.iter().map(|file| gzipped_bytes(file)).sum()
+}
+
+/// The same as the build compressed it; what it left alone counts as it is.
+pub(crate) fn app_brotli_bytes(dist: &Path) -> anyhow::Result<u64> {
+    let bytes = |file: &PathBuf| {
+        let packed = PathBuf::from(format!("{}.br", file.display()));
+        Ok(fs::metadata(if packed.exists() { &packed } else { file })?.len())
+    };
+    app_files(dist)?.iter().map(bytes).sum()
+}
+
+fn app_files(dist: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let code = |name: &str| {
         let ours = [".js", ".wasm", ".css", ".html", ".svg"].iter().any(|e| name.ends_with(e));
         ours && name != "app-sw.js" && !name.starts_with("bridge")
     };
-    let mut bytes = gzipped_bytes(&dist.join("sdk/index.js"))?;
-    bytes += gzipped_bytes(&dist.join("sdk/support.js"))?;
+    let mut files = vec![dist.join("sdk/index.js"), dist.join("sdk/support.js")];
     for file in fs::read_dir(dist)? {
         let path = file?.path();
         if path.is_file() && path.file_name().and_then(|n| n.to_str()).is_some_and(code) {
-            bytes += gzipped_bytes(&path)?;
+            files.push(path);
         }
     }
-    Ok(bytes)
+    Ok(files)
 }
 
 /// Bytes of `file` after gzip -9, as a browser would receive it.

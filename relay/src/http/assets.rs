@@ -57,10 +57,11 @@ impl Assets {
         let (name, file) = find(kind, name)?;
         let tag = HEXLOWER.encode(&file.metadata.sha256_hash()[..16]);
         let mime = mime(&name);
-        let packed = (accepts_gzip(headers) && is_text(&mime))
-            .then(|| self.gzip(&name, &tag, &file.data))
-            .flatten();
-        let etag = if packed.is_some() { format!("\"{tag}-gz\"") } else { format!("\"{tag}\"") };
+        let packed = self.packed(&name, &mime, &tag, &file.data, headers);
+        let etag = match &packed {
+            Some((coding, _)) => format!("\"{tag}-{coding}\""),
+            None => format!("\"{tag}\""),
+        };
         let mut answer = Response::new(Body::empty());
         set(&mut answer, header::CONTENT_TYPE, &mime);
         set(&mut answer, header::ETAG, &etag);
@@ -72,15 +73,36 @@ impl Assets {
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             return Some(answer);
         }
-        if packed.is_some() {
-            set(&mut answer, header::CONTENT_ENCODING, "gzip");
+        if let Some((coding, _)) = &packed {
+            set(&mut answer, header::CONTENT_ENCODING, coding);
         }
-        let body = packed.unwrap_or_else(|| bytes_of(file.data));
+        let body = packed.map_or_else(|| bytes_of(file.data), |(_, body)| body);
         answer.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         if method != Method::HEAD {
             *answer.body_mut() = Body::from(body);
         }
         Some(answer)
+    }
+
+    /// The file in the shortest coding that is there and accepted, and what that is called.
+    fn packed(
+        &self,
+        name: &str,
+        mime: &str,
+        tag: &str,
+        plain: &[u8],
+        headers: &HeaderMap,
+    ) -> Option<(&'static str, Bytes)> {
+        if !is_text(mime) {
+            return None;
+        }
+        // The build compressed it, far better than there is time for here.
+        let brotli = accepts("br", headers).then(|| Dist::get(&format!("{name}.br"))).flatten();
+        if let Some(file) = brotli {
+            return Some(("br", bytes_of(file.data)));
+        }
+        let gzip = ["gzip", "*"].into_iter().any(|coding| accepts(coding, headers));
+        Some(("gzip", gzip.then(|| self.gzip(name, tag, plain)).flatten()?))
     }
 
     fn gzip(&self, name: &str, tag: &str, plain: &[u8]) -> Option<Bytes> {
@@ -179,15 +201,16 @@ fn is_hashed(name: &str) -> bool {
         })
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
+/// Whether a coding is named among those that are accepted.
+fn accepts(coding: &str, headers: &HeaderMap) -> bool {
     headers
         .get_all(header::ACCEPT_ENCODING)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|coding| {
-            let mut parts = coding.split(';').map(str::trim);
-            let named = matches!(parts.next(), Some("gzip" | "*"));
+        .any(|accepted| {
+            let mut parts = accepted.split(';').map(str::trim);
+            let named = parts.next() == Some(coding);
             let refused = parts.any(|part| {
                 part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q <= 0.0))
             });
@@ -234,14 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn gzip_only_where_it_is_accepted() {
-        let accepts = |value: &str| {
+    fn a_coding_is_accepted_where_it_is_named() {
+        let accepts = |coding: &str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, value.parse().unwrap());
-            accepts_gzip(&headers)
+            accepts(coding, &headers)
         };
-        assert!(accepts("gzip") && accepts("br, gzip;q=0.5") && accepts("*"));
-        assert!(!accepts("br") && !accepts("gzip;q=0") && !accepts("identity"));
+        assert!(accepts("gzip", "gzip") && accepts("gzip", "br, gzip;q=0.5"));
+        assert!(accepts("br", "gzip, deflate, br;q=1.0, zstd") && accepts("*", "*"));
+        assert!(!accepts("gzip", "br") && !accepts("gzip", "gzip;q=0"));
+        assert!(!accepts("br", "identity") && !accepts("br", "*") && !accepts("br", "brotli"));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 // The skeleton, walking: a site from tab to tab, the relay gone, the tab gone, everything back.
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { get, type IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { expect, test } from '../support/fixtures.ts';
 import { hasPeer, put, reads, signed, status } from '../support/node.ts';
 import { openSite, publishFolder } from '../support/app.ts';
@@ -20,6 +23,52 @@ async function sampleSite(): Promise<string> {
   await writeFile(path.join(folder, 'app.js'), script);
   await writeFile(path.join(folder, 'заметки/один.json'), '{"said":"larch, 3 m"}');
   return folder;
+}
+
+test('the app comes compressed, to each browser as it can take it', async ({ relay, openTab }) => {
+  const { page } = await openTab();
+  const entries = await page.evaluate(() =>
+    (performance.getEntriesByType('resource') as PerformanceResourceTiming[])
+      .filter(({ name }) => name.endsWith('_bg.wasm'))
+      .map(({ encodedBodySize, decodedBodySize }) => encodedBodySize / decodedBodySize),
+  );
+  expect(entries).not.toEqual([]);
+  // Brotli; gzip makes 0.38 of it.
+  for (const share of entries) expect(share).toBeLessThan(0.33);
+
+  const node = new URL('/node_bg.wasm', relay.app);
+  const bodies = new Set<string>();
+  const lengths: number[] = [];
+  for (const [accepted, coding] of [
+    ['gzip, deflate, br, zstd', 'br'],
+    ['gzip', 'gzip'],
+    ['identity', null],
+  ] as const) {
+    const answer = await fetched(node, accepted);
+    expect(answer.headers['content-encoding'] ?? null).toBe(coding);
+    const plain =
+      coding === 'br' ? brotliDecompressSync(answer.body)
+      : coding === 'gzip' ? gunzipSync(answer.body)
+      : answer.body;
+    lengths.push(answer.body.length);
+    bodies.add(createHash('sha256').update(plain).digest('hex'));
+  }
+  expect(bodies.size).toBe(1);
+  expect(lengths).toEqual([...lengths].sort((a, b) => a - b));
+});
+
+/** A file as it crosses the line: `fetch` would undo its coding. */
+function fetched(url: URL, accepted: string) {
+  return new Promise<{ headers: IncomingHttpHeaders; body: Buffer }>((resolve, reject) => {
+    const headers = { 'Accept-Encoding': accepted, Host: url.host };
+    const options = { host: '127.0.0.1', port: url.port, path: url.pathname, headers };
+    get(options, (answer) => {
+      const parts: Buffer[] = [];
+      answer.on('data', (part: Buffer) => parts.push(part));
+      answer.on('end', () => resolve({ headers: answer.headers, body: Buffer.concat(parts) }));
+      answer.on('error', reject);
+    }).on('error', reject);
+  });
 }
 
 test('a site walks from tab to tab, and survives the relay and its author', async ({

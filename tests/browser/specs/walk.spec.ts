@@ -47,9 +47,11 @@ test('the app comes compressed, to each browser as it can take it', async ({ rel
     const answer = await fetched(node, accepted);
     expect(answer.headers['content-encoding'] ?? null).toBe(coding);
     const plain =
-      coding === 'br' ? brotliDecompressSync(answer.body)
-      : coding === 'gzip' ? gunzipSync(answer.body)
-      : answer.body;
+      coding === 'br'
+        ? brotliDecompressSync(answer.body)
+        : coding === 'gzip'
+          ? gunzipSync(answer.body)
+          : answer.body;
     lengths.push(answer.body.length);
     bodies.add(createHash('sha256').update(plain).digest('hex'));
   }

@@ -71,6 +71,16 @@ impl Access {
         }
     }
 
+    /// One more session with the same node.
+    pub(crate) async fn another(&self) -> Result<Session> {
+        let session = match &self.own {
+            Some((node, _)) => node.handle().session(),
+            None => socket::connect(&self.data).await?.ok_or_else(crate::session::gone)?,
+        };
+        greet(&session).await?;
+        Ok(session)
+    }
+
     /// Whether the node runs in this process, and so ends with it.
     pub(crate) fn is_own(&self) -> bool {
         self.own.is_some()

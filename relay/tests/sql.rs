@@ -295,6 +295,82 @@ fn a_long_statement_holds_nobody_up_and_ends_with_its_command() {
     assert_eq!(rows["results"][0]["rows"], json!([[2]]));
 }
 
+/// As a person at a terminal, which `script` of Debian's base system makes.
+#[test]
+fn ctrl_c_ends_a_statement_and_not_the_shell() {
+    let daemon = Daemon::start(&[]);
+    let craftec = support::binary();
+    let program = craftec.get_program().to_str().unwrap();
+    let (data, pid) = (daemon.home.data(), daemon.home.path("pid"));
+    let shell =
+        format!("echo $$ > {}; exec {program} --data {} sql shop", pid.display(), data.display());
+    let mut child = std::process::Command::new("script")
+        .args(["-qefc", &shell, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut screen = Screen::of(child.stdout.take().unwrap());
+    // What is typed before the prompt is there may be lost.
+    let mut keys = child.stdin.take().unwrap();
+    let mut types = |screen: &mut Screen, line: &str| {
+        screen.shows("sql>");
+        keys.write_all(line.as_bytes()).unwrap();
+    };
+    types(&mut screen, ".mode list\r");
+    types(&mut screen, "CREATE TABLE t (a);\r");
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) \
+                   SELECT count(*) FROM n;\r";
+    types(&mut screen, endless);
+    screen.shows("FROM n;");
+    // It was sent, and runs.
+    std::thread::sleep(Duration::from_secs(1));
+    // What a terminal does for Ctrl-C, unless a pipe types into it.
+    let interrupt = format!("kill -INT $(cat {})", pid.display());
+    assert!(std::process::Command::new("sh").args(["-c", &interrupt]).status().unwrap().success());
+    screen.shows("Interrupted.");
+    // The same database, and rows as they were wanted.
+    types(&mut screen, "INSERT INTO t VALUES (40), (2);\r");
+    types(&mut screen, "SELECT 'sum', sum(a) FROM t;\r");
+    screen.shows("sum|42");
+    types(&mut screen, ".quit\r");
+    assert!(child.wait().unwrap().success());
+}
+
+/// What a terminal showed so far.
+struct Screen {
+    shown: std::sync::mpsc::Receiver<Vec<u8>>,
+    text: String,
+}
+
+impl Screen {
+    fn of(mut output: impl std::io::Read + Send + 'static) -> Self {
+        let (sender, shown) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut part) {
+                if sender.send(part[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { shown, text: String::new() }
+    }
+
+    /// Waits until it shows `what`, after what it was seen to show before.
+    fn shows(&mut self, what: &str) {
+        loop {
+            if let Some(at) = self.text.find(what) {
+                self.text.drain(..at + what.len());
+                return;
+            }
+            let part = self.shown.recv_timeout(PATIENCE);
+            let part = part.unwrap_or_else(|_| panic!("no `{what}` in {:?}", self.text));
+            self.text.push_str(&String::from_utf8_lossy(&part));
+        }
+    }
+}
+
 /// Asks again until it is so.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();

@@ -48,9 +48,17 @@ pub(crate) async fn run(command: Command, settings: Settings, console: Console) 
         _ => {}
     }
     let access = Access::open(&settings, &console).await?;
+    let is_shell = matches!(&command, Command::Sql(sql) if sql::is_shell(sql, &console));
+    let stopped = async {
+        match is_shell {
+            // There Ctrl-C is for what was typed last.
+            true => terminated().await,
+            false => interrupted().await,
+        }
+    };
     let done = tokio::select! {
         done = dispatch(command, &access, &console) => done,
-        () = interrupted() => Err(RelayError::Interrupted),
+        () = stopped => Err(RelayError::Interrupted),
     };
     access.close().await;
     done
@@ -87,6 +95,15 @@ pub(crate) async fn interrupted() {
     Signals::watch().next().await;
 }
 
+/// Completes when the process is asked to end other than by Ctrl-C, which is not watched for that.
+async fn terminated() {
+    Signals::one(&mut watched(SignalKind::terminate())).await;
+}
+
+fn watched(kind: SignalKind) -> Option<Signal> {
+    signal(kind).inspect_err(|error| tracing::warn!(%error, "a signal can't be watched")).ok()
+}
+
 /// Ctrl-C and SIGTERM from now on. None is lost between two looks.
 pub(crate) struct Signals {
     term: Option<Signal>,
@@ -96,12 +113,7 @@ pub(crate) struct Signals {
 impl Signals {
     /// Begins to watch; until then the system's default ends the process.
     pub(crate) fn watch() -> Self {
-        let watch = |kind| {
-            signal(kind)
-                .inspect_err(|error| tracing::warn!(%error, "a signal can't be watched"))
-                .ok()
-        };
-        Self { term: watch(SignalKind::terminate()), int: watch(SignalKind::interrupt()) }
+        Self { term: watched(SignalKind::terminate()), int: watched(SignalKind::interrupt()) }
     }
 
     /// Completes at the next one.
@@ -110,6 +122,11 @@ impl Signals {
             () = Self::one(&mut self.term) => {}
             () = Self::one(&mut self.int) => {}
         }
+    }
+
+    /// Completes at the next Ctrl-C.
+    pub(crate) async fn typed(&mut self) {
+        Self::one(&mut self.int).await;
     }
 
     async fn one(signal: &mut Option<Signal>) {

@@ -12,14 +12,17 @@ use std::io::{self, IsTerminal, Read};
 use craftec_api::{Command, DatabaseRow, Reply};
 use serde::Serialize;
 
-use self::{client::Client, shell::Shell};
+use self::{
+    client::Client,
+    shell::{Shell, Then, Typing},
+};
 use super::put::settle;
 use crate::{
     access::Access,
     cli::Sql,
     console::{Console, printable},
     error::{RelayError, Result},
-    session::unexpected,
+    session::{Session, unexpected},
 };
 
 /// Longest script on standard input.
@@ -34,34 +37,67 @@ pub(crate) async fn run(sql: Sql, access: &Access, console: &Console) -> Result<
         console.result(&dropped, || format!("Dropped {}", printable(database)));
         return Ok(());
     }
-    let client = Client::open(&access.session, database, sql.encrypt).await?;
-    if client.opened.equivocation {
-        console.note("This database's owner signed two different versions of it: be careful.");
+    if is_shell(&sql, console) {
+        return interact(database, sql.encrypt, access, console).await;
     }
-    let mut shell = Shell::new(client, console);
-    let interactive = sql.sql.is_empty() && io::stdin().is_terminal() && !console.is_json();
-    let done = if interactive {
-        shell.interact(&access.data, database).await
-    } else {
-        let texts = match sql.sql.is_empty() {
-            // On another thread: a signal must end it.
-            true => {
-                vec![tokio::task::spawn_blocking(script).await.map_err(|_| RelayError::Ended)??]
-            }
-            false => sql.sql,
-        };
-        let mut done = Ok(());
-        for text in &texts {
-            done = shell.script(text).await;
-            if done.is_err() {
-                break;
-            }
-        }
-        done
+    let mut shell = open(&access.session, database, sql.encrypt, console).await?;
+    let texts = match sql.sql.is_empty() {
+        // On another thread: a signal must end it.
+        true => vec![tokio::task::spawn_blocking(script).await.map_err(|_| RelayError::Ended)??],
+        false => sql.sql,
     };
+    let mut done = Ok(());
+    for text in &texts {
+        done = shell.script(text).await;
+        if done.is_err() {
+            break;
+        }
+    }
     let taken = shell.end(done.is_ok());
     settle_all(&taken, access, console).await;
     done
+}
+
+/// Whether a person types.
+pub(super) fn is_shell(sql: &Sql, console: &Console) -> bool {
+    let has_nothing_else = sql.database.is_some() && sql.sql.is_empty() && !sql.drop;
+    has_nothing_else && io::stdin().is_terminal() && !console.is_json()
+}
+
+async fn open<'a>(
+    session: &'a Session,
+    database: &str,
+    encrypt: bool,
+    console: &Console,
+) -> Result<Shell<'a>> {
+    let client = Client::open(session, database, encrypt).await?;
+    if client.opened.equivocation {
+        console.note("This database's owner signed two different versions of it: be careful.");
+    }
+    Ok(Shell::new(client, console))
+}
+
+/// The shell for a person. Where Ctrl-C ends what runs, its session goes, with which the node ends it, and
+/// another one takes its place.
+async fn interact(database: &str, encrypt: bool, access: &Access, console: &Console) -> Result<()> {
+    let mut typing = Typing::new(&access.data)?;
+    let mut session = access.another().await?;
+    let mut before = None;
+    loop {
+        let mut shell = open(&session, database, encrypt && before.is_none(), console).await?;
+        match before {
+            Some(mode) => shell = shell.in_mode(mode),
+            None => shell.greet(database),
+        }
+        let done = typing.lines_for(&mut shell).await;
+        before = Some(shell.mode());
+        settle_all(&shell.end(done.is_ok()), access, console).await;
+        if done? == Then::Quit {
+            return Ok(());
+        }
+        console.note("Interrupted.");
+        session = access.another().await?;
+    }
 }
 
 async fn settle_all(taken: &[craftec_core::Cid], access: &Access, console: &Console) {

@@ -18,6 +18,7 @@ use super::{
     split,
 };
 use crate::{
+    commands::Signals,
     console::{Console, printable},
     error::{RelayError, Result},
 };
@@ -65,9 +66,75 @@ pub(super) struct Shell<'a> {
 
 /// Whether to go on.
 #[derive(PartialEq)]
-enum Then {
+pub(super) enum Then {
     Go,
     Quit,
+}
+
+/// The lines that a person types, whichever session they go to.
+pub(super) struct Typing {
+    editor: Option<DefaultEditor>,
+    history: PathBuf,
+}
+
+impl Typing {
+    pub(super) fn new(data: &Path) -> Result<Self> {
+        let mut editor = DefaultEditor::new().map_err(unreadable)?;
+        let history = data.join(HISTORY);
+        // There is none the first time.
+        drop(editor.load_history(&history));
+        Ok(Self { editor: Some(editor), history })
+    }
+
+    /// Reads lines until the end, or until Ctrl-C is to end what runs.
+    pub(super) async fn lines_for(&mut self, shell: &mut Shell<'_>) -> Result<Then> {
+        let then = self.lines(shell).await;
+        if let Some(editor) = &mut self.editor {
+            drop(editor.save_history(&self.history));
+        }
+        then
+    }
+
+    async fn lines(&mut self, shell: &mut Shell<'_>) -> Result<Then> {
+        loop {
+            let (Some(mut editor), prompt) = (self.editor.take(), shell.prompt()) else {
+                return Err(RelayError::Ended);
+            };
+            // Lines are read on another thread: the node's session goes on meanwhile.
+            let asked = tokio::task::spawn_blocking(move || {
+                let line = editor.readline(prompt);
+                (editor, line)
+            });
+            let (editor, line) = asked.await.map_err(|_| RelayError::Ended)?;
+            let editor = self.editor.insert(editor);
+            let line = match line {
+                Ok(line) => line,
+                // What was begun is forgotten.
+                Err(ReadlineError::Interrupted) if !shell.open.is_empty() => {
+                    shell.open.clear();
+                    continue;
+                }
+                Err(ReadlineError::Interrupted | ReadlineError::Eof) => return Ok(Then::Quit),
+                Err(error) => return Err(unreadable(error)),
+            };
+            drop(editor.add_history_entry(line.as_str()));
+            // From now on: one that was typed before is not for this. The editor is there already, which
+            // takes the signal for itself when it is made, and whoever watches last has it.
+            let mut signals = Signals::watch();
+            let ran = tokio::select! {
+                ran = shell.line(&line) => ran,
+                () = signals.typed() => return Ok(Then::Go),
+            };
+            match ran {
+                Ok(Then::Go) => {}
+                Ok(Then::Quit) => return Ok(Then::Quit),
+                Err(error) => {
+                    shell.open.clear();
+                    shell.console.failure(&error);
+                }
+            }
+        }
+    }
 }
 
 impl<'a> Shell<'a> {
@@ -103,47 +170,28 @@ impl<'a> Shell<'a> {
         Ok(())
     }
 
-    /// Reads lines from a person until the end.
-    pub(super) async fn interact(&mut self, data: &Path, database: &str) -> Result<()> {
-        let history = data.join(HISTORY);
-        let mut editor = DefaultEditor::new().map_err(unreadable)?;
-        // There is none the first time.
-        drop(editor.load_history(&history));
+    /// What a person is told first.
+    pub(super) fn greet(&self, database: &str) {
         let kind = if self.client.opened.writable { "" } else { ", read only" };
         self.say(&format!("{}{kind}. `.help` says what else there is.\n", printable(database)));
-        loop {
-            let prompt = match (self.open.is_empty(), &self.transaction) {
-                (false, _) => "   ...> ",
-                (true, Some(_)) => "    tx> ",
-                (true, None) => "   sql> ",
-            };
-            // Lines are read on another thread: the node's session goes on meanwhile.
-            let asked = tokio::task::spawn_blocking(move || {
-                let line = editor.readline(prompt);
-                (editor, line)
-            });
-            let line;
-            (editor, line) = asked.await.map_err(|_| RelayError::Ended)?;
-            match line {
-                Ok(line) => {
-                    drop(editor.add_history_entry(line.as_str()));
-                    match self.line(&line).await {
-                        Ok(Then::Go) => {}
-                        Ok(Then::Quit) => break,
-                        Err(error) => {
-                            self.open.clear();
-                            self.console.failure(&error);
-                        }
-                    }
-                }
-                // What was begun is forgotten.
-                Err(ReadlineError::Interrupted) if !self.open.is_empty() => self.open.clear(),
-                Err(ReadlineError::Interrupted | ReadlineError::Eof) => break,
-                Err(error) => return Err(unreadable(error)),
-            }
+    }
+
+    /// How rows are shown.
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The same with rows shown in another way.
+    pub(super) fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
+    }
+
+    fn prompt(&self) -> &'static str {
+        match (self.open.is_empty(), &self.transaction) {
+            (false, _) => "   ...> ",
+            (true, Some(_)) => "    tx> ",
+            (true, None) => "   sql> ",
         }
-        drop(editor.save_history(&history));
-        Ok(())
     }
 
     /// Prints what is left to print; the snapshots that were taken.

@@ -15,7 +15,7 @@ use craftec_api::{ApiError, ErrorCode, FRAME_PAGES, SqlState, SqlTurn};
 use craftec_core::database::PAGE_BYTES;
 use craftec_sql::page::{Page, PageNo};
 
-use super::{Own, Tally, WAITED};
+use super::{Own, Tally, turn::WAITED};
 use crate::fault;
 
 /// How long a client that means to write keeps others from it: what a transaction takes, and a person

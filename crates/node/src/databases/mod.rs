@@ -12,6 +12,7 @@ mod pages;
 mod publish;
 mod record;
 mod transaction;
+mod turn;
 mod watch;
 
 use std::{
@@ -26,14 +27,14 @@ use bytes::Bytes;
 use craftec_api::{ApiError, ErrorCode};
 use craftec_core::{Cid, head::check_name};
 use craftec_obj::{Store, store::Meta};
-use craftec_platform::{Clock, Entropy, Folder, timeout};
+use craftec_platform::{Clock, Entropy, Folder};
 use craftec_sql::{
     Database, DatabaseOptions, Merged, Other, Ran, Reader, ReaderOptions, Slices, SqlError,
     Strategy, Value, log::LogError, page::PageNo,
 };
-use futures::lock::{Mutex, OwnedMutexGuard};
+use futures::lock::Mutex;
 
-use self::desk::Writer;
+use self::{desk::Writer, turn::Using};
 pub(crate) use self::{
     desk::{Desk, check_range},
     import::Import,
@@ -57,8 +58,6 @@ const SNAPSHOTS: usize = 16;
 /// How long a snapshot that is taken in waits for transactions of others, and how often it looks.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long somebody waits for the turn to use a database: longer than most statements take.
-const WAITED: Duration = Duration::from_secs(5);
 /// How long a merge may compute at least: it is made rarely.
 const MERGE: Duration = Duration::from_secs(30);
 /// Memory of SQLite, of all that is open together: 512 MiB. A statement that needs more fails.
@@ -88,22 +87,6 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// The turn to use the database. A transaction of somebody else may have it, for longer than a statement
-    /// takes.
-    pub(crate) async fn turn(&self) -> Result<OwnedMutexGuard<()>, ApiError> {
-        let turn = self.turn.clone().lock_owned();
-        timeout(&*self.clock, WAITED, turn).await.map_err(|_| self.is_busy())
-    }
-
-    /// Somebody else writes.
-    fn is_busy(&self) -> ApiError {
-        let message = format!("Another program is writing the database `{}`.", self.name);
-        let mut busy = ApiError::new(ErrorCode::Refused, message)
-            .hint("Nothing was changed. End its transaction, or try again.");
-        busy.retryable = true;
-        busy
-    }
-
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
         let mut turn = self.turn().await?;
         if self.other_writer(0) && self.database.may_write(sql) {
@@ -111,7 +94,7 @@ impl Own {
             self.no_writer().await?;
             turn = self.turn().await?;
         }
-        let _using = Using { own: self, _turn: turn };
+        let _using = Using::new(self, turn);
         self.database.run(sql, params, Some(self.limit)).await.map_err(fault::sql)
     }
 
@@ -126,12 +109,6 @@ impl Own {
     ) -> Result<(Vec<u64>, Ran), ApiError> {
         let _using = self.write().await?;
         self.database.run_transaction(statements, Some(self.limit)).await.map_err(fault::sql)
-    }
-
-    /// The turn to change the database, once no client is about to.
-    async fn write(&self) -> Result<Using<'_>, ApiError> {
-        self.no_writer().await?;
-        Ok(Using { own: self, _turn: self.turn().await? })
     }
 
     pub(crate) async fn restore(&self, root: Cid) -> Result<(), ApiError> {
@@ -166,19 +143,6 @@ impl Own {
         if self.rang.replace(state) != state {
             self.changed.ring();
         }
-    }
-}
-
-/// Somebody has the turn to use a database; when it ends, also because its asker has gone, those who wait for
-/// a change are told if there is one.
-struct Using<'o> {
-    own: &'o Own,
-    _turn: OwnedMutexGuard<()>,
-}
-
-impl Drop for Using<'_> {
-    fn drop(&mut self) {
-        self.own.ring();
     }
 }
 

@@ -225,13 +225,13 @@ impl Node {
 impl Own {
     /// Keeps the root that a name has, on which the database stands.
     pub(crate) async fn stand_on(&self, name: &str, root: Cid) -> Result<(), ApiError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn_at_last().await?;
         self.database.keep(&base_of(name), root).map_err(fault::sql)
     }
 
     /// Keeps a branch, and what it stands on.
     async fn hold(&self, branch: &str, root: Cid, base: Option<Cid>) -> Result<(), ApiError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn_at_last().await?;
         self.database.keep(&kept_as(branch), root).map_err(fault::sql)?;
         let kept = base.map(|base| self.database.keep(&base_of_branch(branch), base));
         match kept {
@@ -243,7 +243,7 @@ impl Own {
 
     /// Keeps it no longer.
     pub(crate) async fn let_go_of(&self, branch: &str) -> Result<(), ApiError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn_at_last().await?;
         for name in [kept_as(branch), base_of_branch(branch)] {
             self.database.drop_kept(&name).map_err(fault::sql)?;
         }

@@ -276,7 +276,7 @@ fn a_long_statement_holds_nobody_up_and_ends_with_its_command() {
     // It has begun once another finds the database taken, for which that waits 5 s.
     eventually("it runs", || {
         let other = daemon.home.run(["sql", "shop", "INSERT INTO t VALUES (1)"]);
-        other.code != 0 && other.stdout.contains("writing the database")
+        other.code != 0 && other.stdout.contains("using the database")
     });
     let begun = Instant::now();
     let file = daemon.home.write("file", support::noise(1, 1 << 20));

@@ -38,8 +38,19 @@ async fn count(session: &Session, handle: u64) -> Result<i64, ApiError> {
 }
 
 async fn fresh(world: &World) -> (Session, Session, u64, u64) {
+    two_sessions(world, None).await
+}
+
+/// Sessions of a node whose statements pause.
+async fn pausing(world: &World) -> (Session, Session, u64, u64) {
+    two_sessions(world, Some(Duration::from_millis(1))).await
+}
+
+async fn two_sessions(world: &World, slice: Option<Duration>) -> (Session, Session, u64, u64) {
     let disk = SimDisk::new();
-    let node = world.node_on(1, &disk, config(&disk)).await;
+    let mut config = config(&disk);
+    config.statement_slice = slice;
+    let node = world.node_on(1, &disk, config).await;
     let (one, other) = (node.session(), node.session());
     let (mine, theirs) = (own(&one, "shop").await, own(&other, "shop").await);
     script(&one, mine, "CREATE TABLE t (a UNIQUE)").await.expect("made");
@@ -148,18 +159,6 @@ fn who_waits_for_it_too_long_is_told() {
 
 /// Counts for ever.
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
-
-/// A node whose statements pause.
-async fn pausing(world: &World) -> (Session, Session, u64, u64) {
-    let disk = SimDisk::new();
-    let mut config = config(&disk);
-    config.statement_slice = Some(Duration::from_millis(1));
-    let node = world.node_on(1, &disk, config).await;
-    let (one, other) = (node.session(), node.session());
-    let (mine, theirs) = (own(&one, "shop").await, own(&other, "shop").await);
-    script(&one, mine, "CREATE TABLE t (a UNIQUE)").await.expect("made");
-    (one, other, mine, theirs)
-}
 
 /// Lets everything else have some turns.
 async fn turns(world: &World, count: u32) {

@@ -50,7 +50,7 @@ impl Own {
         let end = self.clock.monotonic() + WAITED;
         while self.other_writer(0) {
             if self.clock.monotonic() > end {
-                return Err(self.is_busy());
+                return Err(self.is_busy("Another program is writing"));
             }
             self.clock.sleep(PAUSE).await;
         }

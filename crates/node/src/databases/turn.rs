@@ -26,14 +26,14 @@ impl Own {
 
     async fn turn_within(&self, limit: Duration) -> Result<OwnedMutexGuard<()>, ApiError> {
         let turn = self.turn.clone().lock_owned();
-        timeout(&*self.clock, limit, turn).await.map_err(|_| self.is_busy())
+        timeout(&*self.clock, limit, turn).await.map_err(|_| self.is_busy("Somebody else is using"))
     }
 
-    /// Somebody else writes.
-    pub(super) fn is_busy(&self) -> ApiError {
-        let message = format!("Another program is writing the database `{}`.", self.name);
+    /// Who does `what` goes before.
+    pub(super) fn is_busy(&self, what: &str) -> ApiError {
+        let message = format!("{what} the database `{}`.", self.name);
         let mut busy = ApiError::new(ErrorCode::Refused, message)
-            .hint("Nothing was changed. End its transaction, or try again.");
+            .hint("Nothing was changed. End its statement or transaction, or try again.");
         busy.retryable = true;
         busy
     }

@@ -79,7 +79,7 @@ impl Database {
         Ok((each, self.changed_since(before)))
     }
 
-    /// Ends what runs in this handle, as if its time were over; nothing, if nothing does.
+    /// Ends what runs in this handle, which then fails as [`SqlError::Interrupted`].
     pub fn interrupt(&self) {
         self.watch.stop();
     }

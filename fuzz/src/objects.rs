@@ -12,6 +12,7 @@ use craftec_obj::{
         wire::{Answer, Request},
     },
     ledger::{record::EntryRecord, wire::Swap},
+    pack::{MEMBERS, Pack},
     replicate::{
         LentRecord,
         wire::{ASK_BYTES, Ask, TOLD_BYTES, Told as Held},
@@ -129,8 +130,8 @@ pub fn hold(bytes: &[u8]) {
     }
 }
 
-/// A code, a shard, or what is told of them: what is read is canonical, names no more than it may, and
-/// a code's parameters fit each other.
+/// A code, a shard, a pack, or what is told of shards: what is read is canonical, names no more than it
+/// may, and a code's parameters fit each other.
 pub fn coded(bytes: &[u8]) {
     if let Ok(block) = Block::of(Codec::DagCbor, bytes.to_vec()) {
         match Code::read(&block) {
@@ -151,6 +152,11 @@ pub fn coded(bytes: &[u8]) {
                 );
             }
             Err(error) => drop(error.to_string()),
+        }
+        if let Some(pack) = Pack::read(&block) {
+            assert_eq!(pack.block().as_ref(), Some(&block));
+            assert!(pack.members().len() <= MEMBERS);
+            assert_eq!(Pack::of(pack.members().iter().copied()).as_ref(), Some(&pack));
         }
     }
     if let Ok(told) = Told::read(bytes) {

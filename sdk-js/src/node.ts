@@ -69,7 +69,7 @@ export class Node {
     this.sites = new Sites(session, gateway);
     this.sql = new Sql(session, place.equip);
     session.onevent = (event) => this.receive(event);
-    session.onmoved(() => this.catchUp());
+    session.onmissed(() => this.catchUp());
     session.onstate = (state, error) => {
       const status: ClientStatus = { state, role: place.role() };
       if (error) status.error = error;
@@ -209,7 +209,6 @@ export class Node {
     if (event.peers) this.emit('peers', camel(event.peers.peers));
     if (event.transfer) this.emit('transfer', camel(event.transfer));
     if (event.health) this.emit('health', camel(event.health));
-    if (event.lagged) this.catchUp();
   }
 
   /** What was lost is in the present state, which a listener of peers can be told at once. */

@@ -184,7 +184,7 @@ export class Objects {
           if (event.cid === cid && enough(event.health)) resolve();
         }),
       );
-      // The event may have come before we listened, or while the node moved.
+      // The event may have come before we listened, or have been lost.
       const look = () =>
         void this.stat(cid, signal ? { signal } : {}).then(
           ({ health }) => enough(health) && resolve(),
@@ -192,7 +192,7 @@ export class Objects {
             // Events go on; a failed look changes nothing.
           },
         );
-      offs.push(this.session.onmoved(look));
+      offs.push(this.session.onmissed(look));
       look();
     });
     await within(done, signal).finally(() => offs.forEach((off) => off()));

@@ -27,7 +27,7 @@ const TRANSFER: Duration = Duration::from_millis(100);
 const HEALTH: Duration = Duration::from_millis(100);
 /// Transfers whose last event is remembered; beyond it they are forgotten and may tell once more.
 const TRANSFERS: usize = 4096;
-/// Unheard news of the object store.
+/// Unheard news of the object store; those of a pack are one.
 const NEWS: usize = 1024;
 
 /// When what was last told.
@@ -63,7 +63,9 @@ pub(crate) fn start(node: &Rc<Node>) {
 fn tell(node: &Rc<Node>, event: ObjEvent) {
     match event {
         ObjEvent::Moved(moved) => transfer(node, moved),
-        ObjEvent::Copies { root } => health_changed(node, root),
+        ObjEvent::Copies { roots } => {
+            roots.into_iter().for_each(|root| health_changed(node, root));
+        }
         // The session asks elsewhere by itself; who connected to it sees the peer go.
         ObjEvent::Lied { .. } => peers_changed(node),
     }

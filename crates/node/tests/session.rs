@@ -426,10 +426,11 @@ fn a_slow_client_is_told_what_it_lost() {
         let mut events = session.events();
         session.call(Command::Subscribe).await.expect("subscribes");
         assert!(events.next().now_or_never().is_none());
-        for n in 0..150 {
+        // Each is told of when it is put, and again when its pack has its copies.
+        for n in 0..1_200 {
             put(&session, &bytes(n, 10), 1).await;
-            world.sleep(2).await;
         }
+        world.sleep(10).await;
         let mut heard = 0;
         let mut lost = 0;
         while let Some(Some(event)) = events.next().now_or_never() {
@@ -438,7 +439,7 @@ fn a_slow_client_is_told_what_it_lost() {
                 _ => heard += 1,
             }
         }
-        assert_eq!(heard, 256);
+        assert_eq!(heard, 2048);
         assert!(lost > 0);
     });
 }

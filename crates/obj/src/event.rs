@@ -16,10 +16,10 @@ pub enum ObjEvent {
         /// The block that was asked for.
         cid: Cid,
     },
-    /// The copies of a root that we own changed, or a holder came, went or refused.
+    /// The copies of roots that we own changed, or a holder came, went or refused.
     Copies {
-        /// The root.
-        root: Cid,
+        /// The roots: several where they are kept together.
+        roots: Vec<Cid>,
     },
 }
 

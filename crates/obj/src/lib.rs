@@ -13,6 +13,7 @@ pub mod heal;
 pub mod ledger;
 pub mod mend;
 pub mod objects;
+pub mod pack;
 pub mod read;
 pub mod replicate;
 pub mod store;

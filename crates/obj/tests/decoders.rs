@@ -21,6 +21,7 @@ use craftec_obj::{
         self, Question, Shards,
         wire::{Answer, Blocks, Have, Item, Request, Want},
     },
+    pack::Pack,
     replicate::wire::{Ask, Hold, Refusal, Release, Told},
 };
 use proptest::{prelude::*, sample::Index};
@@ -162,7 +163,7 @@ fn damaged_messages_of_replication_break_nothing() {
     check_damaged(&questions(), 2000, bodies::hold);
 }
 
-/// A code, a shard, and what is said about them.
+/// A code, a shard, a pack, and what is said about shards.
 fn coded() -> Vec<Vec<u8>> {
     let spread = Spread::new(1 << 20, 10, 250).unwrap();
     let cid = |at: u64| Cid::of(Codec::Raw, &at.to_be_bytes());
@@ -170,11 +171,13 @@ fn coded() -> Vec<Vec<u8>> {
     let object = Cid::of(Codec::DagPb, b"file");
     let code = Code::new(object, &spread, &coded).unwrap().block().unwrap();
     let pieces = vec![cid(1), cid(2)];
+    let pack = Pack::of((0..9).map(cid)).unwrap();
     let shard = Shard { v: 1, code: *code.cid(), index: 3, nodes: vec![object], pieces };
     let shards = Shards { code: *code.cid(), indices: serde_bytes::ByteBuf::from([1, 5, 6]) };
     vec![
         code.bytes().to_vec(),
         shard.block().unwrap().bytes().to_vec(),
+        pack.block().unwrap().bytes().to_vec(),
         cbor::encode(&exchange::Told {
             v: 1,
             whole: true,

@@ -31,7 +31,7 @@ export class Session {
   onevent: (event: Event) => void = () => {};
   onstate: (state: SessionState, error?: CraftecError) => void = () => {};
   private readonly stopped = new AbortController();
-  private readonly moved = new Set<() => void>();
+  private readonly behind = new Set<() => void>();
   private current: Promise<Connection> | undefined;
 
   /**
@@ -87,12 +87,12 @@ export class Session {
   }
 
   /**
-   * Calls `fn` whenever there is another connection than before: events of the time between are
-   * lost. Until the returned function is called.
+   * Calls `fn` whenever events were lost: there is another connection than before, or they came
+   * faster than they were heard. Until the returned function is called.
    */
-  onmoved(fn: () => void): () => void {
-    this.moved.add(fn);
-    return () => void this.moved.delete(fn);
+  onmissed(fn: () => void): () => void {
+    this.behind.add(fn);
+    return () => void this.behind.delete(fn);
   }
 
   stop(): void {
@@ -102,13 +102,20 @@ export class Session {
     this.onstate('stopped');
   }
 
+  private missed(): void {
+    this.behind.forEach((fn) => fn());
+  }
+
   private async dial(failures = 0): Promise<Connection> {
     try {
       if (failures > 1) await pause(PAUSE_MS * 2 ** failures);
       const { signal } = this.stopped;
       const transport = await this.connect(signal);
       const connection = await Connection.open(transport, signal);
-      connection.onevent = (event) => this.onevent(event);
+      connection.onevent = (event) => {
+        if (event.lagged) this.missed();
+        this.onevent(event);
+      };
       await connection.ask('subscribe', 'done', signal);
       void connection.lost.then(() => this.redial());
       this.onstate('running');
@@ -131,7 +138,7 @@ export class Session {
     this.onstate('reconnecting');
     this.current = this.dial();
     this.current.then(
-      () => this.moved.forEach((fn) => fn()),
+      () => this.missed(),
       // Whoever asks next gets the error; nobody may be asking now.
       () => {},
     );

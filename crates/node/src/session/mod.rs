@@ -41,8 +41,9 @@ use self::handles::{Handle, Handles};
 pub(crate) use self::sites::SiteRecord;
 use crate::{Node, fault};
 
-/// Events that a slow client may be behind before the oldest are dropped.
-const EVENTS: usize = 256;
+/// Events that a slow client may be behind before the oldest are dropped: a pack of a thousand objects is
+/// told of object by object.
+const EVENTS: usize = 2048;
 
 /// Who a session belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

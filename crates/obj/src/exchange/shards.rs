@@ -100,11 +100,41 @@ pub(super) struct Kept {
     /// By file, then by code and number: the shard's root.
     shards: RefCell<BTreeMap<Cid, Roots>>,
     whole: RefCell<BTreeSet<Cid>>,
+    packs: RefCell<Packs>,
     /// The latest turn that a healer took, by file.
     turns: RefCell<BTreeMap<Cid, u64>>,
     /// Other holders, by file, as a healer found them.
     others: RefCell<BTreeMap<Cid, Vec<PeerId>>>,
     healer: RefCell<Option<Healer>>,
+}
+
+/// Packs that are here.
+#[derive(Default)]
+struct Packs {
+    members: BTreeMap<Cid, Vec<Cid>>,
+    /// In how many packs an object is.
+    of: BTreeMap<Cid, usize>,
+}
+
+impl Packs {
+    fn keep(&mut self, pack: Cid, members: &[Cid]) {
+        if self.members.insert(pack, members.to_vec()).is_none() {
+            members.iter().for_each(|member| *self.of.entry(*member).or_default() += 1);
+        }
+    }
+
+    fn drop(&mut self, pack: &Cid) -> Vec<Cid> {
+        let members = self.members.remove(pack).unwrap_or_default();
+        for member in &members {
+            if let Some(packs) = self.of.get_mut(member) {
+                *packs -= 1;
+                if *packs == 0 {
+                    self.of.remove(member);
+                }
+            }
+        }
+        members
+    }
 }
 
 /// Hears that a peer takes its turn to look after a file.
@@ -116,8 +146,8 @@ impl Kept {
         self.shards.borrow_mut().entry(object).or_default().insert((code, index), root);
     }
 
-    /// A shard is here no longer. `true` if nothing of its file is.
-    pub(super) fn drop(&self, object: &Cid, code: &Cid, index: u8) -> bool {
+    /// A shard is here no longer.
+    pub(super) fn drop(&self, object: &Cid, code: &Cid, index: u8) {
         let mut shards = self.shards.borrow_mut();
         if let Some(of) = shards.get_mut(object) {
             of.remove(&(*code, index));
@@ -129,7 +159,11 @@ impl Kept {
                 self.others.borrow_mut().remove(object);
             }
         }
-        !shards.contains_key(object) && !self.whole.borrow().contains(object)
+    }
+
+    /// Whether a file is here, or a shard of it.
+    pub(super) fn has_any_of(&self, object: &Cid) -> bool {
+        self.is_whole(object) || self.shards.borrow().contains_key(object)
     }
 
     /// Whether all of a file is here.
@@ -143,7 +177,7 @@ impl Kept {
         }
     }
 
-    /// Everything of which something is here, sorted.
+    /// Everything of which something is here by itself, not in a pack; sorted.
     pub(super) fn all(&self) -> Vec<Cid> {
         let (shards, whole) = (self.shards.borrow(), self.whole.borrow());
         let mut all: Vec<Cid> = shards.keys().chain(whole.iter()).copied().collect();
@@ -169,7 +203,7 @@ impl Kept {
     }
 
     pub(super) fn is_whole(&self, object: &Cid) -> bool {
-        self.whole.borrow().contains(object)
+        self.whole.borrow().contains(object) || self.packs.borrow().of.contains_key(object)
     }
 
     /// The latest turn that somebody took for a file.
@@ -236,14 +270,29 @@ impl super::Exchange {
         self.0.kept.keep(object, code, index, root);
     }
 
-    /// A shard is here no longer. `true` if nothing of its file is.
-    pub fn drops_shard(&self, object: &Cid, code: &Cid, index: u8) -> bool {
-        self.0.kept.drop(object, code, index)
+    /// A shard is here no longer.
+    pub fn drops_shard(&self, object: &Cid, code: &Cid, index: u8) {
+        self.0.kept.drop(object, code, index);
     }
 
     /// All of a file is here, or no longer.
     pub fn keeps_whole(&self, object: Cid, whole: bool) {
         self.0.kept.keep_whole(object, whole);
+    }
+
+    /// All objects in a pack are here.
+    pub fn keeps_pack(&self, pack: Cid, members: &[Cid]) {
+        self.0.kept.packs.borrow_mut().keep(pack, members);
+    }
+
+    /// A pack is here no longer; the objects that were in it.
+    pub fn drops_pack(&self, pack: &Cid) -> Vec<Cid> {
+        self.0.kept.packs.borrow_mut().drop(pack)
+    }
+
+    /// Whether an object is here, by itself or in a pack, or a shard of it.
+    pub fn has_any_of(&self, object: &Cid) -> bool {
+        self.0.kept.has_any_of(object)
     }
 
     /// Everything that is here whole, or of which shards are here, sorted.

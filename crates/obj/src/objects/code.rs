@@ -17,6 +17,7 @@ use crate::{
     block::Block,
     coded::{Code, CodedError, Coding, Generation, Piece, Shard, Spread, leaves},
     database::database,
+    pack::Pack,
     read::BlockSource,
     unixfs::{Node, NodeError},
 };
@@ -44,7 +45,7 @@ pub struct MadeShard {
 }
 
 /// Keeps blocks from sweeps.
-struct Kept {
+pub struct Kept {
     objects: Objects,
     list: u64,
 }
@@ -179,6 +180,17 @@ impl Objects {
         Ok(())
     }
 
+    /// Has a block here that is made and not put, for others to take: at least for as long as what is
+    /// returned lives.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn offer(&self, block: Block) -> Result<Kept, ObjError> {
+        let kept = Kept::new(self);
+        kept.take(&[block])?;
+        Ok(kept)
+    }
+
     /// The names of a coded file's pieces.
     ///
     /// # Errors
@@ -190,7 +202,7 @@ impl Objects {
     }
 
     /// Whether a root that is here is what it has to be to be kept: a shard of its own account's code,
-    /// if it is one of ours and neither a file's nor a database's.
+    /// if it is one of ours and neither a file's nor a database's nor a pack.
     ///
     /// # Errors
     /// When it is a DAG-CBOR block and no shard, or names other pieces than its code says.
@@ -200,7 +212,7 @@ impl Objects {
         }
         let here = |cid: &Cid| self.0.exchange.peek(cid)?.ok_or(ObjError::Missing { cid: *cid });
         let block = here(root)?;
-        if database(&block).is_some() {
+        if database(&block).is_some() || Pack::read(&block).is_some() {
             return Ok(());
         }
         let shard = Shard::read(&block)?;

@@ -13,6 +13,7 @@ use crate::{
     block::Block,
     coded::shard_links,
     database::{database, table_links},
+    pack::pack_links,
     replicate::LentRecord,
     store::{Meta, PinReason},
     unixfs::PbNode,
@@ -128,7 +129,7 @@ impl<'a> Marker<'a> {
 /// What a block names, and whether what that names is below it too.
 fn named(block: &Block, root: bool) -> Vec<(Cid, bool)> {
     match block.cid().codec() {
-        Codec::DagCbor if root => match shard_links(block) {
+        Codec::DagCbor if root => match shard_links(block).or_else(|| pack_links(block)) {
             Some(links) => links.into_iter().map(|cid| (cid, false)).collect(),
             None => database(block)
                 .map(|database| database.links().map(|cid| (cid, true)).collect())
@@ -169,7 +170,11 @@ impl Objects {
             add(root, pin.reason != PinReason::Lent || taken.contains(&root));
         }
         for namespace in [Meta::Head, Meta::Placement] {
-            for (_, bytes) in store.meta_scan(namespace)? {
+            for (key, bytes) in store.meta_scan(namespace)? {
+                // What is in a pack of ours is kept, or was deleted here, by itself.
+                if namespace == Meta::Placement && store.meta_get(Meta::Pack, key)?.is_some() {
+                    continue;
+                }
                 match craftec_core::cbor::decode(&bytes, craftec_core::limits::RECORD_BYTES) {
                     Ok(Signed::Head(record)) => add(record.head.head.root, false),
                     Ok(Signed::Placement(record)) => add(record.placement.root, false),

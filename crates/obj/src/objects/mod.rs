@@ -29,11 +29,12 @@ use crate::{
     Exchange, ObjError, Session, Store, StoreError,
     coded::Shard,
     exchange::provider_key,
+    pack::pack_links,
     read::{self, BlockSource, Kind, WalkLimits, walk},
     store::{Batch, Meta, Pin, PinReason},
 };
 pub use announce::Announcer;
-pub use code::{Made, MadeShard};
+pub use code::{Kept, Made, MadeShard};
 pub use database::DatabasePut;
 pub use import::Import;
 pub use put::{FilePut, FolderPut, Label, Put, Stored};
@@ -291,7 +292,8 @@ impl Objects {
         self.here(root);
     }
 
-    /// Announces what is here whole: a root, or a shard of a coded file under the file's name.
+    /// Announces what is here whole: a root, a shard of a coded file under the file's name, or a pack
+    /// and each object in it.
     pub fn here(&self, root: Cid) {
         let exchange = &self.0.exchange;
         let object = match self.shard(&root) {
@@ -305,22 +307,41 @@ impl Objects {
             }
         };
         self.0.announcer.provide(provider_key(&object));
+        let members = self.members(&root);
+        if !members.is_empty() {
+            exchange.keeps_pack(root, &members);
+        }
+        for member in members {
+            self.0.announcer.provide(provider_key(&member));
+        }
     }
 
     fn no_longer_here(&self, root: Cid) {
         let exchange = &self.0.exchange;
-        let (object, nothing_left) = match self.shard(&root) {
+        let object = match self.shard(&root) {
             Some((object, shard)) => {
-                (object, exchange.drops_shard(&object, &shard.code, shard.index))
+                exchange.drops_shard(&object, &shard.code, shard.index);
+                object
             }
             None => {
                 exchange.keeps_whole(root, false);
-                (root, exchange.shards_of(&root).is_empty())
+                root
             }
         };
-        if nothing_left {
-            self.0.announcer.stop_providing(provider_key(&object));
+        for named in exchange.drops_pack(&root).into_iter().chain([object]) {
+            if !exchange.has_any_of(&named) {
+                self.0.announcer.stop_providing(provider_key(&named));
+            }
         }
+    }
+
+    /// The objects in what is a pack and here.
+    fn members(&self, root: &Cid) -> Vec<Cid> {
+        if root.codec() != Codec::DagCbor {
+            return Vec::new();
+        }
+        let block = self.0.exchange.peek(root).ok().flatten();
+        block.as_ref().and_then(pack_links).unwrap_or_default()
     }
 
     /// The shard that a root is, and its file.

@@ -2,8 +2,9 @@
 //!
 //! Holds the CIDs seen so far, which the caller's limit bounds, and one block. Follows the links of
 //! dag-pb nodes. A root that is a shard of a coded file names its parts, and what these name in turn
-//! is not below it. A root that is a database's leads to its page table, and that to its pages. Another
-//! dag-cbor block has no links here: what it refers to is for its owner to say.
+//! is not below it. A root that is a database's leads to its page table, and that to its pages; one that is
+//! a pack to its members. Another dag-cbor block has no links here: what it refers to is for its owner to
+//! say.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -22,6 +23,7 @@ use crate::{
     coded::shard_links,
     database::{database, table_links},
     error::ObjError,
+    pack::pack_links,
     unixfs::PbNode,
 };
 
@@ -157,6 +159,8 @@ impl Walk {
                 if let Some(links) = shard_links(&block) {
                     self.shard = true;
                     self.follow(links.into_iter(), 1)?;
+                } else if let Some(members) = pack_links(&block) {
+                    self.follow(members.into_iter(), 1)?;
                 } else if let Some(database) = database(&block) {
                     self.database = true;
                     let links: Vec<Cid> = database.links().collect();

@@ -14,6 +14,7 @@ mod ask;
 mod holder;
 mod lent;
 mod owner;
+mod packs;
 mod placed;
 mod roster;
 pub mod wire;

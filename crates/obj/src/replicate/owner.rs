@@ -4,28 +4,31 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use craftec_core::{
-    Cid, PeerId, cbor,
+    Cid, PeerId,
     placement::{Placement, PlacementRecord, SignedPromise, placement_key},
     record::Record as Signed,
     sign::Hash,
 };
 use craftec_p2p::{Key, NetEvent, Record, Role, Rpc};
-use craftec_platform::{Clock, timeout};
+use craftec_platform::Clock;
 use futures::StreamExt;
+
+mod homes;
 
 use super::{
     Copies, Copy, Signer, Surroundings,
     ask::Asker,
+    packs::Packs,
     placed::{Candidate, Now, place},
     roster::Roster,
-    wire::{Ask, HEADS, Hold, PROTOCOL, Release},
+    wire::{HEADS, Hold},
 };
 use crate::{
     ObjError, Objects, StoreError,
@@ -51,8 +54,6 @@ const MOST_SHARDS: u8 = 40;
 const MEETING: Duration = Duration::from_secs(3);
 /// Objects that are coded at one time: each takes some 40 MiB of memory and the processor.
 const CODING: usize = 1;
-/// How long a holder may take to answer a release.
-const RELEASE: Duration = Duration::from_secs(10);
 /// A holder that doesn't answer at all for so long, or that tells nothing more for so long, is given up:
 /// nobody hurries here.
 const FIRST: Duration = Duration::from_secs(10);
@@ -70,9 +71,13 @@ struct Inner {
     around: Rc<dyn Surroundings>,
     news: Feed<ObjEvent>,
     roster: RefCell<Roster>,
+    packs: RefCell<Packs>,
     /// Shards that wait here for their holders, by file; `None` while they are being made.
     made: RefCell<BTreeMap<Cid, Option<Made>>>,
     running: Cell<usize>,
+    /// Holders that are to hear that they may let go, and of what.
+    releases: RefCell<VecDeque<(Cid, PeerId)>>,
+    releasing: Cell<usize>,
     /// When the first of those who are there was met.
     met: Cell<Option<Duration>>,
     woken: Cell<bool>,
@@ -97,8 +102,11 @@ impl Replicator {
             around,
             news,
             roster: RefCell::default(),
+            packs: RefCell::default(),
             made: RefCell::default(),
             running: Cell::new(0),
+            releases: RefCell::default(),
+            releasing: Cell::new(0),
             met: Cell::new(None),
             woken: Cell::new(false),
             stopped: Cell::new(false),
@@ -108,6 +116,7 @@ impl Replicator {
                 inner.adopt(root, &record)?;
             }
         }
+        inner.restore_homes()?;
         inner.follow_peers();
         inner.keep_looking();
         Ok(Self(inner))
@@ -118,47 +127,39 @@ impl Replicator {
         if record.wanted > 0 {
             self.0.adopt(root, record)?;
         }
-        self.0.news.tell(ObjEvent::Copies { root });
+        self.0.news.tell(ObjEvent::Copies { roots: vec![root] });
         self.0.wake();
         Ok(())
     }
 
-    /// No longer wants copies: tells the holders, and says so in the DHT.
+    /// No longer wants copies: tells the holders, and says so in the DHT, unless they keep it together
+    /// with others that are wanted.
     pub fn release(&self, root: Cid) -> Result<(), StoreError> {
-        let inner = &self.0;
-        let now = inner.now();
-        let Some((epoch, ..)) = inner.roster.borrow().record(&root, now) else { return Ok(()) };
-        let held = inner.roster.borrow_mut().remove(&root, now);
-        inner.made.borrow_mut().remove(&root);
-        inner.objects.announcer().forget_record(inner.key(&root));
-        inner.objects.store().meta_delete(Meta::Placement, root.to_bytes())?;
-        match inner.record(&root, (epoch + 1, 0, Vec::new(), Vec::new())) {
-            Ok(record) => {
-                let last = inner.rpc.network().put_record(record);
-                inner.clock.spawn(Box::pin(async move { drop(last.await) }));
-            }
-            Err(error) => tracing::warn!(%error, %root, "no last placement record"),
-        }
-        for (unit, holder) in held {
-            inner.send_release(unit, holder);
-        }
-        inner.news.tell(ObjEvent::Copies { root });
+        self.0.release(root)?;
+        self.0.news.tell(ObjEvent::Copies { roots: vec![root] });
         Ok(())
     }
 
     /// How many copies of `root` there are, or shards of it.
     pub fn copies(&self, root: &Cid) -> Copies {
-        self.0.roster.borrow().copies(root, &self.0.connected(), self.0.now())
+        let packs = self.0.packs.borrow();
+        match packs.home(root) {
+            Some(home) => self.0.roster.borrow().copies(&home, &self.0.connected(), self.0.now()),
+            None => {
+                let wanted = packs.size(root).map_or(0, |(wanted, _)| wanted);
+                Copies { wanted, needed: 1, ..Copies::default() }
+            }
+        }
     }
 
     /// Each holder of `root`, and each peer that was asked.
     pub fn holders(&self, root: &Cid) -> Vec<Copy> {
-        self.0.roster.borrow().list(root, &self.0.connected(), self.0.now())
+        self.0.holders(root, &self.0.connected())
     }
 
     /// Those who signed for a copy of `root`, or for a shard of it.
     pub fn signers(&self, root: &Cid) -> Vec<PeerId> {
-        let copies = self.0.roster.borrow().list(root, &BTreeSet::new(), self.0.now());
+        let copies = self.0.holders(root, &BTreeSet::new());
         copies.into_iter().filter(|copy| copy.signed).map(|copy| copy.peer).collect()
     }
 
@@ -190,6 +191,9 @@ impl Inner {
 
     /// Looks after `root`, with what an earlier run recorded.
     fn adopt(&self, root: Cid, record: &ObjectRecord) -> Result<(), StoreError> {
+        if self.waits_for_others(root, record) {
+            return Ok(());
+        }
         if self.roster.borrow().has(&root) {
             self.roster.borrow_mut().want(&root, record.wanted);
             return Ok(());
@@ -197,6 +201,11 @@ impl Inner {
         // What the graph holds at most: blocks that are there twice are taken once.
         let size = (record.block_bytes, record.blocks);
         self.roster.borrow_mut().copy(root, record.wanted, record.percent_coded(), size);
+        self.restore(root)
+    }
+
+    /// Takes over the placement that an earlier run recorded.
+    fn restore(&self, root: Cid) -> Result<(), StoreError> {
         if let Some(bytes) = self.objects.store().meta_get(Meta::Placement, root.to_bytes())? {
             match Signed::verify(&self.key(&root).0, &bytes, self.now().unix_ms) {
                 Ok(Signed::Placement(old)) => {
@@ -236,7 +245,7 @@ impl Inner {
     /// Tells about every object of which `peer` holds something.
     fn holder_moved(&self, peer: &PeerId) {
         let held = self.roster.borrow().held_by(peer, self.now());
-        held.into_iter().for_each(|root| self.news.tell(ObjEvent::Copies { root }));
+        held.iter().for_each(|object| self.tell_of(object));
     }
 
     fn keep_looking(self: &Rc<Self>) {
@@ -275,6 +284,9 @@ impl Inner {
             .filter(|info| info.role != Role::Foreign)
             .map(|info| Candidate { place: place(&info.addr), peer: info.peer })
             .collect();
+        if !candidates.is_empty() {
+            self.gather();
+        }
         let most = AT_ONCE.saturating_sub(self.running.get());
         let meeting = self.is_meeting(candidates.len());
         let next = self.roster.borrow_mut().next(&candidates, most, meeting, self.now());
@@ -341,8 +353,12 @@ impl Inner {
         }
     }
 
-    async fn ask(&self, unit: Cid, peer: PeerId) {
+    async fn ask(self: &Rc<Self>, unit: Cid, peer: PeerId) {
         let Some(hold) = self.question(unit) else { return };
+        let _offered = match self.offer(unit) {
+            Ok(offered) => offered,
+            Err(error) => return self.failed(unit, peer, &error.to_string(), None),
+        };
         let (clock, exchange) = (self.clock.clone(), self.objects.exchange().clone());
         let asker = Asker { rpc: &self.rpc, clock, exchange, first: FIRST, silence: SILENCE };
         let wanted = || !self.stopped.get() && self.roster.borrow().object_of(&unit).is_some();
@@ -390,10 +406,10 @@ impl Inner {
 
     fn tell(&self, unit: &Cid) {
         let object = self.roster.borrow().object_of(unit);
-        object.into_iter().for_each(|root| self.news.tell(ObjEvent::Copies { root }));
+        object.iter().for_each(|object| self.tell_of(object));
     }
 
-    fn signed(&self, unit: Cid, peer: PeerId, signed: SignedPromise) {
+    fn signed(self: &Rc<Self>, unit: Cid, peer: PeerId, signed: SignedPromise) {
         let now = self.now();
         let bytes = signed.promise.bytes;
         self.roster.borrow_mut().promised(&unit, signed, now);
@@ -409,6 +425,7 @@ impl Inner {
         // What is there twice was announced twice and taken once.
         self.moved(unit, peer, bytes, Some(bytes), true);
         self.tell(&unit);
+        self.let_go_of_empty();
     }
 
     /// Makes the placement durable and announces it.
@@ -448,21 +465,10 @@ impl Inner {
             let roster = self.roster.borrow();
             (roster.object_of(&unit), roster.size(&unit).map(|(bytes, ..)| bytes))
         };
-        let Some(root) = object else { return };
+        // Of a pack nobody asked: its objects have their copies when it is there.
+        let Some(root) = object.filter(|root| !self.packs.borrow().is_pack(root)) else { return };
         let total = total.or(announced);
         let moved = Moved { root, way: Way::Replicate, peer, bytes, total, done };
         self.news.tell(ObjEvent::Moved(moved));
-    }
-
-    fn send_release(self: &Rc<Self>, root: Cid, holder: PeerId) {
-        let release = Ask::Release(Release { root, owner: self.signer.did });
-        let Ok(body) = cbor::encode(&release) else { return };
-        let mut told = self.rpc.subscribe(holder, PROTOCOL, body);
-        let clock = self.clock.clone();
-        self.clock.spawn(Box::pin(async move {
-            if timeout(&*clock, RELEASE, told.next()).await.is_err() {
-                tracing::debug!(%holder, %root, "it lets go at the end of its promise");
-            }
-        }));
     }
 }

@@ -42,6 +42,8 @@ pub enum Meta {
     Ledger = 16,
     /// Databases of this node, by name.
     Database = 17,
+    /// Packs in which objects of ours are kept by others, by root.
+    Pack = 18,
 }
 
 impl Meta {

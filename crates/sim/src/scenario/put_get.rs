@@ -12,7 +12,7 @@ use std::{
 };
 
 use craftec_core::Cid;
-use craftec_obj::store::PinReason;
+use craftec_obj::{pack::pack_links, store::PinReason};
 use craftec_p2p::Role;
 use craftec_platform::{Clock, sim::Damage};
 use futures::future::{join_all, select};
@@ -172,9 +172,16 @@ async fn settle(
 fn holders(cluster: &Cluster, object: &Object) -> Result<usize, ClusterError> {
     let mut held = 0;
     for index in (0..cluster.len()).filter(|index| *index != object.author) {
-        let pins = cluster.store(index)?.pins_of(&object.cid);
-        let pins = pins.map_err(|source| ClusterError::Store { index, source })?;
-        held += usize::from(pins.iter().any(|pin| pin.reason == PinReason::Lent));
+        let store = cluster.store(index)?;
+        let broken = |source| ClusterError::Store { index, source };
+        let pins = store.pins().map_err(broken)?;
+        for (root, _) in pins.into_iter().filter(|(_, pin)| pin.reason == PinReason::Lent) {
+            let pack = store.get(&root).map_err(broken)?.as_ref().and_then(pack_links);
+            if root == object.cid || pack.is_some_and(|members| members.contains(&object.cid)) {
+                held += 1;
+                break;
+            }
+        }
     }
     Ok(held)
 }

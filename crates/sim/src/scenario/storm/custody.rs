@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use craftec_core::{Cid, PeerId, cbor};
-use craftec_obj::{Store, StoreError, replicate::LentRecord, store::Meta, unixfs::PbNode};
+use craftec_obj::{
+    Store, StoreError,
+    pack::{Pack, pack_links},
+    replicate::LentRecord,
+    store::Meta,
+    unixfs::PbNode,
+};
 
 use super::world::World;
 use crate::ClusterError;
@@ -37,14 +43,29 @@ pub(super) fn is_whole(store: &Store, root: &Cid) -> Result<bool, StoreError> {
         if let Ok(node) = PbNode::decode(block.bytes()) {
             open.extend(node.links.iter().map(|link| link.cid));
         }
+        open.extend(pack_links(&block).into_iter().flatten());
     }
     Ok(true)
 }
 
-/// Whether the store answers for `root` to others: as its author's, a pin, or a promised copy.
+/// The objects in a promised pack; the root itself of what is none.
+fn objects_of(store: &Store, root: &Cid) -> Result<Vec<Cid>, StoreError> {
+    let pack = store.get(root)?.as_ref().and_then(Pack::read);
+    Ok(pack.map_or_else(|| vec![*root], |pack| pack.members().to_vec()))
+}
+
+/// Whether the store answers for `root` to others: as its author's, a pin, or a promised copy, by itself
+/// or in a pack.
 pub(super) fn answers_for(store: &Store, root: &Cid) -> Result<bool, StoreError> {
     let own = store.meta_get(Meta::Object, root.to_bytes())?.is_some();
-    let lent = || Ok::<_, StoreError>(promised(store)?.iter().any(|(held, _)| held == root));
+    let lent = || -> Result<bool, StoreError> {
+        for (held, _) in promised(store)? {
+            if objects_of(store, &held)?.contains(root) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
     Ok((own || lent()?) && is_whole(store, root)?)
 }
 
@@ -76,7 +97,12 @@ impl World {
             }
         }
         let after = promised(&store).map_err(broken)?;
-        for (cid, asker) in before.iter().filter(|(cid, _)| !withdrawn.contains(cid)) {
+        for (cid, asker) in before {
+            // Of a pack whose author took something out of it, another one may have taken the place.
+            let of = objects_of(&store, cid).map_err(broken)?;
+            if of.iter().any(|object| withdrawn.contains(object)) {
+                continue;
+            }
             let kept = after.contains(&(*cid, *asker)) && is_whole(&store, cid).map_err(broken)?;
             if !kept {
                 self.fail(format!("node {index} lost its copy of {cid}, which it had promised"));

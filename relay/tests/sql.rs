@@ -256,8 +256,8 @@ fn two_devices_of_one_owner_each_write_and_nothing_is_lost() {
     });
 }
 
-/// A statement without an end holds up nobody but those who want the same database, and ends with the
-/// command that it was typed in.
+/// A statement without an end holds up nobody but those who want to write the same database, and ends
+/// with the command that it was typed in.
 #[test]
 fn a_long_statement_holds_nobody_up_and_ends_with_its_command() {
     let daemon = Daemon::start(&[]);
@@ -285,6 +285,9 @@ fn a_long_statement_holds_nobody_up_and_ends_with_its_command() {
     daemon.home.run(["get", cid, "-o", "copy"]).ok();
     assert_eq!(std::fs::read(daemon.home.path("copy")).unwrap(), support::noise(1, 1 << 20));
     daemon.home.run(["sql", "another", "CREATE TABLE t (a)"]).ok();
+    // Whoever only reads the same one sees what was committed.
+    let read = daemon.home.run(["sql", "shop", "SELECT count(*) FROM t WHERE a < 0"]).ok();
+    assert_eq!(read["results"][0]["rows"], json!([[0]]));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(running.try_wait().unwrap().is_none(), "it goes on");
 

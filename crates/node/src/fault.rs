@@ -136,7 +136,7 @@ pub(crate) fn sql(error: SqlError) -> ApiError {
             let hint = "Nothing of it happened. An index may help, or a smaller part at a time.";
             ApiError::new(ErrorCode::Refused, message).hint(hint)
         }
-        SqlError::Interrupted => ApiError::new(ErrorCode::Aborted, message),
+        SqlError::Interrupted | SqlError::StateGone => ApiError::new(ErrorCode::Aborted, message),
         SqlError::LeftOpen => {
             input("Send a transaction whole: as one script, or as a batch of statements.")
         }

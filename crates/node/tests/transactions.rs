@@ -58,7 +58,7 @@ async fn two_sessions(world: &World, slice: Option<Duration>) -> (Session, Sessi
 }
 
 #[test]
-fn what_is_written_counts_when_it_is_committed_and_others_wait_for_that() {
+fn what_is_written_counts_when_it_is_committed_and_other_writers_wait_for_that() {
     run(|world| async move {
         let (one, other, mine, theirs) = fresh(&world).await;
         let open = begin(&one, mine).await.expect("begun");
@@ -70,12 +70,18 @@ fn what_is_written_counts_when_it_is_committed_and_others_wait_for_that() {
         // A statement that fails leaves the others in it.
         let failed = query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect_err("twice");
         assert_eq!(failed.code, ErrorCode::BadInput);
-        let (seen, _) = futures::join!(count(&other, theirs), async {
-            world.sleep(2).await;
-            query(&one, open, "DELETE FROM t WHERE a = 3", &[]).await.expect("deleted");
-            finish(&one, open, true).await.expect("committed");
-        });
-        assert_eq!(seen, Ok(2), "who waited sees all of it");
+        let (wrote, seen, _) = futures::join!(
+            query(&other, theirs, "UPDATE t SET a = a + 10", &[]),
+            count(&other, theirs),
+            async {
+                world.sleep(2).await;
+                query(&one, open, "DELETE FROM t WHERE a = 3", &[]).await.expect("deleted");
+                assert_eq!(count(&other, theirs).await, Ok(0), "who only reads waits for nobody");
+                finish(&one, open, true).await.expect("committed");
+            }
+        );
+        assert_eq!(seen, Ok(0));
+        assert_eq!(wrote.expect("its turn").changes, 2, "who waited sees all of it");
         let gone = count(&one, open).await.expect_err("it has ended");
         assert_eq!(gone.code, ErrorCode::NotFound);
 
@@ -138,7 +144,8 @@ fn who_waits_for_it_too_long_is_told() {
     run(|world| async move {
         let (one, other, mine, theirs) = fresh(&world).await;
         let open = begin(&one, mine).await.expect("begun");
-        let (waited, _) = futures::join!(count(&other, theirs), async {
+        let insert = query(&other, theirs, "INSERT INTO t VALUES (1)", &[]);
+        let (waited, _) = futures::join!(insert, async {
             for _ in 0..4 {
                 world.sleep(2).await;
                 count(&one, open).await.expect("it goes on");
@@ -189,6 +196,40 @@ fn while_a_statement_pauses_its_node_does_everything_else() {
         futures::join!(writing, meanwhile);
         assert_eq!(count(&one, mine).await, Ok(100_000));
     });
+}
+
+#[test]
+fn who_only_reads_does_not_wait_for_a_transaction() {
+    run(|world| async move {
+        let (one, other, mine, theirs) = fresh(&world).await;
+        let setup = "INSERT INTO t VALUES (-1); CREATE TEMP TABLE own (a);";
+        script(&one, mine, setup).await.expect("made");
+        let open = begin(&one, mine).await.expect("begun");
+        query(&one, open, "INSERT INTO t VALUES (1)", &[]).await.expect("written");
+        let reads = async {
+            let sums = (0..20).map(|_| query(&other, theirs, "SELECT sum(a) FROM t", &[]));
+            let sums = futures::future::join_all(sums).await;
+            sums.iter().all(|sum| sum.as_ref().expect("a sum").rows[0][0] == SqlValue::Integer(-1))
+        };
+        assert!(reads.await && !one_is_over(&world));
+        // What only the first connection has, and what is wrong, waits for it.
+        let (own, wrong, ()) = futures::join!(
+            query(&other, theirs, "SELECT count(*) FROM own", &[]),
+            query(&other, theirs, "SELECT nonsense FROM t", &[]),
+            async {
+                world.sleep(2).await;
+                finish(&one, open, true).await.expect("committed");
+            }
+        );
+        assert!(own.is_ok() && one_is_over(&world));
+        assert_eq!(wrong.expect_err("there is no such column").code, ErrorCode::BadInput);
+        assert_eq!(count(&other, theirs).await, Ok(2));
+    });
+}
+
+/// Whether more than a second passed.
+fn one_is_over(world: &World) -> bool {
+    world.seconds() >= 1
 }
 
 #[test]

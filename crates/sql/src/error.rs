@@ -38,6 +38,9 @@ pub enum SqlError {
     /// Something that only an encrypted database has.
     #[error("the database is not encrypted: only an encrypted one is shared")]
     NotEncrypted,
+    /// So much was written while a statement read an older state that this state is gone.
+    #[error("too much was written while the statement read an older state; ask again")]
+    StateGone,
     /// A statement touches more pages than the reader's cache has room for.
     #[error("the statement needs more than the {cache_bytes} bytes of this reader's cache")]
     CacheTooSmall {
@@ -94,7 +97,7 @@ impl SqlError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Missing { .. } => true,
+            Self::Missing { .. } | Self::StateGone => true,
             Self::Log(error) => error.is_retryable(),
             Self::Store(error) => error.is_retryable(),
             Self::Sqlite { code, .. } => matches!(code & 0xff, 5 | 6),

@@ -19,8 +19,8 @@ pub mod table;
 mod vfs;
 
 pub use database::{
-    Database, DatabaseOptions, Fetched, Other, Ran, Reader, ReaderOptions, Rows, Slices, Sql,
-    State, Transaction,
+    Aside, Database, DatabaseOptions, Fetched, Other, Ran, Reader, ReaderOptions, Rows, Slices,
+    Sql, State, Transaction,
 };
 pub use error::SqlError;
 pub use keys::{Keys, NoKeys, Under, open_root};

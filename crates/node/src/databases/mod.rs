@@ -34,7 +34,10 @@ use craftec_sql::{
 };
 use futures::lock::Mutex;
 
-use self::{desk::Writer, turn::Using};
+use self::{
+    desk::Writer,
+    turn::{Next, Using},
+};
 pub(crate) use self::{
     desk::{Desk, check_range},
     import::Import,
@@ -71,6 +74,8 @@ pub(crate) struct Own {
     pub(crate) database: Database,
     /// Held while one statement, a script or a transaction runs.
     turn: Arc<Mutex<()>>,
+    /// What is read meanwhile.
+    asides: Cell<usize>,
     /// Held while a snapshot is taken and put.
     pub(crate) publishing: Mutex<()>,
     limit: Duration,
@@ -88,7 +93,16 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) async fn run(&self, sql: &str, params: &[Value]) -> Result<Ran, ApiError> {
-        let mut turn = self.turn().await?;
+        let mut turn = match self.turn_or_aside(sql).await? {
+            Next::Turn(turn) => turn,
+            Next::Aside(aside, _counted) => {
+                let read = aside.run(sql, params, Some(self.limit)).await;
+                match read.map_err(fault::sql)? {
+                    Some(read) => return Ok(read),
+                    None => self.turn().await?,
+                }
+            }
+        };
         if self.other_writer(0) && self.database.may_write(sql) {
             drop(turn);
             self.no_writer().await?;
@@ -359,6 +373,7 @@ impl Databases {
             name: name.to_owned(),
             database,
             turn: Arc::default(),
+            asides: Cell::default(),
             publishing: Mutex::default(),
             limit: self.limit,
             made_ms: record.time_ms,

@@ -1,7 +1,7 @@
 //! A transaction that stays open between two commands of one client.
 //!
-//! It has the turn to itself: nobody else reads or writes the database meanwhile, since SQLite has one
-//! connection to it. So it can't last: who says nothing for [`IDLE`], or takes longer than [`LIFE`], has
+//! It has the turn to itself: nobody else writes the database meanwhile, and who reads it sees what was
+//! committed before. So it can't last: who says nothing for [`IDLE`], or takes longer than [`LIFE`], has
 //! it rolled back. It is rolled back, too, when its client lets go of it.
 
 use std::{

@@ -7,6 +7,7 @@
 //!
 //! A handle belongs to the thread that opened it. Nothing here knows of heads or of the network.
 
+mod aside;
 mod bounds;
 mod connection;
 mod local;
@@ -18,6 +19,7 @@ use rusqlite::types::Value;
 
 use crate::error::SqlError;
 
+pub use aside::Aside;
 pub use bounds::Slices;
 pub(crate) use bounds::Watch;
 pub(crate) use connection::quoted;

@@ -30,6 +30,17 @@ impl LocalPages {
         self.told(read)
     }
 
+    /// A page as it was in a pinned state; see [`Log::read_at`].
+    pub(crate) fn at(
+        &mut self,
+        state: u64,
+        page: PageNo,
+        out: &mut Page,
+    ) -> Result<Option<bool>, Fault> {
+        let read = self.log.read_at(state, page, out);
+        self.told(read)
+    }
+
     fn told<T>(&mut self, result: Result<T, LogError>) -> Result<T, Fault> {
         result.map_err(|error| {
             let fault = match &error {

@@ -12,6 +12,7 @@ mod host;
 mod local;
 mod locks;
 mod overlay;
+mod pinned;
 mod remote;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub(crate) use ffi::{register, reserve};
 pub(crate) use local::LocalPages;
 use locks::Locks;
 pub(crate) use overlay::{Overlay, Written};
+pub(crate) use pinned::Pinned;
 pub(crate) use remote::RemotePages;
 
 /// Name of the VFS.

@@ -10,7 +10,7 @@ use rusqlite::types::Value;
 use super::Database;
 use crate::{
     database::{
-        Ran,
+        Aside, Ran,
         connection::{self, Guarded},
     },
     error::SqlError,
@@ -77,6 +77,13 @@ impl Database {
         ended?;
         self.compact_if_wanted().await;
         Ok((each, self.changed_since(before)))
+    }
+
+    /// Opens what was committed last, to be read while something runs in this handle or a transaction is
+    /// open in it.
+    pub fn aside(&self) -> Result<Aside, SqlError> {
+        let Self { pages, options, .. } = self;
+        Aside::open(pages.clone(), options.slices.clone(), options.result_bytes)
     }
 
     /// Ends what runs in this handle, which then fails as [`SqlError::Interrupted`].

@@ -1,6 +1,9 @@
-//! Coded objects where disks fail: power goes at a change of a disk, or the disk is full, while an
-//! object is put, taken by a holder, mended, and let go. What was acknowledged or promised is there
+//! Coded objects where disks fail: power goes at a change of a disk, the disk is full, or bits rot, while
+//! an object is put, taken by a holder, mended, and let go. What was acknowledged or promised is there
 //! afterwards.
+//!
+//! This happens at a sample of the changes that are made. With `EVERY_STEP=1` it is each of the first
+//! [`LAST`]: a put makes 13 (and then its shards), letting go 19, and who mends some 30 in its turn.
 
 #![allow(clippy::expect_used, reason = "a test stops at the first surprise")]
 
@@ -9,21 +12,34 @@ mod common;
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use common::{World, bytes, get, put, put_as, run_for};
-use craftec_api::{Command, ObjectHealth, Reply, Role};
+use craftec_api::{ApiError, Command, ErrorCode, ObjectHealth, Reply, Role};
 use craftec_core::{Cid, Codec, cbor};
 use craftec_node::{Config, Node};
-use craftec_obj::{coded::Shard, replicate::LentRecord, store::Meta};
+use craftec_obj::{
+    coded::Shard,
+    replicate::LentRecord,
+    store::{Meta, PACK_FILE},
+};
 use craftec_platform::sim::{Damage, SimDisk};
 
 /// Turns of healers.
 const SLOT: Duration = Duration::from_secs(20);
 /// Virtual time of one test.
-const LIMIT: Duration = Duration::from_secs(24 * 3600);
+const LIMIT: Duration = Duration::from_secs(10 * 24 * 3600);
 /// Holders beside the author: the fewest of which shards are made.
 const HOLDERS: u64 = 7;
 /// Changes at which power goes: dense at first, when records are written, then further apart.
 const STEPS: [u64; 12] = [0, 1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 60];
+const LAST: u64 = 64;
 const CONTENT: usize = 1_300_000;
+
+/// The changes to try: of the sample each `nth`, or all.
+fn steps(nth: usize) -> Vec<u64> {
+    match std::env::var_os("EVERY_STEP") {
+        Some(_) => (0..=LAST).collect(),
+        None => STEPS.into_iter().step_by(nth).collect(),
+    }
+}
 
 /// A node and its disk.
 struct Machine {
@@ -55,6 +71,22 @@ impl Machine {
         others.filter(|other| *other != me).for_each(|other| world.link(me, other));
     }
 
+    /// Its disk has room for little more.
+    fn fill(&self, step: u64) {
+        self.disk.set_capacity(Some(self.disk.used_bytes() + step * 20_000));
+    }
+
+    /// Bits of one in `of` of its blocks change.
+    fn rot(&self, step: u64, of: u64) {
+        let store = self.node.store();
+        let cids = store.iterate(None, 10_000).expect("a list");
+        let places = cids.iter().filter_map(|cid| store.place_of(cid).expect("a place"));
+        let chosen = places.zip(0_u64..).filter(|(_, n)| (n + step + self.seed).is_multiple_of(of));
+        for (place, _) in chosen {
+            assert!(self.disk.rot(PACK_FILE, place.offset + place.bytes / 2, 0x20));
+        }
+    }
+
     async fn gone(self, world: &World) {
         world.leave(self.node.keys().peer_id());
         self.node.stop().await;
@@ -70,7 +102,11 @@ impl Machine {
 }
 
 async fn boot(world: &World, seed: u64, disk: &SimDisk) -> Rc<Node> {
-    let config = Config { mend_slot: Some(SLOT), ..Config::new(Role::Relay) };
+    let config = Config {
+        mend_slot: Some(SLOT),
+        scrub_bytes_per_hour: Some(u64::MAX),
+        ..Config::new(Role::Relay)
+    };
     world.node_on(seed, disk, config).await
 }
 
@@ -82,6 +118,21 @@ async fn machines(world: &World, first: u64, count: u64) -> Vec<Machine> {
         all.push(new);
     }
     all
+}
+
+/// Puts an object with the defaults.
+async fn try_put(node: &Rc<Node>, content: &[u8]) -> Result<Cid, ApiError> {
+    let session = node.session();
+    let open = Command::PutOpen { replicas: None, redundancy: None, name: None };
+    let Reply::Handle { handle } = session.call(open).await? else { panic!("no handle") };
+    for chunk in content.chunks(1 << 20) {
+        let bytes = serde_bytes::ByteBuf::from(chunk);
+        session.call(Command::PutChunk { handle, bytes }).await?;
+    }
+    match session.call(Command::PutClose { handle }).await? {
+        Reply::Stored { cid, .. } => Ok(cid),
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn health(node: &Rc<Node>, cid: Cid) -> ObjectHealth {
@@ -117,37 +168,24 @@ fn power_goes_while_an_object_is_put_and_coded() {
     run_for(LIMIT, |world| async move {
         let holders = machines(&world, 1, HOLDERS).await;
         let (mut lost, mut kept) = (0, 0);
-        for step in STEPS {
+        for step in steps(1) {
             let mut author = Machine::start(&world, 100 + step).await;
             author.meet(&world, &holders);
             world.sleep(1).await;
             let content = bytes(step, CONTENT);
             author.disk.power_off_at(author.disk.changes() + step);
-            let session = author.node.session();
-            let open = Command::PutOpen { replicas: None, redundancy: None, name: None };
-            let cid = match session.call(open).await {
-                Ok(Reply::Handle { handle }) => {
-                    let chunk = serde_bytes::ByteBuf::from(&content[..1 << 20]);
-                    let rest = serde_bytes::ByteBuf::from(&content[1 << 20..]);
-                    let _ = session.call(Command::PutChunk { handle, bytes: chunk }).await;
-                    let _ = session.call(Command::PutChunk { handle, bytes: rest }).await;
-                    session.call(Command::PutClose { handle }).await
-                }
-                other => other,
-            };
+            let cid = try_put(&author.node, &content).await;
             // It may be coded and placed in part.
             world.sleep(step % 3).await;
-            drop(session);
             author.restart(&world, &holders).await;
             match cid {
-                Ok(Reply::Stored { cid, .. }) => {
+                Ok(cid) => {
                     kept += 1;
                     assert!(get(&author.node.session(), cid, "").await == Ok(content.clone()));
                     is_placed(&world, &author.node, cid).await;
                     author.gone(&world).await;
                     is_readable(&world, step, &holders, cid, &content).await;
                 }
-                Ok(other) => panic!("{other:?}"),
                 Err(_) => {
                     lost += 1;
                     author.gone(&world).await;
@@ -163,7 +201,7 @@ fn power_goes_while_a_holder_takes_its_shards() {
     run_for(LIMIT, |world| async move {
         let mut holders = machines(&world, 1, HOLDERS).await;
         let mut kept = 0;
-        for step in STEPS {
+        for step in steps(1) {
             let author = Machine::start(&world, 100 + step).await;
             author.meet(&world, &holders);
             let mut unlucky = holders.remove(0);
@@ -198,13 +236,14 @@ fn power_goes_while_a_holder_takes_its_shards() {
 enum Fault {
     Power,
     Full,
+    Rot,
 }
 
 /// The author and two holders are gone, and whoever mends meets the fault at its next changes.
 fn mend_with(fault: Fault) {
     run_for(LIMIT, move |world| async move {
         // Each of them is a life of half an hour.
-        for step in STEPS.into_iter().step_by(3) {
+        for step in steps(3) {
             let first = 1_000 * (step + 1);
             let mut all = machines(&world, first, HOLDERS + 1).await;
             let content = bytes(step, CONTENT);
@@ -216,10 +255,9 @@ fn mend_with(fault: Fault) {
             for machine in &all {
                 match fault {
                     Fault::Power => machine.disk.power_off_at(machine.disk.changes() + step),
-                    Fault::Full => {
-                        let room = step * 20_000;
-                        machine.disk.set_capacity(Some(machine.disk.used_bytes() + room));
-                    }
+                    Fault::Full => machine.fill(step),
+                    // A quarter of the blocks of each, not the same ones.
+                    Fault::Rot => machine.rot(step, 4),
                 }
             }
             for seed in 0..4 {
@@ -238,6 +276,9 @@ fn mend_with(fault: Fault) {
                 all.insert(at, machine);
             }
             is_readable(&world, step, &all, cid, &content).await;
+            if fault == Fault::Rot {
+                are_whole(&world, &all[..4], step).await;
+            }
             // And it is mended: the first ones may go, one after the other.
             for _ in 0..4 {
                 all.remove(0).gone(&world).await;
@@ -262,13 +303,101 @@ fn disks_are_full_while_holders_mend() {
 }
 
 #[test]
+fn bits_rot_while_holders_mend() {
+    mend_with(Fault::Rot);
+}
+
+/// Scrubbing found what rotted, and has it again.
+async fn are_whole(world: &World, machines: &[Machine], step: u64) {
+    let missing = || {
+        let reports = machines.iter().map(|machine| machine.node.objects().scrub_report());
+        reports.map(|report| (report.rounds.min(2), report.rotten, report.missing)).collect()
+    };
+    for _ in 0..200 {
+        let now: Vec<(u64, u64, u64)> = missing();
+        if now.iter().all(|(rounds, rotten, missing)| (*rounds, *missing) == (2, 0) && *rotten > 0)
+        {
+            return;
+        }
+        world.sleep(60).await;
+    }
+    panic!("step {step}: rounds, rotten, missing: {:?}", missing());
+}
+
+#[test]
+fn disks_are_full_while_an_object_is_put_and_taken() {
+    run_for(LIMIT, |world| async move {
+        let mut holders = machines(&world, 1, HOLDERS).await;
+        let (mut refused, mut kept) = (0, 0);
+        for step in steps(1) {
+            let author = Machine::start(&world, 100 + step).await;
+            author.meet(&world, &holders);
+            let before = put(&author.node.session(), &bytes(1000 + step, 5000), 0).await;
+            let mut full = holders.remove(0);
+            full.fill(step);
+            author.fill(step * 3);
+            let content = bytes(step, CONTENT);
+            let put = try_put(&author.node, &content).await;
+            world.sleep(3).await;
+            // Its owner makes room, and so does the author.
+            author.disk.set_capacity(None);
+            full.disk.set_capacity(None);
+            let session = author.node.session();
+            assert!(get(&session, before, "").await == Ok(bytes(1000 + step, 5000)));
+            let cid = match put {
+                Ok(cid) => {
+                    kept += 1;
+                    cid
+                }
+                Err(error) => {
+                    refused += 1;
+                    assert_eq!(error.code, ErrorCode::Full, "{error}");
+                    try_put(&author.node, &content).await.expect("there is room now")
+                }
+            };
+            is_placed(&world, &author.node, cid).await;
+            // What a machine promised, it has, also after its power is gone.
+            full.restart(&world, &holders).await;
+            for root in full.promised() {
+                assert!(full.node.store().has(&root).expect("reads"), "step {step}: {root}");
+            }
+            holders.push(full);
+            author.gone(&world).await;
+            is_readable(&world, step, &holders, cid, &content).await;
+        }
+        assert!(refused > 0 && kept > 0, "{refused} refused, {kept} kept");
+    });
+}
+
+#[test]
+fn a_full_disk_can_let_go() {
+    run_for(LIMIT, |world| async move {
+        for step in steps(1) {
+            let machine = Machine::start(&world, 100 + step).await;
+            let session = machine.node.session();
+            let (one, two) = (bytes(step, CONTENT), bytes(500 + step, CONTENT));
+            let kept = put(&session, &one, 0).await;
+            let dropped = put(&session, &two, 0).await;
+            machine.disk.set_capacity(Some(machine.disk.used_bytes() + step * 1000));
+            let blocks = machine.node.store().blocks().expect("a count");
+            assert_eq!(session.call(Command::Unpin { cid: dropped }).await, Ok(Reply::Done));
+            world.sleep(30).await;
+            assert!(machine.node.store().blocks().expect("a count") < blocks, "step {step}");
+            assert!(get(&session, kept, "").await == Ok(one), "step {step}");
+            // What became free can be used.
+            try_put(&machine.node, &bytes(900 + step, CONTENT / 2)).await.expect("there is room");
+        }
+    });
+}
+
+#[test]
 fn power_goes_while_an_object_is_let_go() {
     run_for(LIMIT, |world| async move {
         // Both have a part in common, which must stay.
         let common = bytes(1, 1 << 20);
         let (one, two) = ([&common[..], b"one"].concat(), [&common[..], b"two"].concat());
         let (mut gone, mut there) = (0, 0);
-        for step in STEPS {
+        for step in steps(1) {
             let mut machine = Machine::start(&world, 100 + step).await;
             let session = machine.node.session();
             let kept = put(&session, &one, 0).await;

@@ -142,14 +142,7 @@ impl Replicator {
 
     /// How many copies of `root` there are, or shards of it.
     pub fn copies(&self, root: &Cid) -> Copies {
-        let packs = self.0.packs.borrow();
-        match packs.home(root) {
-            Some(home) => self.0.roster.borrow().copies(&home, &self.0.connected(), self.0.now()),
-            None => {
-                let wanted = packs.size(root).map_or(0, |(wanted, _)| wanted);
-                Copies { wanted, needed: 1, ..Copies::default() }
-            }
-        }
+        self.0.copies(root)
     }
 
     /// Each holder of `root`, and each peer that was asked.

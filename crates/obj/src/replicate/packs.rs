@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use craftec_core::Cid;
+use craftec_core::{Cid, limits::SMALL_OBJECT_BYTES};
 
 use crate::pack::MEMBERS;
 
@@ -18,12 +18,13 @@ use crate::pack::MEMBERS;
 /// by its length rather than by its pauses, and its first objects are safe soon.
 const QUIET: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(2);
-/// Bytes in one pack at most: what a tab that lends little still takes, and what is copied once more
-/// when half of it was deleted.
-const PACK_BYTES: u64 = 8 << 20;
+/// Bytes in one pack at most: then whoever has room for any small object has room for any pack.
+const PACK_BYTES: u64 = SMALL_OBJECT_BYTES;
 /// Objects that came one by one are packed when so many are kept by themselves: then a pack saves most
-/// of what they cost, and each is sent once more in its life.
+/// of what they cost, and each is sent once more in its life. Those that are longer than what the DHT
+/// keeps for each, some 20 records of 1 KiB, are not worth that.
 const ALONE: usize = 64;
+const ALONE_BYTES: u64 = 16 << 10;
 
 /// Small objects of ours by their address, and what they are kept in.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ struct Small {
     bytes: u64,
     wanted: u16,
     home: Option<Cid>,
+    /// Where it was before, for as long as that is not let go.
+    former: Option<Cid>,
 }
 
 #[derive(Debug)]
@@ -68,8 +71,8 @@ impl Packs {
         if known.is_some_and(|known| known.wanted == wanted) {
             return;
         }
-        let home = known.and_then(|known| known.home);
-        self.objects.insert(object, Small { bytes, wanted, home });
+        let (home, former) = known.map_or((None, None), |known| (known.home, known.former));
+        self.objects.insert(object, Small { bytes, wanted, home, former });
         self.waiting.insert(object, now);
     }
 
@@ -78,9 +81,13 @@ impl Packs {
         self.homes.get(root).is_some_and(|home| home.members != [*root])
     }
 
-    /// The root under which an object is placed. What is not known here, is by itself.
-    pub(super) fn home(&self, object: &Cid) -> Option<Cid> {
-        self.objects.get(object).map_or(Some(*object), |known| known.home)
+    /// The roots under which an object is placed: none yet, its home, or also the one before, which holds
+    /// it until the other one is placed. What is not known here, is by itself.
+    pub(super) fn homes(&self, object: &Cid) -> Vec<Cid> {
+        match self.objects.get(object) {
+            Some(known) => known.home.into_iter().chain(known.former).collect(),
+            None => vec![*object],
+        }
     }
 
     /// Copies that an object wants which has no home yet, and its bytes.
@@ -145,8 +152,10 @@ impl Packs {
         let Group { members, bytes, wanted } = group;
         for member in &members {
             if let Some(known) = self.objects.get_mut(member).filter(|m| m.wanted == wanted) {
-                let before = known.home.replace(root);
-                self.left.extend(before.filter(|before| *before != root));
+                let before = known.home.replace(root).filter(|before| *before != root);
+                // The oldest is the one that holds it for sure.
+                known.former = known.former.or(before).filter(|former| *former != root);
+                self.left.extend(before);
                 self.waiting.remove(member);
             }
         }
@@ -166,9 +175,12 @@ impl Packs {
     pub(super) fn recall(&mut self, is_placed: impl Fn(&Cid) -> bool) {
         for (object, known) in self.objects.iter_mut().filter(|(object, _)| is_placed(object)) {
             self.homes.insert(*object, Home { members: vec![*object], bytes: known.bytes });
-            if known.home.is_none() {
-                known.home = Some(*object);
-                self.waiting.remove(object);
+            match known.home {
+                None => {
+                    known.home = Some(*object);
+                    self.waiting.remove(object);
+                }
+                Some(_) => known.former = Some(*object),
             }
             self.left.insert(*object);
         }
@@ -178,7 +190,7 @@ impl Packs {
     pub(super) fn remove(&mut self, object: &Cid) -> bool {
         self.waiting.remove(object);
         let known = self.objects.remove(object);
-        self.left.extend(known.iter().filter_map(|known| known.home));
+        self.left.extend(known.iter().flat_map(|known| known.home.into_iter().chain(known.former)));
         known.is_some()
     }
 
@@ -200,8 +212,10 @@ impl Packs {
         for (root, home) in self.homes.iter().filter(|(_, home)| home.members.len() == 1) {
             for member in self.left(root, home).filter(|member| !self.waiting.contains_key(member))
             {
-                let wanted = self.size(member).map_or(0, |(wanted, _)| wanted);
-                alone.entry(wanted).or_default().push(*member);
+                let (wanted, bytes) = self.size(member).unwrap_or_default();
+                if bytes <= ALONE_BYTES {
+                    alone.entry(wanted).or_default().push(*member);
+                }
             }
         }
         moving.extend(alone.into_values().filter(|alone| alone.len() >= ALONE).flatten());
@@ -227,7 +241,12 @@ impl Packs {
             }
         }
         self.left.retain(|root| !full.contains(root) && !empty.contains(root));
-        self.homes.retain(|root, _| !empty.contains(root));
+        let gone = empty.iter().filter_map(|root| self.homes.remove(root));
+        for member in gone.flat_map(|home| home.members) {
+            if let Some(known) = self.objects.get_mut(&member) {
+                known.former = known.former.filter(|former| !empty.contains(former));
+            }
+        }
         empty
     }
 }

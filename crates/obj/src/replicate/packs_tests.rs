@@ -38,18 +38,18 @@ fn put(packs: &mut Packs, objects: std::ops::Range<u32>, now: Duration) {
 fn what_is_put_together_is_kept_together() {
     let mut packs = Packs::default();
     put(&mut packs, 0..10, ms(0));
-    assert_eq!(packs.home(&object(1)), None);
+    assert_eq!(packs.homes(&object(1)), []);
     assert!(packs.is_waiting() && packs.due(ms(199)).is_empty());
     let homes = settle(&mut packs, ms(200));
     assert_eq!((homes.len(), packs.is_waiting()), (1, false));
     assert!(packs.is_pack(&homes[0]));
-    assert_eq!(packs.home(&object(7)), Some(homes[0]));
+    assert_eq!(packs.homes(&object(7)), [homes[0]]);
     assert_eq!(packs.members(&homes[0]).len(), 10);
     // The same object again changes nothing.
     put(&mut packs, 3..4, ms(300));
     assert!(!packs.is_waiting());
     // Something else is by itself.
-    assert_eq!(packs.home(&object(99)), Some(object(99)));
+    assert_eq!(packs.homes(&object(99)), [object(99)]);
     assert_eq!(packs.members(&object(99)), [object(99)]);
 }
 
@@ -64,6 +64,15 @@ fn what_comes_alone_is_by_itself_until_many_did() {
         packs.rearrange(now + QUIET);
         assert_eq!(packs.is_waiting(), n + 1 == ALONE as u32);
     }
+    // Longer ones are not worth it.
+    let mut long = Packs::default();
+    for n in 0..2 * ALONE as u32 {
+        long.put(object(n), ALONE_BYTES + 1, 3, ms(u64::from(n)));
+        let alone = Group { members: vec![object(n)], bytes: ALONE_BYTES + 1, wanted: 3 };
+        long.settle(object(n), alone);
+    }
+    long.rearrange(ms(1000));
+    assert!(!long.is_waiting());
     let later = ms(100_000);
     let homes = settle(&mut packs, later);
     assert_eq!(homes.len(), 1);
@@ -95,8 +104,8 @@ fn a_long_upload_is_divided() {
 #[test]
 fn packs_have_limits_and_one_number_of_copies() {
     let mut packs = Packs::default();
-    (0..20).for_each(|n| packs.put(object(n), 1_000_000, 3, ms(0)));
-    (20..25).for_each(|n| packs.put(object(n), 1_000_000, 30, ms(0)));
+    (0..20).for_each(|n| packs.put(object(n), 125_000, 3, ms(0)));
+    (20..25).for_each(|n| packs.put(object(n), 125_000, 30, ms(0)));
     let groups = packs.due(ms(500));
     assert!(groups.iter().all(|group| group.bytes <= PACK_BYTES));
     let copies: Vec<(u16, usize)> = groups.iter().map(|g| (g.wanted, g.members.len())).collect();
@@ -110,8 +119,9 @@ fn other_copies_are_another_home() {
     let first = settle(&mut packs, ms(500))[0];
     packs.put(object(0), 1000, 5, ms(1000));
     // Its old copies count until it has others.
-    assert_eq!(packs.home(&object(0)), Some(first));
+    assert_eq!(packs.homes(&object(0)), [first]);
     assert_eq!(settle(&mut packs, ms(2000)), [object(0)]);
+    assert_eq!(packs.homes(&object(0)), [object(0), first]);
     assert_eq!(packs.members(&first).len(), 3);
     assert_eq!(packs.empty(|_| true), []);
 }
@@ -129,11 +139,12 @@ fn a_pack_of_which_little_is_left_is_given_up_after_that_is_safe() {
     packs.rearrange(ms(1000));
     assert!(packs.is_waiting());
     // Deleted or not, and waiting or not: the old home is what there is.
-    assert_eq!(packs.home(&object(9)), Some(old));
+    assert_eq!(packs.homes(&object(9)), [old]);
     let new = settle(&mut packs, ms(2000))[0];
-    assert_ne!(old, new);
+    assert_eq!(packs.homes(&object(9)), [new, old]);
     assert_eq!(packs.empty(|root| *root == old), []);
     assert_eq!(packs.empty(|_| true), [old]);
+    assert_eq!(packs.homes(&object(9)), [new]);
     (6..10).for_each(|n| assert!(packs.remove(&object(n))));
     assert_eq!(packs.empty(|_| false), [new]);
 }

@@ -15,7 +15,7 @@ use futures::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use super::{AT_ONCE, Copy, Inner};
+use super::{AT_ONCE, Copies, Copy, Inner};
 use crate::{
     ObjError, Store, StoreError,
     block::Block,
@@ -257,11 +257,25 @@ impl Inner {
         }
     }
 
+    /// How many copies there are: under whatever root there are most of them.
+    pub(super) fn copies(&self, object: &Cid) -> Copies {
+        let (packs, roster) = (self.packs.borrow(), self.roster.borrow());
+        let (connected, now) = (self.connected(), self.now());
+        let copies = packs.homes(object).into_iter().map(|it| roster.copies(&it, &connected, now));
+        let most = copies.max_by_key(|copies| copies.signed).unwrap_or_default();
+        match packs.size(object) {
+            Some((wanted, _)) => Copies { wanted, needed: 1, ..most },
+            None => most,
+        }
+    }
+
     /// Each holder of an object, and each peer that was asked. Of a pack the object's part is counted.
     pub(super) fn holders(&self, object: &Cid, connected: &BTreeSet<PeerId>) -> Vec<Copy> {
         let packs = self.packs.borrow();
-        let Some(home) = packs.home(object) else { return Vec::new() };
-        let mut copies = self.roster.borrow().list(&home, connected, self.now());
+        let homes = packs.homes(object).into_iter();
+        let lists = homes.map(|home| self.roster.borrow().list(&home, connected, self.now()));
+        let signed = |copies: &Vec<Copy>| copies.iter().filter(|copy| copy.signed).count();
+        let mut copies = lists.max_by_key(signed).unwrap_or_default();
         if let Some((_, bytes)) = packs.size(object) {
             copies.iter_mut().for_each(|copy| copy.bytes = copy.bytes.min(bytes));
         }

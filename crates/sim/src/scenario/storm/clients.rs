@@ -19,6 +19,9 @@ use super::{
 const LENGTHS: [usize; 6] = [100, 1_000, 5_000, 40_000, 200_000, 1_100_000];
 /// Copies that objects want, in turns.
 const WANTED: [u16; 3] = [2, 3, 1];
+/// Objects that are put one after the other by the same author, and their least length at most.
+const MANY: usize = 5;
+const MANY_BYTES: usize = 5_000;
 /// Bytes of a site's page.
 const PAGE_BYTES: usize = 3_000;
 /// Objects of which authors let go, and pins of others' objects.
@@ -54,12 +57,21 @@ impl World {
     async fn put(&self, number: usize) {
         let length = LENGTHS.get(number % LENGTHS.len()).copied().unwrap_or(1);
         let wanted = WANTED.get(number % WANTED.len()).copied().unwrap_or(1);
-        let length = length + self.below(length);
-        let content = Rc::new(client::content(self.cluster.dice(), length));
         // Most are put early, so that there is something to read.
         let late = self.size.storm / if number.is_multiple_of(4) { 1 } else { 3 };
         self.cluster.sleep(self.between(Duration::ZERO, late)).await;
         let Some(author) = self.awake() else { return };
+        // Some come together, and are kept together.
+        let (many, length) =
+            if number % 5 == 3 { (MANY, length.min(MANY_BYTES)) } else { (1, length) };
+        for _ in 0..many {
+            self.put_one(author, length, wanted).await;
+        }
+    }
+
+    async fn put_one(&self, author: usize, length: usize, wanted: u16) {
+        let length = length + self.below(length);
+        let content = Rc::new(client::content(self.cluster.dice(), length));
         let (disk, begun) = (self.disk(author), self.cluster.clock().monotonic());
         let bytes = content.clone();
         let put =

@@ -11,7 +11,11 @@ use common::{World, bytes, get, put, run, run_for};
 use craftec_api::{Command, Reply, Role};
 use craftec_core::Cid;
 use craftec_node::{Config, Node};
-use craftec_obj::{pack::Pack, replicate::LentRecord, store::Meta};
+use craftec_obj::{
+    pack::Pack,
+    replicate::LentRecord,
+    store::{Meta, PACK_FILE},
+};
 use craftec_platform::sim::SimDisk;
 
 /// Turns of those who look after copies.
@@ -203,5 +207,39 @@ fn objects_that_came_one_by_one_are_packed_when_they_are_many() {
         for (n, cid) in cids.iter().enumerate() {
             assert!(get(&reader.session(), *cid, "").await == Ok(content(n as u64)), "object {n}");
         }
+    });
+}
+
+#[test]
+fn what_is_deleted_or_rots_before_its_pack_is_placed_keeps_nothing_from_being_placed() {
+    run_for(Duration::from_secs(8 * 3600), |world| async move {
+        let disk = SimDisk::new();
+        let others = nodes(&world, 4).await;
+        let lend = async |bytes| {
+            for other in &others {
+                let lent = other.session().call(Command::LendSpace { bytes: Some(bytes) }).await;
+                assert_eq!(lent, Ok(Reply::Done));
+            }
+        };
+        lend(0).await;
+        let author = node(&world, 1, &disk, &others).await;
+        // Long enough that each is in the file of blocks.
+        let mut cids = Vec::new();
+        for n in 0..10 {
+            cids.push(put(&author.session(), &bytes(n, 60_000), 3).await);
+        }
+        world.sleep(5).await;
+        assert_eq!(author.store().meta_scan(Meta::Pack).expect("reads").len(), 1);
+        unpin(&author, cids[3]).await;
+        let place = author.store().place_of(&cids[7]).expect("reads").expect("in the pack");
+        assert!(disk.rot(PACK_FILE, place.offset + place.bytes / 2, 0x20));
+        assert!(get(&author.session(), cids[7], "").await.is_err(), "it is noticed");
+        lend(1 << 30).await;
+        // They asked not to be asked for an hour.
+        world.sleep(2 * 3600).await;
+        for (n, cid) in cids.iter().enumerate().filter(|(n, _)| ![3, 7].contains(n)) {
+            assert_eq!(signed(&author, *cid).await, (3, 3), "object {n}");
+        }
+        assert_eq!(author.store().meta_scan(Meta::Pack).expect("reads").len(), 1);
     });
 }

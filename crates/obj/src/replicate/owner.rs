@@ -348,7 +348,7 @@ impl Inner {
 
     async fn ask(self: &Rc<Self>, unit: Cid, peer: PeerId) {
         let Some(hold) = self.question(unit) else { return };
-        let _offered = match self.offer(unit) {
+        let _offered = match self.offer(unit, &peer) {
             Ok(offered) => offered,
             Err(error) => return self.failed(unit, peer, &error.to_string(), None),
         };

@@ -35,6 +35,8 @@ pub(super) struct Packs {
     waiting: BTreeMap<Cid, Duration>,
     /// Homes of which something was taken away, and so may be given up.
     left: BTreeSet<Cid>,
+    /// Objects that can't be given to anybody now, and must not keep others from it.
+    apart: BTreeSet<Cid>,
 }
 
 #[derive(Debug)]
@@ -117,12 +119,16 @@ impl Packs {
     /// What waited long enough. Each group is to be given a home by [`Packs::settle`].
     pub(super) fn due(&self, now: Duration) -> Vec<Group> {
         let mut by_wanted: BTreeMap<u16, Vec<(&Cid, &Small, Duration)>> = BTreeMap::new();
+        let mut groups = Vec::new();
         for (object, since) in &self.waiting {
-            if let Some(known) = self.objects.get(object) {
+            let Some(known) = self.objects.get(object) else { continue };
+            if self.apart.contains(object) {
+                let (members, bytes, wanted) = (vec![*object], known.bytes, known.wanted);
+                groups.push(Group { members, bytes, wanted });
+            } else {
                 by_wanted.entry(known.wanted).or_default().push((object, known, *since));
             }
         }
-        let mut groups = Vec::new();
         for (wanted, waiting) in by_wanted {
             let waited = |since: &Duration| now.saturating_sub(*since);
             let newest = waiting.iter().map(|(.., since)| waited(since)).min().unwrap_or_default();
@@ -189,9 +195,21 @@ impl Packs {
     /// An object is wanted no longer. `false` if it was none of these.
     pub(super) fn remove(&mut self, object: &Cid) -> bool {
         self.waiting.remove(object);
+        self.apart.remove(object);
         let known = self.objects.remove(object);
         self.left.extend(known.iter().flat_map(|known| known.home.into_iter().chain(known.former)));
         known.is_some()
+    }
+
+    /// A pack can't be given to anybody, because `missing` of it is not here: what lives there waits for
+    /// another home, and what is missing gets one for itself.
+    pub(super) fn give_up(&mut self, root: &Cid, missing: &BTreeSet<Cid>, now: Duration) {
+        for object in self.members(root).into_iter().filter(|object| object != root) {
+            self.waiting.entry(object).or_insert(now);
+            if missing.contains(&object) {
+                self.apart.insert(object);
+            }
+        }
     }
 
     /// Has what is left wait for another home: where it is less than half of what its home holds for it,
@@ -213,7 +231,7 @@ impl Packs {
             for member in self.left(root, home).filter(|member| !self.waiting.contains_key(member))
             {
                 let (wanted, bytes) = self.size(member).unwrap_or_default();
-                if bytes <= ALONE_BYTES {
+                if bytes <= ALONE_BYTES && !self.apart.contains(member) {
                     alone.entry(wanted).or_default().push(*member);
                 }
             }
@@ -225,11 +243,14 @@ impl Packs {
     }
 
     /// Homes that can be let go, and are forgotten here: everything that was put in is wanted no longer,
-    /// or `is_placed` under another root.
-    pub(super) fn empty(&mut self, is_placed: impl Fn(&Cid) -> bool) -> Vec<Cid> {
+    /// or lives under another root that has its copies, if this one has any. `signed` says how many
+    /// promises there are for a root, and whether they are enough.
+    pub(super) fn empty(&mut self, signed: impl Fn(&Cid) -> (u16, bool)) -> Vec<Cid> {
         let gone = |root: &Cid, member: &Cid| match self.objects.get(member).map(|m| m.home) {
             None => true,
-            Some(home) => home.is_some_and(|home| home != *root && is_placed(&home)),
+            Some(home) => {
+                home.is_some_and(|home| home != *root && (signed(root).0 == 0 || signed(&home).1))
+            }
         };
         let (mut empty, mut full) = (Vec::new(), Vec::new());
         for root in &self.left {

@@ -77,9 +77,9 @@ fn what_comes_alone_is_by_itself_until_many_did() {
     let homes = settle(&mut packs, later);
     assert_eq!(homes.len(), 1);
     // Each stays where it is until the pack is placed.
-    assert_eq!(packs.empty(|_| false), []);
-    assert_eq!(packs.empty(|root| *root == homes[0]).len(), ALONE);
-    assert_eq!(packs.empty(|_| true), []);
+    assert_eq!(packs.empty(|_| (1, false)), []);
+    assert_eq!(packs.empty(|root| (1, *root == homes[0])).len(), ALONE);
+    assert_eq!(packs.empty(|_| (1, true)), []);
     assert_eq!(packs.members(&homes[0]).len(), ALONE);
 }
 
@@ -123,7 +123,29 @@ fn other_copies_are_another_home() {
     assert_eq!(settle(&mut packs, ms(2000)), [object(0)]);
     assert_eq!(packs.homes(&object(0)), [object(0), first]);
     assert_eq!(packs.members(&first).len(), 3);
-    assert_eq!(packs.empty(|_| true), []);
+    assert_eq!(packs.empty(|_| (1, true)), []);
+}
+
+#[test]
+fn a_pack_that_is_not_whole_here_keeps_nothing_from_being_placed() {
+    let mut packs = Packs::default();
+    put(&mut packs, 0..10, ms(0));
+    let old = settle(&mut packs, ms(500))[0];
+    // One was deleted, one rotted.
+    packs.remove(&object(0));
+    packs.rearrange(ms(500));
+    assert!(!packs.is_waiting());
+    let missing = BTreeSet::from([object(0), object(1)]);
+    packs.give_up(&old, &missing, ms(1000));
+    let homes = settle(&mut packs, ms(2000));
+    assert_eq!(homes.len(), 2);
+    assert_eq!(packs.homes(&object(1)), [object(1), old]);
+    assert_eq!(packs.members(&homes[1]).len(), 8);
+    assert_eq!(packs.empty(|root| (1, homes[0] == *root)), []);
+    // Nobody has it: then there is nothing to wait for.
+    assert_eq!(packs.empty(|_| (0, false)), [old]);
+    packs.give_up(&object(1), &missing, ms(3000));
+    assert!(!packs.is_waiting());
 }
 
 #[test]
@@ -142,9 +164,9 @@ fn a_pack_of_which_little_is_left_is_given_up_after_that_is_safe() {
     assert_eq!(packs.homes(&object(9)), [old]);
     let new = settle(&mut packs, ms(2000))[0];
     assert_eq!(packs.homes(&object(9)), [new, old]);
-    assert_eq!(packs.empty(|root| *root == old), []);
-    assert_eq!(packs.empty(|_| true), [old]);
+    assert_eq!(packs.empty(|root| (1, *root == old)), []);
+    assert_eq!(packs.empty(|_| (1, true)), [old]);
     assert_eq!(packs.homes(&object(9)), [new]);
     (6..10).for_each(|n| assert!(packs.remove(&object(n))));
-    assert_eq!(packs.empty(|_| false), [new]);
+    assert_eq!(packs.empty(|_| (1, false)), [new]);
 }

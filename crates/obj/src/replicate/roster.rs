@@ -244,6 +244,13 @@ impl Roster {
         }
     }
 
+    /// Whether a peer's promise for a unit holds.
+    pub(super) fn is_promised_by(&self, unit: &Cid, peer: &PeerId, now: Now) -> bool {
+        let object = self.of.get(unit).and_then(|object| self.objects.get(object));
+        let placed = object.and_then(|object| object.units.iter().find(|(root, _)| root == unit));
+        placed.is_some_and(|(_, placed)| placed.is_promised_by(peer, now))
+    }
+
     /// Bytes that each peer keeps for us, by the promises that hold.
     pub(super) fn kept(&self, now: Now) -> BTreeMap<PeerId, u64> {
         let mut kept: BTreeMap<PeerId, u64> = BTreeMap::new();

@@ -139,6 +139,7 @@ impl Inner {
             }
         }
         self.packs.borrow_mut().rearrange(now);
+        self.let_go_of_empty();
         if self.packs.borrow().is_waiting() {
             self.wake();
         }
@@ -173,12 +174,29 @@ impl Inner {
         Ok(())
     }
 
-    /// Has the block of a pack here for whoever is asked to keep it.
-    pub(super) fn offer(&self, unit: Cid) -> Result<Option<Kept>, ObjError> {
-        let Some(value) = self.objects.store().meta_get(Meta::Pack, unit.to_bytes())? else {
-            return Ok(None);
-        };
-        let (block, ..) = PackRecord::read(&value)?;
+    /// Has the block of a pack here for a peer that is asked to keep it. Where something of it was deleted
+    /// or rotted, and the peer has not got it, the pack is given up.
+    ///
+    /// # Errors
+    /// When the pack can't be given to anybody, and those of the disk.
+    pub(super) fn offer(&self, unit: Cid, peer: &PeerId) -> Result<Option<Kept>, ObjError> {
+        let store = self.objects.store();
+        let Some(value) = store.meta_get(Meta::Pack, unit.to_bytes())? else { return Ok(None) };
+        let (block, pack, _) = PackRecord::read(&value)?;
+        if !self.roster.borrow().is_promised_by(&unit, peer, self.now()) {
+            let mut missing = BTreeSet::new();
+            for member in pack.members() {
+                if !self.objects.exchange().has(member)? {
+                    missing.insert(*member);
+                }
+            }
+            if let Some(first) = missing.first() {
+                tracing::debug!(pack = %unit, missing = missing.len(), "it is packed anew");
+                let now = self.clock.monotonic();
+                self.packs.borrow_mut().give_up(&unit, &missing, now);
+                return Err(ObjError::Missing { cid: *first });
+            }
+        }
         self.objects.offer(block).map(Some)
     }
 
@@ -197,11 +215,11 @@ impl Inner {
     pub(super) fn let_go_of_empty(self: &Rc<Self>) {
         let empty = {
             let (roster, now, nobody) = (self.roster.borrow(), self.now(), BTreeSet::new());
-            let placed = |root: &Cid| {
+            let signed = |root: &Cid| {
                 let copies = roster.copies(root, &nobody, now);
-                copies.signed > 0 && copies.signed >= copies.wanted
+                (copies.signed, copies.signed > 0 && copies.signed >= copies.wanted)
             };
-            self.packs.borrow_mut().empty(placed)
+            self.packs.borrow_mut().empty(signed)
         };
         for root in empty {
             if let Err(error) = self.let_go(root) {

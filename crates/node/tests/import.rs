@@ -163,7 +163,7 @@ fn what_is_no_such_file_changes_nothing() {
 }
 
 #[test]
-fn others_wait_and_what_pauses_is_dropped() {
+fn other_writers_wait_and_what_pauses_is_dropped() {
     run(|world| async move {
         let disk = SimDisk::new();
         let node = world.node_on(1, &disk, config(&disk)).await;
@@ -175,8 +175,10 @@ fn others_wait_and_what_pauses_is_dropped() {
         let first = ByteBuf::from(file[..100_000].to_vec());
         let handle = begin(&session, target).await.expect("it begins");
         session.call(Command::PutChunk { handle, bytes: first.clone() }).await.expect("taken");
-        let refused = query(&other, same, "SELECT count(*) FROM t", &[]).await.expect_err("busy");
+        let write = "INSERT INTO t SELECT * FROM t WHERE false";
+        let refused = query(&other, same, write, &[]).await.expect_err("busy");
         assert_eq!((refused.code, refused.retryable), (ErrorCode::Refused, true), "{refused:?}");
+        assert_eq!(rows(&other, same, "t").await, 7, "who only reads sees what there was");
         world.sleep(31).await;
         assert_eq!(rows(&other, same, "t").await, 7, "it went on without it");
         let late = session.call(Command::PutChunk { handle, bytes: first.clone() }).await;

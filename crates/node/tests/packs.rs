@@ -226,7 +226,7 @@ fn what_is_deleted_or_rots_before_its_pack_is_placed_keeps_nothing_from_being_pl
         // Long enough that each is in the file of blocks.
         let mut cids = Vec::new();
         for n in 0..10 {
-            cids.push(put(&author.session(), &bytes(n, 60_000), 3).await);
+            cids.push(put(&author.session(), &bytes(n, 30_000), 3).await);
         }
         world.sleep(5).await;
         assert_eq!(author.store().meta_scan(Meta::Pack).expect("reads").len(), 1);

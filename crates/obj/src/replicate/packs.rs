@@ -21,10 +21,12 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// Bytes in one pack at most: then whoever has room for any small object has room for any pack.
 const PACK_BYTES: u64 = SMALL_OBJECT_BYTES;
 /// Objects that came one by one are packed when so many are kept by themselves: then a pack saves most
-/// of what they cost, and each is sent once more in its life. Those that are longer than what the DHT
-/// keeps for each, some 20 records of 1 KiB, are not worth that.
+/// of what they cost, and each is sent once more in its life.
 const ALONE: usize = 64;
-const ALONE_BYTES: u64 = 16 << 10;
+
+/// The longest objects that are kept together. What one costs by itself is some 20 records of 1 KiB in the
+/// DHT, and what is said about each copy: longer ones cost more by their bytes.
+pub(super) const SMALL_BYTES: u64 = 32 << 10;
 
 /// Small objects of ours by their address, and what they are kept in.
 #[derive(Debug, Default)]
@@ -230,8 +232,8 @@ impl Packs {
         for (root, home) in self.homes.iter().filter(|(_, home)| home.members.len() == 1) {
             for member in self.left(root, home).filter(|member| !self.waiting.contains_key(member))
             {
-                let (wanted, bytes) = self.size(member).unwrap_or_default();
-                if bytes <= ALONE_BYTES && !self.apart.contains(member) {
+                let wanted = self.size(member).map_or(0, |(wanted, _)| wanted);
+                if !self.apart.contains(member) {
                     alone.entry(wanted).or_default().push(*member);
                 }
             }

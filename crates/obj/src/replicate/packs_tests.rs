@@ -64,15 +64,6 @@ fn what_comes_alone_is_by_itself_until_many_did() {
         packs.rearrange(now + QUIET);
         assert_eq!(packs.is_waiting(), n + 1 == ALONE as u32);
     }
-    // Longer ones are not worth it.
-    let mut long = Packs::default();
-    for n in 0..2 * ALONE as u32 {
-        long.put(object(n), ALONE_BYTES + 1, 3, ms(u64::from(n)));
-        let alone = Group { members: vec![object(n)], bytes: ALONE_BYTES + 1, wanted: 3 };
-        long.settle(object(n), alone);
-    }
-    long.rearrange(ms(1000));
-    assert!(!long.is_waiting());
     let later = ms(100_000);
     let homes = settle(&mut packs, later);
     assert_eq!(homes.len(), 1);

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
 use bytes::Bytes;
-use craftec_core::{Cid, Codec, PeerId, cbor, limits::SMALL_OBJECT_BYTES};
+use craftec_core::{Cid, Codec, PeerId, cbor};
 use craftec_p2p::NetError;
 use craftec_platform::timeout;
 use futures::{Stream, StreamExt};
@@ -23,7 +23,7 @@ use crate::{
     objects::{Kept, ObjectRecord},
     pack::Pack,
     replicate::{
-        packs::Group,
+        packs::{Group, SMALL_BYTES},
         wire::{Ask, PROTOCOL, Release, TOLD_BYTES, Told},
     },
     store::{Batch, Meta},
@@ -84,7 +84,7 @@ async fn last(told: &mut (impl Stream<Item = Result<Bytes, NetError>> + Unpin)) 
 impl Inner {
     /// Whether an object may be kept together with others: then it waits for them.
     pub(super) fn waits_for_others(&self, root: Cid, record: &ObjectRecord) -> bool {
-        let small = !record.folder && record.size < SMALL_OBJECT_BYTES;
+        let small = !record.folder && record.size <= SMALL_BYTES;
         // Whoever keeps an object with a name keeps the name in the DHT, too.
         if !small || root.codec() != Codec::Raw || !self.around.heads_of(&root).is_empty() {
             return false;
@@ -260,17 +260,20 @@ impl Inner {
             let Ok(body) = cbor::encode(&release) else { return };
             self.releasing.set(self.releasing.get() + 1);
             let mut told = self.rpc.subscribe(holder, PROTOCOL, body);
-            let inner = self.clone();
+            // It keeps nothing open that a node which stops has to let go of.
+            let (weak, clock) = (Rc::downgrade(self), self.clock.clone());
             self.clock.spawn(Box::pin(async move {
-                match timeout(&*inner.clock, RELEASE, last(&mut told)).await {
+                match timeout(&*clock, RELEASE, last(&mut told)).await {
                     Ok(true) => {}
                     // The owner's last record says so, too, and is read within half a day.
                     _ => {
                         tracing::debug!(%holder, %root, "it may not have heard that it may let go")
                     }
                 }
-                inner.releasing.set(inner.releasing.get() - 1);
-                inner.send_releases();
+                if let Some(inner) = weak.upgrade() {
+                    inner.releasing.set(inner.releasing.get() - 1);
+                    inner.send_releases();
+                }
             }));
         }
     }

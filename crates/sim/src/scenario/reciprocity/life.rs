@@ -11,12 +11,12 @@ use super::{
 use crate::{Cluster, ClusterError};
 
 /// Between two objects of one node, on average.
-const PUT_EVERY: Duration = hours(2);
-/// How long an object is wanted. Of each node, six are at one time: with three copies each, as much
+const PUT_EVERY: Duration = Duration::from_secs(30 * 60);
+/// How long an object is wanted. Of each node, 24 are at one time: with three copies each, as much
 /// as a contributor lends.
 const LIFE: Duration = hours(12);
 /// Length of an object, between one and two of these.
-const OBJECT_BYTES: u64 = 53_300;
+const OBJECT_BYTES: u64 = 13_300;
 /// Copies wanted of each.
 const COPIES: u16 = 3;
 /// An object younger than this is still being copied.

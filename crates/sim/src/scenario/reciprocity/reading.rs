@@ -1,4 +1,5 @@
-//! What nodes want at the same time: every six hours one of them has something that all others read.
+//! What nodes want at the same time: every six hours one of them has something for each of the others,
+//! who all come for it at once. (What all want alike they would give each other.)
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::{Cluster, ClusterError};
 
 /// Between two of them.
 const EVERY: Duration = hours(6);
-/// Length: a file of some 40 leaves, more than the bursts of all uploads together hold for everyone.
+/// Length: a file of some 40 leaves. All of them together are far more than the burst of one upload.
 const BYTES: usize = 1_400_000;
 /// How long somebody tries to read it.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
@@ -25,20 +26,24 @@ pub(super) async fn rounds(cluster: &Cluster, tally: &SharedTally) -> Result<(),
             break;
         }
         let author = round % CONTRIBUTORS;
-        let content = client::content(cluster.dice(), BYTES);
         let session = cluster.session(author)?;
-        let cid = match client::put(&session, &content, 0).await {
-            Ok(cid) => cid,
-            Err(error) => {
-                tally.borrow_mut().failures.push(format!("put of round {round}: {error}"));
-                continue;
+        let mut presents = Vec::new();
+        for node in (0..CONTRIBUTORS + RIDERS).filter(|node| *node != author) {
+            let content = client::content(cluster.dice(), BYTES);
+            match client::put(&session, &content, 0).await {
+                Ok(cid) => presents.push((node, cid, content)),
+                Err(error) => {
+                    tally.borrow_mut().failures.push(format!("put of round {round}: {error}"));
+                }
             }
-        };
-        let readers = (0..CONTRIBUTORS + RIDERS).filter(|node| *node != author);
-        let reads = readers.map(|node| read(cluster, node, cid, &content, tally));
+        }
+        let reads =
+            presents.iter().map(|(node, cid, content)| read(cluster, *node, *cid, content, tally));
         join_all(reads).await.into_iter().collect::<Result<(), _>>()?;
-        if let Err(error) = session.call(Command::Unpin { cid }).await {
-            tally.borrow_mut().failures.push(format!("unpin of round {round}: {error}"));
+        for (_, cid, _) in presents {
+            if let Err(error) = session.call(Command::Unpin { cid }).await {
+                tally.borrow_mut().failures.push(format!("unpin of round {round}: {error}"));
+            }
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use serde_bytes::ByteBuf;
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
-#[ignore = "minutes: three days of fifteen nodes, twice; run it with --release"]
+#[ignore = "half an hour: three days of fifteen nodes, twice; run it with --release"]
 fn who_gives_is_served_and_who_only_takes_is_not() {
     let reports: Vec<Report> = (1..3).map(|seed| reciprocity(seed).unwrap()).collect();
     for report in &reports {
@@ -25,7 +25,8 @@ fn who_gives_is_served_and_who_only_takes_is_not() {
     // Where nobody has given anything yet, both fare alike.
     let gap = ratio("first_contributor_share") - ratio("first_rider_share");
     assert!(gap.abs() < 0.15, "{gap}");
-    assert!(ratio("contributor_share") > 0.85, "{all}");
+    // Copies that holders make of what others hold take their part of the space.
+    assert!(ratio("contributor_share") > 0.75, "{all}");
     assert!(ratio("rider_share") < 0.45, "{all}");
     assert!(ratio("contributor_speed") > 1.5 * ratio("rider_speed"), "{all}");
     assert!(ratio("newcomer_first_hold_s") < 600.0, "{all}");

@@ -50,11 +50,14 @@ pub(crate) struct PackRecord {
 }
 
 impl PackRecord {
-    /// All records, the oldest first.
+    /// All records, the oldest first. What is in one that can't be read gets another home.
     fn all(store: &Store) -> Result<Vec<(Block, Pack, Self)>, StoreError> {
         let rows = store.meta_scan(Meta::Pack)?;
-        let read = |(_, value): &(Vec<u8>, Bytes)| Self::read(value);
-        let mut all = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let read = |(_, value): &(Vec<u8>, Bytes)| {
+            let read = Self::read(value);
+            read.inspect_err(|error| tracing::warn!(%error, "a pack was not readable")).ok()
+        };
+        let mut all: Vec<_> = rows.iter().filter_map(read).collect();
         all.sort_by_key(|(block, _, record)| (record.time_ms, *block.cid()));
         Ok(all)
     }
@@ -132,15 +135,17 @@ impl Inner {
         }
         let now = self.clock.monotonic();
         let groups = self.packs.borrow().due(now);
+        let mut failed = false;
         for group in groups {
             if let Err(error) = self.house(group) {
-                // It is tried again, and nothing was asked of anybody yet.
+                // Nothing was asked of anybody yet; it is tried again at the next look.
                 tracing::warn!(%error, "objects could not be packed");
+                failed = true;
             }
         }
         self.packs.borrow_mut().rearrange(now);
         self.let_go_of_empty();
-        if self.packs.borrow().is_waiting() {
+        if !failed && self.packs.borrow().is_waiting() {
             self.wake();
         }
     }

@@ -11,8 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::Block;
 
-/// Objects in one pack at most. Its holders announce each, at some twenty messages; half a minute of
-/// what a node sends at most.
+/// Objects in one pack at most: its holders announce each, at some twenty messages.
 pub const MEMBERS: usize = 1024;
 
 /// Objects that are kept together.

@@ -56,9 +56,8 @@ fn others_go_on_while_a_statement_computes() {
         let ran = db.run(LONG, &[], None).await.unwrap();
         let took = clock.monotonic() - begun;
         assert_eq!(ran.rows.value(), Some(&integer(400_000)));
-        // On a busy machine the thread itself waits now and then.
         let slices = took.as_millis() / SLICE.as_millis();
-        assert!(u128::from(ticks.get()) > slices / 32, "{} ticks in {took:?}", ticks.get());
+        assert!(u128::from(ticks.get()) > slices / 8, "{} ticks in {took:?}", ticks.get());
     });
 }
 

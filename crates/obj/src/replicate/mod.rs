@@ -1,6 +1,7 @@
 //! Copies on other nodes (`/craftec/hold/1`).
 //!
-//! The **owner** asks nodes to keep a whole copy, or one shard each of a coded file; a **holder** that
+//! The **owner** asks nodes to keep a whole copy, of small objects that were put together one of all of
+//! them (`packs`), or one shard each of a coded file; a **holder** that
 //! lends space pulls the graph through the exchange, pins it durably and answers with a signed promise;
 //! the owner collects the promises in a signed placement record, keeps it, and puts it in the DHT.
 //!

@@ -38,22 +38,30 @@ pub(crate) use remote::RemotePages;
 /// Name of the VFS.
 pub(crate) const VFS_NAME: &CStr = c"craft";
 
-/// Pages of one database, as SQLite's pager sees them.
+/// Pages of one database, as SQLite's pager sees them: by default they are only read.
 pub(crate) trait Paged {
     /// How many there are.
     fn pages(&self) -> u32;
     /// Reads one; zeros where it was never written.
     fn read(&mut self, page: PageNo, out: &mut Page) -> Result<(), Fault>;
     /// Writes one, for the next commit.
-    fn write(&mut self, page: PageNo, bytes: &Page) -> Result<(), Fault>;
+    fn write(&mut self, _page: PageNo, _bytes: &Page) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
     /// Cuts or grows, for the next commit.
-    fn set_pages(&mut self, pages: u32) -> Result<(), Fault>;
+    fn set_pages(&mut self, _pages: u32) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
     /// Makes what was written durable, as one.
-    fn commit(&mut self) -> Result<(), Fault>;
+    fn commit(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
     /// Forgets what was not committed.
-    fn rollback(&mut self);
+    fn rollback(&mut self) {}
     /// Whether it can't be written, ever: then nobody locks it either.
-    fn is_immutable(&self) -> bool;
+    fn is_immutable(&self) -> bool {
+        true
+    }
 }
 
 /// A database that SQLite can open by name in this thread.

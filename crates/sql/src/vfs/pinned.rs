@@ -60,22 +60,4 @@ impl Paged for Pinned {
             }
         }
     }
-
-    fn write(&mut self, _: PageNo, _: &Page) -> Result<(), Fault> {
-        Err(Fault::ReadOnly)
-    }
-
-    fn set_pages(&mut self, _: u32) -> Result<(), Fault> {
-        Err(Fault::ReadOnly)
-    }
-
-    fn commit(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn rollback(&mut self) {}
-
-    fn is_immutable(&self) -> bool {
-        true
-    }
 }

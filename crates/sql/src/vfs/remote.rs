@@ -169,22 +169,4 @@ impl Paged for RemotePages {
         }
         Ok(())
     }
-
-    fn write(&mut self, _page: PageNo, _bytes: &Page) -> Result<(), Fault> {
-        Err(Fault::ReadOnly)
-    }
-
-    fn set_pages(&mut self, _pages: u32) -> Result<(), Fault> {
-        Err(Fault::ReadOnly)
-    }
-
-    fn commit(&mut self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn rollback(&mut self) {}
-
-    fn is_immutable(&self) -> bool {
-        true
-    }
 }
